@@ -1,0 +1,138 @@
+//! A backbone is a list of named blocks, some of which are tapped.
+//!
+//! Families differ only in that list. A detector asks for [`Backbone::taps`] and learns channels and strides there, so that no
+//! channel number stands in an experiment file (the contract of detectron2's `Backbone.output_shape` and timm's `feature_info`).
+
+use crate::blocks::Block;
+use crate::module::{FuseLevel, Module, Tree, Visitor};
+use crate::ops::Ops;
+
+/// A feature map that a backbone gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tap {
+    /// Pyramid level: C2 has stride 4, C3 stride 8, and so on (`stride == 1 << level`).
+    pub level: u32,
+    /// Number of channels.
+    pub channels: i64,
+    /// Input pixels per feature pixel.
+    pub stride: i64,
+    /// Index of the body node whose output it is.
+    pub node: usize,
+}
+
+/// A block and its name in the state dict (`"blocks.2.0"`, `"conv_stem"`; empty where the block's children carry full names).
+#[derive(Debug)]
+pub struct Node {
+    /// Path within the backbone.
+    pub name: String,
+    /// The block.
+    pub block: Block,
+}
+
+impl Node {
+    /// A named block.
+    pub fn new(name: impl Into<String>, block: impl Into<Block>) -> Self {
+        Self { name: name.into(), block: block.into() }
+    }
+}
+
+/// A network: body (tapped by detectors) and tail (pooling and classifier).
+#[derive(Debug)]
+pub struct Backbone {
+    /// Name for people, with width: `"repghostnet 1.3x"`.
+    pub name: String,
+    body: Vec<Node>,
+    tail: Vec<Node>,
+    taps: Vec<Tap>,
+}
+
+impl Backbone {
+    /// Puts a backbone together.
+    ///
+    /// # Panics
+    /// When taps are out of order or name nodes that do not exist: a family's definition is wrong then.
+    pub fn new(name: impl Into<String>, body: Vec<Node>, taps: Vec<Tap>, tail: Vec<Node>) -> Self {
+        assert!(taps.windows(2).all(|w| w[0].level < w[1].level && w[0].node < w[1].node), "taps out of order: {taps:?}");
+        assert!(taps.iter().all(|t| t.node < body.len() && t.stride == 1 << t.level), "taps do not fit the body: {taps:?}");
+        Self { name: name.into(), body, tail, taps }
+    }
+
+    /// The feature maps that [`Backbone::features`] gives, from fine to coarse.
+    pub fn taps(&self) -> &[Tap] {
+        &self.taps
+    }
+
+    /// The nodes before the classifier.
+    pub fn body(&self) -> &[Node] {
+        &self.body
+    }
+
+    /// Keeps only the taps at `levels` and drops the nodes behind the last of them, and the classifier: the form that a detector
+    /// trains, without unused parameters. Returns false where a level is not tapped.
+    pub fn keep_levels(&mut self, levels: &[u32]) -> bool {
+        if !levels.iter().all(|l| self.taps.iter().any(|t| t.level == *l)) {
+            return false;
+        }
+        self.taps.retain(|t| levels.contains(&t.level));
+        self.tail.clear();
+        let last = self.taps.last().map_or(0, |t| t.node + 1);
+        self.body.truncate(last);
+        true
+    }
+
+    /// True while the classifier is there.
+    pub fn has_classifier(&self) -> bool {
+        !self.tail.is_empty()
+    }
+
+    /// The tapped feature maps, in the order of [`Backbone::taps`].
+    pub fn features<O: Ops>(&self, ops: &mut O, image: &O::Value) -> Vec<O::Value> {
+        let mut out = Vec::with_capacity(self.taps.len());
+        let mut x = O::share(image);
+        for (i, node) in self.body.iter().enumerate() {
+            x = run(ops, node, &x);
+            if self.taps.get(out.len()).is_some_and(|t| t.node == i) {
+                out.push(O::share(&x));
+            }
+        }
+        out
+    }
+
+    /// Class logits `[N, classes]`.
+    pub fn classify<O: Ops>(&self, ops: &mut O, image: &O::Value) -> O::Value {
+        let mut x = O::share(image);
+        for node in self.body.iter().chain(&self.tail) {
+            x = run(ops, node, &x);
+        }
+        x
+    }
+
+    /// The body's nodes that make up the first `stages` stages, for freezing: stage 1 is all up to and with the C2 tap (mmdetection's
+    /// `frozen_stages=1`: stem and first stage), stage 2 up to C3, and so on.
+    pub fn stage_nodes(&self, stages: usize) -> &[Node] {
+        let end = if stages == 0 { 0 } else { self.taps.get(stages - 1).map_or(self.body.len(), |t| t.node + 1) };
+        &self.body[..end]
+    }
+}
+
+fn run<O: Ops>(ops: &mut O, node: &Node, x: &O::Value) -> O::Value {
+    if node.name.is_empty() {
+        node.block.forward(ops, x)
+    } else {
+        ops.scope(&node.name, |ops| node.block.forward(ops, x))
+    }
+}
+
+impl Tree for Backbone {
+    fn visit(&self, v: &mut Visitor) {
+        for node in self.body.iter().chain(&self.tail) {
+            v.child(&node.name, &node.block);
+        }
+    }
+
+    fn fuse(&mut self, level: FuseLevel) {
+        for node in self.body.iter_mut().chain(&mut self.tail) {
+            node.block.fuse(level);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The reader that runs a network on tensors.
+
+use tch::Tensor;
+
+use crate::layers::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, Linear};
+use crate::ops::{Activation, Ops};
+
+/// Runs each operation at once. Gradients are recorded as usual (wrap in `tch::no_grad` for inference).
+#[derive(Clone, Copy, Debug)]
+pub struct Eager {
+    /// Batch statistics and dropout when set; running statistics and no dropout otherwise.
+    pub train: bool,
+}
+
+impl Eager {
+    /// Training mode.
+    pub fn train() -> Self {
+        Self { train: true }
+    }
+
+    /// Inference mode.
+    pub fn eval() -> Self {
+        Self { train: false }
+    }
+}
+
+impl Ops for Eager {
+    type Value = Tensor;
+
+    fn share(x: &Tensor) -> Tensor {
+        x.shallow_clone()
+    }
+
+    fn conv2d(&mut self, x: &Tensor, layer: &Conv2d) -> Tensor {
+        let c = &layer.config;
+        x.conv2d(&layer.weight, layer.bias.as_ref(), [c.stride; 2], c.padding, [c.dilation; 2], c.groups)
+    }
+
+    fn conv_transpose2d(&mut self, x: &Tensor, layer: &ConvTranspose2d) -> Tensor {
+        x.conv_transpose2d(&layer.weight, Some(&layer.bias), [layer.stride; 2], [0, 0], [0, 0], 1, [1, 1])
+    }
+
+    fn linear(&mut self, x: &Tensor, layer: &Linear) -> Tensor {
+        x.linear(&layer.weight, Some(&layer.bias))
+    }
+
+    fn batch_norm(&mut self, x: &Tensor, layer: &BatchNorm) -> Tensor {
+        let train = self.train && !layer.use_running_stats.get();
+        if train {
+            let _ = layer.num_batches_tracked.shallow_clone().g_add_scalar_(1);
+        }
+        x.batch_norm(
+            Some(&layer.weight),
+            Some(&layer.bias),
+            Some(&layer.running_mean),
+            Some(&layer.running_var),
+            train,
+            layer.config.momentum,
+            layer.config.eps,
+            true,
+        )
+    }
+
+    fn group_norm(&mut self, x: &Tensor, layer: &GroupNorm) -> Tensor {
+        x.group_norm(layer.groups, Some(&layer.weight), Some(&layer.bias), layer.eps, true)
+    }
+
+    fn activation(&mut self, x: &Tensor, activation: Activation) -> Tensor {
+        match activation {
+            Activation::Identity => x.shallow_clone(),
+            Activation::Relu => x.relu(),
+            Activation::Relu6 => x.relu6(),
+            Activation::HardSwish => x.hardswish(),
+            Activation::HardSigmoid => x.hardsigmoid(),
+            Activation::Sigmoid => x.sigmoid(),
+        }
+    }
+
+    fn add(&mut self, a: &Tensor, b: &Tensor) -> Tensor {
+        a + b
+    }
+
+    fn mul(&mut self, a: &Tensor, b: &Tensor) -> Tensor {
+        a * b
+    }
+
+    fn concat(&mut self, parts: &[Tensor], dim: i64) -> Tensor {
+        Tensor::cat(parts, dim)
+    }
+
+    fn narrow_channels(&mut self, x: &Tensor, start: i64, len: i64) -> Tensor {
+        x.narrow(1, start, len)
+    }
+
+    fn mean_hw(&mut self, x: &Tensor) -> Tensor {
+        x.mean_dim(&[2i64, 3][..], true, None::<tch::Kind>)
+    }
+
+    fn max_pool2d(&mut self, x: &Tensor, kernel: i64, stride: i64, padding: i64) -> Tensor {
+        x.max_pool2d([kernel; 2], [stride; 2], [padding; 2], [1, 1], false)
+    }
+
+    fn avg_pool2d(&mut self, x: &Tensor, kernel: i64, stride: i64) -> Tensor {
+        x.avg_pool2d([kernel; 2], [stride; 2], [0, 0], false, true, None::<i64>)
+    }
+
+    fn upsample_nearest(&mut self, x: &Tensor, like: &Tensor) -> Tensor {
+        let size = like.size();
+        x.upsample_nearest2d([size[2], size[3]], None::<f64>, None::<f64>)
+    }
+
+    fn flatten(&mut self, x: &Tensor) -> Tensor {
+        x.flatten(1, -1)
+    }
+
+    fn anchors_last(&mut self, x: &Tensor, k: i64) -> Tensor {
+        // [N, A*k, H, W] -> [N, H, W, A*k] -> [N, H*W*A, k]
+        let n = x.size()[0];
+        x.permute([0, 2, 3, 1]).reshape([n, -1, k])
+    }
+
+    fn dropout(&mut self, x: &Tensor, p: f64) -> Tensor {
+        if self.train && p > 0.0 {
+            x.dropout(p, true)
+        } else {
+            x.shallow_clone()
+        }
+    }
+}

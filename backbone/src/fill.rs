@@ -1,0 +1,81 @@
+//! Weights by rule: every tensor of a network filled from its name alone.
+//!
+//! Parity fixtures need the same weights in Python and in Rust. A rule that both sides compute (`tools/fixtures/fill.py` is the other
+//! side) keeps the fixtures small: they hold outputs only. It also gives benchmarks and gates repeatable weights with non-trivial
+//! batch-norm statistics.
+//!
+//! Element `k` of tensor `name` is `u = 2 * (splitmix64(fnv1a64(name) + k) >> 40) / 2^24 - 1`, in `[-1, 1)`, and then
+//!
+//! | tensor | value |
+//! |---|---|
+//! | `*.running_mean` | `0.1 u` |
+//! | `*.running_var` | `1 + 0.5 u` |
+//! | 1-D `*.weight` (norms) | `1 + 0.2 u` |
+//! | other 1-D (biases) | `0.1 u` |
+//! | weights of more dimensions | `u * sqrt(3 / fan_in)`, `fan_in` the product of all dimensions but the first |
+//! | integers | left alone |
+
+use tch::Tensor;
+
+use crate::module::Tree;
+
+fn splitmix64(mut z: u64) -> u64 {
+    z = z.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+fn fnv1a64(text: &str) -> u64 {
+    text.bytes().fold(0xCBF2_9CE4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01B3))
+}
+
+/// `n` values in `[-1, 1)` that depend on `name` only.
+pub fn uniform(name: &str, n: usize) -> Vec<f32> {
+    let seed = fnv1a64(name);
+    (0..n as u64).map(|k| (splitmix64(seed.wrapping_add(k)) >> 40) as f32 / (1u64 << 23) as f32 - 1.0).collect()
+}
+
+/// A tensor `[shape]` of values in `[-1, 1)` that depend on `name` only: repeatable inputs.
+pub fn input(name: &str, shape: &[i64]) -> Tensor {
+    Tensor::from_slice(&uniform(name, shape.iter().product::<i64>() as usize)).view(shape)
+}
+
+/// Fills every floating-point tensor below `tree` by the rule; `prefix` is put before each name.
+pub fn fill(tree: &dyn Tree, prefix: &str) {
+    tch::no_grad(|| {
+        for mut entry in tree.named_tensors() {
+            if !entry.tensor.is_floating_point() {
+                continue;
+            }
+            let shape = entry.tensor.size();
+            let name = format!("{prefix}{}", entry.name);
+            let u = input(&name, &shape);
+            let value = if name.ends_with("running_mean") {
+                u * 0.1
+            } else if name.ends_with("running_var") {
+                u * 0.5 + 1.0
+            } else if shape.len() == 1 && name.ends_with("weight") {
+                u * 0.2 + 1.0
+            } else if shape.len() == 1 {
+                u * 0.1
+            } else {
+                let fan_in: i64 = shape[1..].iter().product();
+                u * (3.0 / fan_in as f64).sqrt()
+            };
+            entry.tensor.copy_(&value);
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    /// The constants are printed by `tools/fixtures/fill.py` when run as a script.
+    #[test]
+    fn equals_the_python_side() {
+        let u = super::uniform("conv_stem.weight", 3);
+        assert_eq!(u, FILL_PY);
+    }
+
+    const FILL_PY: [f32; 3] = [-0.06098127365112305, 0.437999963760376, 0.8915539979934692];
+}

@@ -1,0 +1,27 @@
+//! Backbones: image in, feature maps (or class logits) out.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`ops`] | the vocabulary that forwards are written in, one for all readers |
+//! | [`module`] | the module tree: names, parameters, fusing |
+//! | [`layers`] | convolution, norms, linear |
+//! | [`eager`], [`cost`] | readers: run on tensors; count parameters and multiply-adds |
+//! | [`backbone`] | the [`Backbone`]: a list of named blocks with taps |
+//! | [`registry`] | names and settings to backbones |
+
+pub mod backbone;
+pub mod blocks;
+pub mod cost;
+pub mod eager;
+pub mod families;
+pub mod fill;
+pub mod layers;
+pub mod module;
+pub mod ops;
+pub mod registry;
+
+pub use backbone::{Backbone, Tap};
+pub use eager::Eager;
+pub use module::{Entry, FuseLevel, Module, Role, Tree, Visitor};
+pub use ops::{Activation, Ops};
+pub use registry::BackboneConfig;

@@ -1,0 +1,151 @@
+//! The module tree: who owns which tensors, under which name.
+//!
+//! Modules are plain structs that own their tensors. Names are not stored: [`Tree::visit`] walks the structs and reports each
+//! tensor with its path, in the order of a PyTorch `state_dict`. So after fusing (which replaces modules) the names are right by
+//! construction, and no name can be registered twice.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
+use tch::{Device, Kind, Tensor};
+
+use crate::ops::Ops;
+
+/// How far [`Tree::fuse`] folds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FuseLevel {
+    /// Only the re-parameterised branches, which gives the deploy form of the family's authors (384 keys for RepGhostNet).
+    Branches,
+    /// Branches and every batch norm that follows a convolution: no batch norm is left.
+    All,
+}
+
+/// A node of the module tree.
+pub trait Tree {
+    /// Reports every tensor below this node, in `state_dict` order.
+    fn visit(&self, v: &mut Visitor);
+
+    /// Folds what can be folded, for inference. The default is for nodes that have nothing to fold.
+    ///
+    /// A node with children must pass the call on.
+    fn fuse(&mut self, level: FuseLevel) {
+        let _ = level;
+    }
+
+    /// All tensors below this node, by name.
+    fn named_tensors(&self) -> Vec<Entry> {
+        self.survey().entries
+    }
+
+    /// Everything that a walk finds: tensors and batch-norm switches.
+    fn survey(&self) -> Visitor {
+        let mut v = Visitor::default();
+        self.visit(&mut v);
+        v
+    }
+
+    /// Number of elements in parameters (buffers such as running statistics are not counted).
+    fn parameter_count(&self) -> i64 {
+        self.named_tensors().iter().filter(|e| e.role == Role::Parameter).map(|e| e.tensor.numel() as i64).sum()
+    }
+
+    /// Moves floating-point tensors to a device and kind, in place (handles stay valid); integer counters only change device.
+    fn convert(&self, device: Device, kind: Kind) {
+        tch::no_grad(|| {
+            for mut entry in self.named_tensors() {
+                let target = if entry.tensor.is_floating_point() { kind } else { entry.tensor.kind() };
+                let moved = entry.tensor.to_device(device).to_kind(target);
+                entry.tensor.set_data(&moved);
+            }
+        })
+    }
+}
+
+/// A node with one input and one output.
+pub trait Module: Tree {
+    /// The forward, for any reader.
+    fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value;
+}
+
+/// Whether a tensor is learned or kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Learned by gradient descent.
+    Parameter,
+    /// Kept beside the parameters: running statistics, counters.
+    Buffer,
+}
+
+/// A tensor and its name. The handle shares storage and identity with the module's own.
+#[derive(Debug)]
+pub struct Entry {
+    /// Path with dots, as in a PyTorch `state_dict`.
+    pub name: String,
+    /// A handle to the module's tensor.
+    pub tensor: Tensor,
+    /// Parameter or buffer.
+    pub role: Role,
+}
+
+/// A shared switch of one batch norm: while set, running statistics are used (and not updated) in training too.
+#[derive(Clone, Debug, Default)]
+pub struct StatsSwitch(Arc<AtomicBool>);
+
+impl StatsSwitch {
+    /// Turns the use of running statistics on or off.
+    pub fn set(&self, use_running: bool) {
+        self.0.store(use_running, Ordering::Relaxed);
+    }
+
+    /// True while running statistics are used in training.
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Collects what a walk over the tree reports.
+#[derive(Debug, Default)]
+pub struct Visitor {
+    path: Vec<String>,
+    /// Tensors in `state_dict` order.
+    pub entries: Vec<Entry>,
+    /// Batch norms by path, with the switch of each.
+    pub norms: Vec<(String, StatsSwitch)>,
+}
+
+impl Visitor {
+    /// Visits `child` under `name`. A name may hold dots (`"0.conv"`); an empty one adds no level.
+    pub fn child(&mut self, name: &str, child: &dyn Tree) {
+        self.within(name, |v| child.visit(v));
+    }
+
+    /// Runs `f` under `name`.
+    pub fn within(&mut self, name: &str, f: impl FnOnce(&mut Self)) {
+        if name.is_empty() {
+            return f(self);
+        }
+        self.path.push(name.to_string());
+        f(self);
+        self.path.pop();
+    }
+
+    /// Reports a learned tensor.
+    pub fn parameter(&mut self, name: &str, tensor: &Tensor) {
+        self.push(name, tensor, Role::Parameter);
+    }
+
+    /// Reports a kept tensor.
+    pub fn buffer(&mut self, name: &str, tensor: &Tensor) {
+        self.push(name, tensor, Role::Buffer);
+    }
+
+    /// Reports the switch of the batch norm at the present path.
+    pub fn norm(&mut self, switch: &StatsSwitch) {
+        self.norms.push((self.path.join("."), switch.clone()));
+    }
+
+    fn push(&mut self, name: &str, tensor: &Tensor, role: Role) {
+        let name = if self.path.is_empty() { name.to_string() } else { format!("{}.{name}", self.path.join(".")) };
+        self.entries.push(Entry { name, tensor: tensor.shallow_clone(), role });
+    }
+}

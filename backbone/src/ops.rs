@@ -1,0 +1,86 @@
+//! The vocabulary that networks are written in.
+//!
+//! A network is described once, as a forward generic over [`Ops`] (the style that functional programmers call *tagless final*).
+//! Each reader of that description is an implementation of the trait:
+//!
+//! | reader | `Value` | what it makes of the forward |
+//! |---|---|---|
+//! | [`Eager`](crate::eager::Eager) | `tch::Tensor` | runs it, in training or in inference mode |
+//! | [`Cost`](crate::cost::Cost) | a shape | parameters, multiply-adds and activation sizes, layer by layer |
+//! | `Onnx` (crate `repghost-export`) | a graph edge | nodes and initializers of an ONNX file |
+//!
+//! So a new backbone or head is one file: it trains, is priced and is exported without another line. A method here takes the
+//! *layer* (weights and geometry), not loose tensors, so that every reader finds what it needs: Eager the weights, Cost the
+//! kernel size, Onnx the initializers.
+
+use crate::layers::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, Linear};
+
+/// Point-wise non-linearities, by the definitions of PyTorch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing at all.
+    Identity,
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+    /// `x * relu6(x + 3) / 6` (MobileNetV3).
+    HardSwish,
+    /// `relu6(x + 3) / 6`.
+    HardSigmoid,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+}
+
+/// What a forward may say. Values are `[N, C, H, W]` unless a method tells otherwise.
+pub trait Ops {
+    /// What flows between layers.
+    type Value;
+
+    /// Another handle of the same value (tch's tensors are not `Clone`).
+    fn share(x: &Self::Value) -> Self::Value;
+
+    /// Runs `f` inside the name scope `name`; nested scopes join with dots and equal the module path (`backbone.body.blocks.2.0`).
+    fn scope<R>(&mut self, name: &str, f: impl FnOnce(&mut Self) -> R) -> R {
+        let _ = name;
+        f(self)
+    }
+
+    /// Cross-correlation with zero padding.
+    fn conv2d(&mut self, x: &Self::Value, layer: &Conv2d) -> Self::Value;
+    /// Transposed convolution (the mask head's upsampling).
+    fn conv_transpose2d(&mut self, x: &Self::Value, layer: &ConvTranspose2d) -> Self::Value;
+    /// `x @ weight^T + bias` on `[N, in]`.
+    fn linear(&mut self, x: &Self::Value, layer: &Linear) -> Self::Value;
+    /// Batch normalisation.
+    fn batch_norm(&mut self, x: &Self::Value, layer: &BatchNorm) -> Self::Value;
+    /// Group normalisation.
+    fn group_norm(&mut self, x: &Self::Value, layer: &GroupNorm) -> Self::Value;
+    /// A point-wise non-linearity.
+    fn activation(&mut self, x: &Self::Value, activation: Activation) -> Self::Value;
+
+    /// Element-wise sum of two values of one shape.
+    fn add(&mut self, a: &Self::Value, b: &Self::Value) -> Self::Value;
+    /// Element-wise product; `b` may be `[N, C, 1, 1]`.
+    fn mul(&mut self, a: &Self::Value, b: &Self::Value) -> Self::Value;
+    /// Joins along `dim`.
+    fn concat(&mut self, parts: &[Self::Value], dim: i64) -> Self::Value;
+    /// Channels `start..start + len`.
+    fn narrow_channels(&mut self, x: &Self::Value, start: i64, len: i64) -> Self::Value;
+
+    /// Mean over height and width: `[N, C, 1, 1]`.
+    fn mean_hw(&mut self, x: &Self::Value) -> Self::Value;
+    /// Maximum over `k x k` windows, padded with minus infinity.
+    fn max_pool2d(&mut self, x: &Self::Value, kernel: i64, stride: i64, padding: i64) -> Self::Value;
+    /// Mean over `k x k` windows without padding (floor mode).
+    fn avg_pool2d(&mut self, x: &Self::Value, kernel: i64, stride: i64) -> Self::Value;
+    /// Nearest-neighbour resize of `x` to the height and width of `like` (PyTorch's `nearest`).
+    fn upsample_nearest(&mut self, x: &Self::Value, like: &Self::Value) -> Self::Value;
+
+    /// `[N, C, H, W]` to `[N, C * H * W]`.
+    fn flatten(&mut self, x: &Self::Value) -> Self::Value;
+    /// `[N, A * k, H, W]` to `[N, H * W * A, k]`: the order in which anchors are laid out, position first.
+    fn anchors_last(&mut self, x: &Self::Value, k: i64) -> Self::Value;
+    /// Zeroes elements with probability `p` while training; nothing in inference.
+    fn dropout(&mut self, x: &Self::Value, p: f64) -> Self::Value;
+}

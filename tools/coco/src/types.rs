@@ -1,0 +1,47 @@
+//! What the data floor hands to the trainer.
+
+/// Corners x1, y1, x2, y2 in pixels.
+pub type BoxXyxy = [f32; 4];
+
+/// A binary mask cropped to its box: what lies outside is zero.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceMask {
+    /// Left and top pixel of the crop.
+    pub origin: [i32; 2],
+    /// Height and width of the crop.
+    pub size: [usize; 2],
+    /// Zeros and ones, row by row.
+    pub bits: Vec<u8>,
+}
+
+/// The objects of one sample, after augmentation.
+#[derive(Clone, Debug, Default)]
+pub struct SampleTarget {
+    /// The image's id in the annotation file.
+    pub image_id: i64,
+    /// The image's file name in the annotation file.
+    pub file_name: String,
+    /// Height and width of the file's image.
+    pub original_size: [usize; 2],
+    /// Boxes in pixels of the augmented image.
+    pub boxes: Vec<BoxXyxy>,
+    /// Class indices from 0 (see the dataset's class list), one a box.
+    pub labels: Vec<i64>,
+    /// Masks, one a box, where masks are wanted.
+    pub masks: Option<Vec<InstanceMask>>,
+}
+
+/// Samples in one padded buffer.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Number of this batch within its epoch.
+    pub index: usize,
+    /// Normalised pixels `[N, 3, H, W]`, padded with zeros at the right and at the bottom.
+    pub pixels: Vec<f32>,
+    /// N, 3, H, W.
+    pub shape: [usize; 4],
+    /// True height and width of each image.
+    pub sizes: Vec<[usize; 2]>,
+    /// One an image.
+    pub targets: Vec<SampleTarget>,
+}
