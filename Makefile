@@ -1,0 +1,49 @@
+# Everything a newcomer needs: `make demo` trains a detector on built-in data, `make test` runs the tests.
+# Both set up what is missing first (libtorch, onnxruntime; see tools/setup/). A second call finds it there and takes no time.
+
+SHELL := /bin/bash
+ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+CARGO ?= cargo
+PREFIX ?= $(HOME)/.cargo
+RUN_DIR ?= runs/demo
+BIN = $(or $(CARGO_TARGET_DIR),$(ROOT)/target)/release/repghost-det
+
+.PHONY: help setup demo demo-mask test lint doc bench install check-tensorrt clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: ## fetch libtorch and onnxruntime, once
+	@bash tools/setup/toolchain.sh
+	@bash tools/setup/libtorch.sh
+	@bash tools/setup/onnxruntime.sh
+
+build: setup
+	@$(CARGO) build --release --quiet --package repghost-det
+
+demo: build ## train RetinaNet on built-in images, evaluate it, draw its predictions
+	@$(BIN) demo --run-dir $(RUN_DIR)
+
+demo-mask: build ## the same for Mask R-CNN
+	@$(BIN) demo --mask --run-dir $(RUN_DIR)-mask
+
+test: setup ## run all tests
+	$(CARGO) test --release --workspace
+
+lint: setup ## formatting, clippy and documentation, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
+
+bench: build ## compare with the peers' figures on this machine (tools/bench/README.md)
+	bash tools/bench/run.sh
+
+check-tensorrt: build ## build every exported kind of file with TensorRT for RTX, ahead of time, without a GPU
+	bash tools/setup/tensorrt_rtx.sh
+
+install: setup ## put repghost-det on the PATH
+	$(CARGO) install --locked --path tools/cli --root $(PREFIX) --force
+	@echo "installed $(PREFIX)/bin/repghost-det"
+
+clean: ## remove what was built (fetched libraries stay)
+	$(CARGO) clean
