@@ -1,0 +1,8 @@
+//! Writing ONNX files: the messages, a graph builder, and the reader that turns a forward into nodes.
+
+pub mod graph;
+pub mod ops;
+pub mod proto;
+
+pub use graph::{Edge, Element, GraphBuilder, Setting};
+pub use ops::Onnx;

@@ -1,0 +1,215 @@
+//! The reader that turns a forward into ONNX nodes.
+
+use repghost_backbone::layers::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, Linear};
+use repghost_backbone::ops::{Activation, Ops};
+use tch::{Kind, Tensor};
+
+use super::graph::{Edge, Element, GraphBuilder, Setting};
+
+/// Writes nodes into a [`GraphBuilder`]. Weights are stored in `precision`; edges carry it.
+#[derive(Debug)]
+pub struct Onnx {
+    /// The graph under construction.
+    pub graph: GraphBuilder,
+    /// Element type of weights and activations.
+    pub precision: Element,
+}
+
+impl Onnx {
+    /// An empty graph.
+    pub fn new(precision: Element) -> Self {
+        Self { graph: GraphBuilder::default(), precision }
+    }
+
+    /// A node on floating-point edges of the network's precision.
+    pub fn op(&mut self, op: &str, inputs: &[&Edge], settings: &[(&str, Setting)], shape: Vec<i64>) -> Edge {
+        let element = inputs.first().map_or(self.precision, |e| e.element);
+        self.graph.node(op, inputs, settings, shape, element)
+    }
+
+    /// `x` in another element type; nothing where it has it already.
+    pub fn cast(&mut self, x: &Edge, element: Element) -> Edge {
+        if x.element == element {
+            return x.clone();
+        }
+        self.graph.node("Cast", &[x], &[("to", Setting::Int(i64::from(element.code())))], x.shape.clone(), element)
+    }
+
+    /// `x` with other sizes: 0 copies the input's, -1 is computed. `shape` tells the result.
+    pub fn reshape(&mut self, x: &Edge, sizes: &[i64], shape: Vec<i64>) -> Edge {
+        let sizes = self.graph.ints(sizes);
+        self.op("Reshape", &[x, &sizes], &[], shape)
+    }
+
+    fn pool(&mut self, op: &str, x: &Edge, kernel: i64, stride: i64, padding: i64) -> Edge {
+        let out = |d: i64| (d + 2 * padding - kernel) / stride + 1;
+        let shape = vec![x.shape[0], x.shape[1], out(x.shape[2]), out(x.shape[3])];
+        let settings = [
+            ("kernel_shape", Setting::Ints(&[kernel; 2])),
+            ("strides", Setting::Ints(&[stride; 2])),
+            ("pads", Setting::Ints(&[padding; 4])),
+        ];
+        self.op(op, &[x], &settings, shape)
+    }
+}
+
+impl Ops for Onnx {
+    type Value = Edge;
+
+    fn share(x: &Edge) -> Edge {
+        x.clone()
+    }
+
+    fn scope<R>(&mut self, name: &str, f: impl FnOnce(&mut Self) -> R) -> R {
+        self.graph.push_scope(name);
+        let r = f(self);
+        self.graph.pop_scope();
+        r
+    }
+
+    fn conv2d(&mut self, x: &Edge, layer: &Conv2d) -> Edge {
+        let c = &layer.config;
+        let [h, w] = layer.output_size([x.shape[2], x.shape[3]]);
+        let weight = self.graph.parameter("weight", &layer.weight, self.precision);
+        let bias = layer.bias.as_ref().map(|b| self.graph.parameter("bias", b, self.precision));
+        let inputs: Vec<&Edge> = [x, &weight].into_iter().chain(&bias).collect();
+        let [ph, pw] = c.padding;
+        let settings = [
+            ("kernel_shape", Setting::Ints(&c.kernel)),
+            ("strides", Setting::Ints(&[c.stride; 2])),
+            ("pads", Setting::Ints(&[ph, pw, ph, pw])),
+            ("dilations", Setting::Ints(&[c.dilation; 2])),
+            ("group", Setting::Int(c.groups)),
+        ];
+        self.op("Conv", &inputs, &settings, vec![x.shape[0], layer.outputs(), h, w])
+    }
+
+    fn conv_transpose2d(&mut self, x: &Edge, layer: &ConvTranspose2d) -> Edge {
+        let size = layer.weight.size();
+        let out = |d: i64| (d - 1) * layer.stride + size[2];
+        let weight = self.graph.parameter("weight", &layer.weight, self.precision);
+        let bias = self.graph.parameter("bias", &layer.bias, self.precision);
+        let shape = vec![x.shape[0], size[1], out(x.shape[2]), out(x.shape[3])];
+        let settings = [("kernel_shape", Setting::Ints(&size[2..])), ("strides", Setting::Ints(&[layer.stride; 2]))];
+        self.op("ConvTranspose", &[x, &weight, &bias], &settings, shape)
+    }
+
+    fn linear(&mut self, x: &Edge, layer: &Linear) -> Edge {
+        let weight = self.graph.parameter("weight", &layer.weight, self.precision);
+        let bias = self.graph.parameter("bias", &layer.bias, self.precision);
+        let shape = vec![x.shape[0], layer.bias.size()[0]];
+        self.op("Gemm", &[x, &weight, &bias], &[("transB", Setting::Int(1))], shape)
+    }
+
+    fn batch_norm(&mut self, x: &Edge, layer: &BatchNorm) -> Edge {
+        let parts = [
+            ("weight", &layer.weight),
+            ("bias", &layer.bias),
+            ("running_mean", &layer.running_mean),
+            ("running_var", &layer.running_var),
+        ]
+        .map(|(name, t)| self.graph.parameter(name, t, self.precision));
+        let inputs: Vec<&Edge> = std::iter::once(x).chain(&parts).collect();
+        self.op("BatchNormalization", &inputs, &[("epsilon", Setting::Float(layer.config.eps as f32))], x.shape.clone())
+    }
+
+    /// By instance norm on `[N, groups, everything else]`: operator set 17 has no group norm.
+    fn group_norm(&mut self, x: &Edge, layer: &GroupNorm) -> Edge {
+        let (n, c, h, w) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3]);
+        let g = layer.groups;
+        let grouped = self.reshape(x, &[0, g, -1], vec![n, g, c / g * h * w]);
+        let float = (Kind::Float, tch::Device::Cpu);
+        let ones = self.graph.constant(&Tensor::ones([g], float), self.precision);
+        let zeros = self.graph.constant(&Tensor::zeros([g], float), self.precision);
+        let settings = [("epsilon", Setting::Float(layer.eps as f32))];
+        let normed = self.op("InstanceNormalization", &[&grouped, &ones, &zeros], &settings, grouped.shape.clone());
+        let y = self.reshape(&normed, &[0, c, h, w], x.shape.clone());
+        let weight = self.graph.parameter("weight", &layer.weight.view([1, -1, 1, 1]), self.precision);
+        let bias = self.graph.parameter("bias", &layer.bias.view([1, -1, 1, 1]), self.precision);
+        let y = self.op("Mul", &[&y, &weight], &[], x.shape.clone());
+        self.op("Add", &[&y, &bias], &[], x.shape.clone())
+    }
+
+    fn activation(&mut self, x: &Edge, activation: Activation) -> Edge {
+        let shape = x.shape.clone();
+        match activation {
+            Activation::Identity => x.clone(),
+            Activation::Relu => self.op("Relu", &[x], &[], shape),
+            Activation::Relu6 => {
+                let low = self.graph.scalar(0.0, self.precision);
+                let high = self.graph.scalar(6.0, self.precision);
+                self.op("Clip", &[x, &low, &high], &[], shape)
+            }
+            Activation::HardSwish => self.op("HardSwish", &[x], &[], shape),
+            Activation::HardSigmoid => {
+                // ONNX's default slope is 0.2, PyTorch's is 1/6.
+                let settings = [("alpha", Setting::Float(1.0 / 6.0)), ("beta", Setting::Float(0.5))];
+                self.op("HardSigmoid", &[x], &settings, shape)
+            }
+            Activation::Sigmoid => self.op("Sigmoid", &[x], &[], shape),
+        }
+    }
+
+    fn add(&mut self, a: &Edge, b: &Edge) -> Edge {
+        self.op("Add", &[a, b], &[], a.shape.clone())
+    }
+
+    fn mul(&mut self, a: &Edge, b: &Edge) -> Edge {
+        self.op("Mul", &[a, b], &[], a.shape.clone())
+    }
+
+    fn concat(&mut self, parts: &[Edge], dim: i64) -> Edge {
+        let mut shape = parts[0].shape.clone();
+        shape[dim as usize] = parts.iter().map(|p| p.shape[dim as usize]).sum();
+        let inputs: Vec<&Edge> = parts.iter().collect();
+        self.op("Concat", &inputs, &[("axis", Setting::Int(dim))], shape)
+    }
+
+    fn narrow_channels(&mut self, x: &Edge, start: i64, len: i64) -> Edge {
+        let [starts, ends, axes] = [start, start + len, 1].map(|v| self.graph.ints(&[v]));
+        let mut shape = x.shape.clone();
+        shape[1] = len;
+        self.op("Slice", &[x, &starts, &ends, &axes], &[], shape)
+    }
+
+    fn mean_hw(&mut self, x: &Edge) -> Edge {
+        let settings = [("axes", Setting::Ints(&[2, 3])), ("keepdims", Setting::Int(1))];
+        self.op("ReduceMean", &[x], &settings, vec![x.shape[0], x.shape[1], 1, 1])
+    }
+
+    fn max_pool2d(&mut self, x: &Edge, kernel: i64, stride: i64, padding: i64) -> Edge {
+        self.pool("MaxPool", x, kernel, stride, padding)
+    }
+
+    fn avg_pool2d(&mut self, x: &Edge, kernel: i64, stride: i64) -> Edge {
+        self.pool("AveragePool", x, kernel, stride, 0)
+    }
+
+    /// PyTorch's `nearest` is ONNX's asymmetric coordinates rounded down; scales, not sizes, so that the batch may be dynamic.
+    fn upsample_nearest(&mut self, x: &Edge, like: &Edge) -> Edge {
+        let scale = |d: usize| like.shape[d] as f32 / x.shape[d] as f32;
+        let scales = self.graph.constant(&Tensor::from_slice(&[1.0, 1.0, scale(2), scale(3)]), Element::F32);
+        let inputs = vec![x.name.clone(), String::new(), scales.name];
+        let settings = [
+            ("coordinate_transformation_mode", Setting::Text("asymmetric")),
+            ("mode", Setting::Text("nearest")),
+            ("nearest_mode", Setting::Text("floor")),
+        ];
+        let name = self.graph.raw_node("Resize", inputs, &settings, 1).remove(0);
+        Edge { name, shape: vec![x.shape[0], x.shape[1], like.shape[2], like.shape[3]], element: x.element }
+    }
+
+    fn flatten(&mut self, x: &Edge) -> Edge {
+        self.op("Flatten", &[x], &[("axis", Setting::Int(1))], vec![x.shape[0], x.shape[1..].iter().product()])
+    }
+
+    fn anchors_last(&mut self, x: &Edge, k: i64) -> Edge {
+        let (n, c, h, w) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3]);
+        let last = self.op("Transpose", &[x], &[("perm", Setting::Ints(&[0, 2, 3, 1]))], vec![n, h, w, c]);
+        self.reshape(&last, &[0, -1, k], vec![n, c * h * w / k, k])
+    }
+
+    fn dropout(&mut self, x: &Edge, _: f64) -> Edge {
+        x.clone()
+    }
+}

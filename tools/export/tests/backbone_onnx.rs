@@ -1,0 +1,76 @@
+//! RepGhostNet written as ONNX computes what the model computes, in onnxruntime.
+
+use repghost_backbone::{fill, BackboneConfig, Eager, FuseLevel, Tree};
+use repghost_export::export::{backbone, classifier, encode, BatchSize, ExportSpec};
+use repghost_export::gate;
+use repghost_export::onnx::Element;
+use repghost_export::runtime::{onnxruntime, NamedOutput, OnnxRuntime};
+use tch::Tensor;
+
+fn named(name: &str, t: &Tensor) -> NamedOutput {
+    NamedOutput { name: name.into(), shape: t.size(), data: Vec::try_from(t.reshape(-1)).unwrap() }
+}
+
+fn pixels(shape: &[i64]) -> (Tensor, Vec<f32>) {
+    let t = fill::input("image", shape);
+    let data = Vec::try_from(t.reshape(-1)).unwrap();
+    (t, data)
+}
+
+#[test]
+fn unfused_fused_and_half_precision_agree_at_two_batch_sizes() {
+    if onnxruntime::find().is_none() {
+        println!("skipped: onnxruntime is absent (make setup)");
+        return;
+    }
+    let _guard = tch::no_grad_guard();
+    for (level, precision, tolerance) in [
+        (None, Element::F32, 1e-4),
+        (Some(FuseLevel::Branches), Element::F32, 1e-4),
+        (Some(FuseLevel::All), Element::F32, 1e-4),
+        (Some(FuseLevel::All), Element::F16, 2e-2),
+    ] {
+        let mut net = BackboneConfig { width: 0.5, ..Default::default() }.build(10).unwrap();
+        fill::fill(&net, "");
+        if let Some(level) = level {
+            net.fuse(level);
+        }
+        let spec = ExportSpec { precision, batch: BatchSize::Dynamic, size: [64, 96] };
+        let file = encode(&classifier(&net, &spec, &[]).unwrap());
+        let mut runtime = OnnxRuntime::from_bytes(&file, 2).unwrap();
+        for n in [1, 3] {
+            let (image, data) = pixels(&[n, 3, 64, 96]);
+            let expected = [named("logits", &net.classify(&mut Eager::eval(), &image))];
+            let found = runtime.run(&[n, 3, 64, 96], &data).unwrap();
+            let differences = gate::compare(&expected, &found).unwrap();
+            gate::check(&differences, tolerance).unwrap();
+        }
+        let file = encode(&backbone(&net, &spec, &[]).unwrap());
+        let mut runtime = OnnxRuntime::from_bytes(&file, 2).unwrap();
+        let (image, data) = pixels(&[2, 3, 64, 96]);
+        let features = net.features(&mut Eager::eval(), &image);
+        let expected: Vec<_> = net.taps().iter().zip(&features).map(|(t, f)| named(&format!("C{}", t.level), f)).collect();
+        let differences = gate::compare(&expected, &runtime.run(&[2, 3, 64, 96], &data).unwrap()).unwrap();
+        assert_eq!(differences.len(), 4);
+        gate::check(&differences, tolerance).unwrap();
+    }
+}
+
+#[test]
+fn a_size_that_does_not_halve_evenly_is_refused() {
+    let net = BackboneConfig { width: 0.5, ..Default::default() }.build(10).unwrap();
+    let spec = ExportSpec { precision: Element::F32, batch: BatchSize::Fixed(1), size: [60, 96] };
+    let message = backbone(&net, &spec, &[]).unwrap_err().to_string();
+    assert!(message.contains("60") && message.contains("32"), "{message}");
+}
+
+#[test]
+fn the_gate_sees_a_difference_and_a_nan() {
+    let a = NamedOutput { name: "x".into(), shape: vec![2], data: vec![1.0, 2.0] };
+    let mut b = a.clone();
+    assert!(gate::check(&gate::compare(&[a.clone()], &[b.clone()]).unwrap(), 1e-6).is_ok());
+    b.data[1] = 2.1;
+    assert!(gate::check(&gate::compare(&[a.clone()], &[b.clone()]).unwrap(), 1e-2).is_err());
+    b.data[1] = f32::NAN;
+    assert!(gate::check(&gate::compare(&[a], &[b]).unwrap(), 1e9).is_err());
+}
