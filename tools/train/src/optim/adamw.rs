@@ -1,0 +1,86 @@
+//! Adam with decoupled weight decay (Loshchilov and Hutter, 2019), by the formulas of `torch.optim.AdamW`.
+
+use tch::{Kind, Tensor};
+
+use super::{check_names, take_kind, Gradients, NamedTensors, ParamSlot};
+use crate::error::TrainError;
+
+/// First and second moments of the gradient, both corrected for their start at zero.
+#[derive(Debug)]
+pub struct AdamW {
+    beta1: f64,
+    beta2: f64,
+    eps: f64,
+    moments: Vec<Option<Moments>>,
+}
+
+#[derive(Debug)]
+struct Moments {
+    first: Tensor,
+    second: Tensor,
+    /// Updates so far. Counted for each parameter, as one may lack a gradient in some steps.
+    steps: i64,
+}
+
+impl AdamW {
+    /// A rule without state yet. PyTorch's defaults are betas 0.9 and 0.999, eps 1e-8.
+    pub fn new(beta1: f64, beta2: f64, eps: f64) -> Self {
+        Self { beta1, beta2, eps, moments: vec![] }
+    }
+
+    pub(super) fn step(&mut self, slots: &mut [ParamSlot], gradients: &Gradients, lr: f64) -> Result<(), TrainError> {
+        let _guard = tch::no_grad_guard();
+        self.moments.resize_with(slots.len(), || None);
+        for ((slot, gradient), moments) in slots.iter_mut().zip(&gradients.0).zip(&mut self.moments) {
+            let Some(gradient) = gradient else { continue };
+            let lr = lr * slot.lr_factor;
+            if slot.weight_decay != 0.0 {
+                let _ = slot.tensor.f_mul_scalar_(1.0 - lr * slot.weight_decay)?;
+            }
+            let m = match moments {
+                Some(m) => m,
+                None => {
+                    moments.insert(Moments { first: slot.tensor.f_zeros_like()?, second: slot.tensor.f_zeros_like()?, steps: 0 })
+                }
+            };
+            m.steps += 1;
+            let _ = m.first.f_lerp_(gradient, 1.0 - self.beta1)?;
+            let weighted = gradient.f_mul_scalar(1.0 - self.beta2)?;
+            let _ = m.second.f_mul_scalar_(self.beta2)?.f_addcmul_(&weighted, gradient)?;
+            let correct1 = 1.0 - self.beta1.powf(m.steps as f64);
+            let correct2 = 1.0 - self.beta2.powf(m.steps as f64);
+            // p -= lr / correct1 * first / (sqrt(second) / sqrt(correct2) + eps), the factor moved into the denominator.
+            let mut denominator = m.second.f_sqrt()?.f_div_scalar_(correct2.sqrt())?.f_add_scalar_(self.eps)?;
+            let _ = slot.tensor.f_addcdiv_(&m.first, &denominator.f_mul_scalar_(-correct1 / lr)?)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn state(&self, slots: &[ParamSlot]) -> NamedTensors {
+        let mut state = NamedTensors::new();
+        for (slot, m) in slots.iter().zip(&self.moments) {
+            if let Some(m) = m {
+                state.insert(format!("exp_avg.{}", slot.name), m.first.shallow_clone());
+                state.insert(format!("exp_avg_sq.{}", slot.name), m.second.shallow_clone());
+                state.insert(format!("step.{}", slot.name), Tensor::from_slice(&[m.steps]));
+            }
+        }
+        state
+    }
+
+    pub(super) fn load_state(&mut self, slots: &[ParamSlot], state: &NamedTensors) -> Result<(), TrainError> {
+        check_names(&["exp_avg", "exp_avg_sq", "step"], slots, state)?;
+        let first = take_kind("exp_avg", slots, state)?;
+        let second = take_kind("exp_avg_sq", slots, state)?;
+        let moments = slots.iter().zip(first).zip(second).map(|((slot, first), second)| {
+            let steps = state.get(&format!("step.{}", slot.name)).map(|t| t.f_to_kind(Kind::Int64).and_then(i64::try_from));
+            match (first, second, steps) {
+                (Some(first), Some(second), Some(steps)) => Ok(Some(Moments { first, second, steps: steps? })),
+                (None, None, None) => Ok(None),
+                _ => Err(TrainError::OptimizerState(format!("the moments of {} are incomplete", slot.name))),
+            }
+        });
+        self.moments = moments.collect::<Result<_, _>>()?;
+        Ok(())
+    }
+}
