@@ -1,0 +1,287 @@
+//! Images, objects and classes of one annotation file, ready for training and evaluation.
+//!
+//! Training and evaluation want different things of the same file, so nothing that evaluation counts is lost here: crowds
+//! and boxes without area stay in [`Dataset::annotations`]; [`Dataset::training_objects`] leaves them out.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::types::BoxXyxy;
+
+use super::classes::{self, listed, ClassList, LabelMode};
+use super::error::AnnotationError;
+use super::problem::{Finding, Problem, Severity};
+use super::raw::{self, RawFile};
+use super::record::{self, Annotation, Context, ImageRecord};
+
+/// Bad records named in a message at most.
+pub(crate) const FIRST_SHOWN: usize = 3;
+
+/// What becomes of annotations that would poison training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BadAnnotations {
+    /// The file is refused, with their number and the first ids.
+    #[default]
+    Error,
+    /// They are left out and counted in [`LoadReport::dropped`].
+    Drop,
+}
+
+/// How a file is read.
+#[derive(Clone, Debug)]
+pub struct DatasetOptions {
+    /// Names of the wanted classes in the order of their labels; all of the file's where `None`.
+    pub classes: Option<Vec<String>>,
+    /// What a label is.
+    pub labels: LabelMode,
+    /// What becomes of bad annotations.
+    pub on_bad_annotation: BadAnnotations,
+    /// Whether outlines are kept (they are most of a file's memory; boxes do not need them).
+    pub segmentations: bool,
+    /// Whether images without an object to train on stay.
+    pub keep_empty_images: bool,
+}
+
+impl Default for DatasetOptions {
+    fn default() -> Self {
+        DatasetOptions {
+            classes: None,
+            labels: LabelMode::Contiguous,
+            on_bad_annotation: BadAnnotations::Error,
+            segmentations: true,
+            keep_empty_images: true,
+        }
+    }
+}
+
+/// What was read and what was left out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LoadReport {
+    /// Images in the file.
+    pub images_in_file: usize,
+    /// Annotations in the file.
+    pub annotations_in_file: usize,
+    /// Bad annotations that were left out.
+    pub dropped: usize,
+    /// The first of them.
+    pub dropped_first: Vec<Finding>,
+    /// Annotations of classes that are not wanted.
+    pub other_classes: usize,
+    /// Crowd regions, which training ignores.
+    pub crowds: usize,
+    /// Boxes without area inside their image, which training ignores.
+    pub without_area: usize,
+    /// Images that were left out because no object to train on is in them.
+    pub empty_images: usize,
+}
+
+/// The objects of one image before its pixels are read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SampleAnnotations {
+    /// The image.
+    pub image: ImageRecord,
+    /// Its objects, crowds included.
+    pub annotations: Vec<Annotation>,
+}
+
+/// An annotation file in memory.
+#[derive(Clone, Debug, Default)]
+pub struct Dataset {
+    /// The file; empty for a set made in memory.
+    pub path: PathBuf,
+    /// The images in the file's order.
+    pub images: Vec<ImageRecord>,
+    /// The wanted classes.
+    pub classes: ClassList,
+    /// What was read and what was left out.
+    pub report: LoadReport,
+    objects: Vec<Vec<Annotation>>,
+}
+
+impl Dataset {
+    /// Reads an annotation file.
+    ///
+    /// # Errors
+    /// [`AnnotationError`], one line: no file, no COCO JSON, bad images or categories, an unknown class, bad annotations
+    /// (unless they are to be dropped), or no image left.
+    pub fn load(path: &Path, options: &DatasetOptions) -> Result<Self, AnnotationError> {
+        let mut bytes = raw::read_bytes(path)?;
+        let file: RawFile = raw::parse(path, &mut bytes)?;
+        Self::assemble(path, file, options)
+    }
+
+    /// A set made in memory, as [`crate::shapes`] does.
+    pub fn from_samples(samples: Vec<SampleAnnotations>, classes: ClassList) -> Self {
+        let (images, objects): (Vec<_>, Vec<_>) = samples.into_iter().map(|s| (s.image, s.annotations)).unzip();
+        let mut dataset = Dataset { path: PathBuf::new(), images, classes, report: LoadReport::default(), objects };
+        dataset.count();
+        dataset.report.images_in_file = dataset.images.len();
+        dataset.report.annotations_in_file = dataset.objects.iter().map(Vec::len).sum();
+        dataset
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.images.is_empty()
+    }
+
+    /// All objects of an image, crowds and boxes without area included; none beyond the last image.
+    pub fn annotations(&self, index: usize) -> &[Annotation] {
+        self.objects.get(index).map_or(&[], Vec::as_slice)
+    }
+
+    /// The objects of an image to train on, each with its box clipped to the image: no crowds, no box without area.
+    pub fn training_objects(&self, index: usize) -> impl Iterator<Item = (&Annotation, BoxXyxy)> {
+        let size = self.images.get(index).map_or([0, 0], |image| [image.height, image.width]);
+        trainable(self.annotations(index), size)
+    }
+
+    /// Index of an image by its id in the file. Builds no table: for many look-ups make a map of [`Dataset::images`].
+    pub fn index_of(&self, image_id: i64) -> Option<usize> {
+        self.images.iter().position(|image| image.id == image_id)
+    }
+
+    fn assemble(path: &Path, file: RawFile, options: &DatasetOptions) -> Result<Self, AnnotationError> {
+        let missing = |what| AnnotationError::Syntax { path: path.to_owned(), reason: Problem::NoList(what).to_string() };
+        let raw_images = file.images.ok_or_else(|| missing("images"))?;
+        let raw_categories = file.categories.ok_or_else(|| missing("categories"))?;
+        // COCO's test sets come without the key: their images are to be predicted on.
+        let raw_annotations = file.annotations.unwrap_or_default();
+
+        let mut problems = Vec::new();
+        let categories = classes::read_categories(&raw_categories, &mut problems);
+        let findings = problems.iter().map(|problem| Finding::new(problem, None, None)).collect();
+        refuse(path, "categories", findings)?;
+        let known: HashMap<i64, ()> = categories.iter().map(|&(id, _)| (id, ())).collect();
+        let in_file = listed(categories.iter().map(|(_, name)| name.as_str()));
+        let classes = classes::select(path, categories, options.classes.as_deref(), options.labels)?;
+
+        let (images, findings) = read_images(&raw_images);
+        refuse(path, "images", findings)?;
+        let index: HashMap<i64, usize> = images.iter().enumerate().map(|(index, image)| (image.id, index)).collect();
+
+        let context = Context {
+            image_size: &|id| index.get(&id).and_then(|&i| images.get(i)).map(|image| [image.height, image.width]),
+            label: &|id| known.contains_key(&id).then(|| classes.by_category(id).map(|class| class.label)),
+            segmentations: options.segmentations,
+        };
+        let read: Vec<_> =
+            raw_annotations.par_iter().enumerate().map(|(i, raw)| record::read_annotation(raw, i, &context)).collect();
+
+        let mut report = LoadReport { images_in_file: images.len(), annotations_in_file: read.len(), ..Default::default() };
+        let mut objects: Vec<Vec<Annotation>> = vec![Vec::new(); images.len()];
+        let mut bad = Vec::new();
+        for annotation in read {
+            let slot = annotation.image_id.and_then(|id| index.get(&id)).and_then(|&i| objects.get_mut(i));
+            match (annotation.record, slot) {
+                (Some(record), Some(slot)) => slot.push(record),
+                _ => match annotation.problems.iter().find(|problem| problem.severity() == Severity::Error) {
+                    Some(problem) => bad.push(Finding::new(problem, annotation.image_id, annotation.id)),
+                    None => report.other_classes += usize::from(!annotation.wanted),
+                },
+            }
+        }
+        match options.on_bad_annotation {
+            BadAnnotations::Error => refuse(path, "annotations", bad)?,
+            BadAnnotations::Drop => {
+                report.dropped = bad.len();
+                bad.truncate(FIRST_SHOWN);
+                report.dropped_first = bad;
+            }
+        }
+        let mut dataset = Dataset { path: path.to_owned(), images, classes, report, objects };
+        dataset.count();
+        dataset.leave_out_empty(options, &in_file)?;
+        Ok(dataset)
+    }
+
+    fn count(&mut self) {
+        for (image, objects) in self.images.iter().zip(&self.objects) {
+            let crowds = objects.iter().filter(|object| object.iscrowd).count();
+            self.report.crowds += crowds;
+            self.report.without_area += objects.len() - crowds - trainable(objects, [image.height, image.width]).count();
+        }
+    }
+
+    fn leave_out_empty(&mut self, options: &DatasetOptions, in_file: &str) -> Result<(), AnnotationError> {
+        if !options.keep_empty_images {
+            let keep: Vec<bool> = (0..self.len()).map(|index| self.training_objects(index).next().is_some()).collect();
+            let mut flags = keep.iter();
+            self.images.retain(|_| flags.next().copied().unwrap_or(false));
+            let mut flags = keep.iter();
+            self.objects.retain(|_| flags.next().copied().unwrap_or(false));
+            self.report.empty_images = self.report.images_in_file - self.images.len();
+        }
+        if self.is_empty() {
+            let report = &self.report;
+            let reason = format!(
+                "categories in the file: [{in_file}], wanted: [{}]; of {} annotations {} are of other classes, {} bad, {} crowds, {} \
+                 without area; {} images without an object were left out",
+                options.classes.as_ref().map_or("all".to_owned(), |names| listed(names.iter().map(String::as_str))),
+                report.annotations_in_file,
+                report.other_classes,
+                report.dropped,
+                report.crowds,
+                report.without_area,
+                report.empty_images,
+            );
+            return Err(AnnotationError::Empty { path: self.path.clone(), left: 0, images: report.images_in_file, reason });
+        }
+        Ok(())
+    }
+}
+
+/// The objects to train on among an image's, with their boxes clipped to its `[height, width]`.
+pub fn trainable(objects: &[Annotation], size: [u32; 2]) -> impl Iterator<Item = (&Annotation, BoxXyxy)> {
+    objects
+        .iter()
+        .filter(|object| !object.iscrowd)
+        .filter_map(move |object| object.clipped_box(size[0], size[1]).map(|bbox| (object, bbox)))
+}
+
+/// The images of a file, with what is wrong with them.
+pub(crate) fn read_images(raw: &[raw::RawImage]) -> (Vec<ImageRecord>, Vec<Finding>) {
+    let mut seen = std::collections::HashSet::with_capacity(raw.len());
+    let (mut images, mut findings) = (Vec::with_capacity(raw.len()), Vec::new());
+    let mut problems = Vec::new();
+    for raw in raw {
+        let image = record::read_image(raw, &mut problems);
+        let id = image.as_ref().map(|image| image.id).or(match raw.id {
+            raw::Scalar::Int(id) => Some(id),
+            _ => None,
+        });
+        if let Some(id) = id.filter(|&id| !seen.insert(id)) {
+            problems.push(Problem::DuplicateImageId(id));
+        }
+        let name = raw.file_name.text();
+        findings.extend(problems.drain(..).map(|problem| {
+            let finding = Finding::new(&problem, id, None);
+            name.map_or(finding.clone(), |name| finding.of_file(name))
+        }));
+        images.extend(image);
+    }
+    (images, findings)
+}
+
+/// An error where any finding is one.
+fn refuse(path: &Path, what: &'static str, mut findings: Vec<Finding>) -> Result<(), AnnotationError> {
+    findings.retain(|finding| finding.severity == Severity::Error);
+    if findings.is_empty() {
+        return Ok(());
+    }
+    let count = findings.len();
+    let mut first = findings.iter().take(FIRST_SHOWN).map(Finding::to_string).collect::<Vec<_>>().join("; ");
+    if count > FIRST_SHOWN {
+        first.push_str("; …");
+    }
+    let drop = if what == "annotations" { "mend them or set `on_bad_annotation: drop`; " } else { "" };
+    let advice = format!("{drop}`repghost-det data check` lists them all");
+    Err(AnnotationError::Records { path: path.to_owned(), what, count, first, advice })
+}

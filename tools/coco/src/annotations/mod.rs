@@ -1,0 +1,25 @@
+//! COCO annotation files: reading, classes, checks.
+//!
+//! The format is the one of the COCO data set (Lin et al., "Microsoft COCO: Common Objects in Context", 2014): one JSON
+//! object with the lists `images`, `annotations` and `categories`. Three layers read it:
+//!
+//! - [`raw`] parses whatever the file holds, wrong types included, without losing a record;
+//! - [`record`] turns one raw record into one typed record and names every [`Problem`] it meets;
+//! - [`dataset`] assembles the records for training and evaluation, [`crate::check`] lists the problems for a person.
+
+pub mod classes;
+pub mod dataset;
+pub mod error;
+pub mod problem;
+pub(crate) mod raw;
+pub(crate) mod record;
+pub mod rle;
+pub mod segmentation;
+
+pub use classes::{Class, ClassList, LabelMode};
+pub use dataset::{BadAnnotations, Dataset, DatasetOptions, LoadReport, SampleAnnotations};
+pub use error::AnnotationError;
+pub use problem::{Finding, Problem, Severity};
+pub use record::{Annotation, ImageRecord};
+pub use rle::Rle;
+pub use segmentation::Segmentation;
