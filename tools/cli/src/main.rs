@@ -1,2 +1,44 @@
-//! The command line.
-fn main() {}
+//! `repghost-det`: the command line.
+//!
+//! Layers, as in ripgrep: arguments are parsed into plain data (`args` structs, one a command), a command turns them into things and
+//! runs them, and only here is decided how that ends. Exit codes: 0 done, 1 a run failed, 2 bad input, 130 interrupted.
+
+mod commands;
+mod exit;
+mod logging;
+
+use clap::Parser;
+
+/// Train, evaluate, fuse and export detectors on RepGhostNet and its rivals.
+#[derive(Debug, Parser)]
+#[command(name = "repghost-det", version, propagate_version = true, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: commands::Command,
+
+    /// More on stderr: debug messages, and libtorch's C++ stack in errors.
+    #[arg(long, short, global = true)]
+    verbose: bool,
+
+    /// Less on stderr: warnings and errors only.
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  repghost-det doctor
+  repghost-det config experiments/retinanet.yaml train.epochs=24
+  repghost-det help config
+
+Exit codes: 0 done, 1 a run failed, 2 bad input, 130 interrupted.";
+
+fn main() -> std::process::ExitCode {
+    exit::install_panic_hook();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return exit::usage(&e),
+    };
+    logging::start(cli.verbose, cli.quiet);
+    exit::report(commands::run(cli.command), cli.verbose)
+}

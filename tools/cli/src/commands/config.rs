@@ -1,0 +1,94 @@
+//! `config`: what an experiment file resolves to.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use repghost_train::config::{diff, overrides, Loaded};
+use repghost_train::{bad_input, Experiment};
+
+use crate::exit::Outcome;
+
+/// Worked examples for `--help`.
+pub const EXAMPLES: &str = "\
+Examples:
+  all values and who set them:        repghost-det config experiments/retinanet.yaml
+  with overrides:                     repghost-det config experiments/demo.yaml train.optimizer.lr=0.02 train.schedule.milestones.0=6
+  only what some file sets:           repghost-det config experiments/demo.yaml --set-only
+  the difference of two experiments:  repghost-det config experiments/retinanet.yaml experiments/demo.yaml
+  all keys there are:                 repghost-det config --defaults
+  is it valid? (exit code 0 or 2):    repghost-det config my.yaml > /dev/null";
+
+/// Arguments of `config`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// One experiment file (or two to compare) and `key=value` overrides, which apply to the file before them.
+    #[arg(value_name = "FILE|KEY=VALUE", required_unless_present = "defaults")]
+    items: Vec<String>,
+
+    /// Show only values that somebody set, not the defaults.
+    #[arg(long)]
+    set_only: bool,
+
+    /// Leave the origin comments out.
+    #[arg(long)]
+    plain: bool,
+
+    /// Print every key with its default.
+    #[arg(long, conflicts_with_all = ["items", "set_only"])]
+    defaults: bool,
+}
+
+/// A file and the overrides behind it.
+struct Source {
+    file: PathBuf,
+    overrides: Vec<String>,
+}
+
+/// Runs `config`.
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    let text = if args.defaults {
+        Experiment::default().to_yaml()
+    } else {
+        match sources(&args.items)?.as_slice() {
+            [one] => show(&read(one)?, &args),
+            [a, b] => compare(&read(a)?, &read(b)?),
+            more => return Err(bad_input(format!("config takes one file, or two to compare; found {}", more.len()))),
+        }
+    };
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(Outcome::Done)
+}
+
+fn sources(items: &[String]) -> anyhow::Result<Vec<Source>> {
+    let mut sources: Vec<Source> = Vec::new();
+    for item in items {
+        if overrides::is_override(item) {
+            match sources.last_mut() {
+                Some(source) => source.overrides.push(item.clone()),
+                None => return Err(bad_input(format!("'{item}' stands before any experiment file; expected FILE {item}"))),
+            }
+        } else {
+            sources.push(Source { file: item.into(), overrides: Vec::new() });
+        }
+    }
+    Ok(sources)
+}
+
+fn read(source: &Source) -> anyhow::Result<Loaded> {
+    Ok(Loaded::read(Path::new(&source.file), &source.overrides)?)
+}
+
+fn show(loaded: &Loaded, args: &Args) -> String {
+    match args.set_only {
+        true => loaded.to_yaml_set_only(!args.plain),
+        false => loaded.to_yaml(!args.plain),
+    }
+}
+
+fn compare(a: &Loaded, b: &Loaded) -> String {
+    let differences = diff::diff(&a.resolved, &b.resolved);
+    if differences.is_empty() {
+        return "no difference\n".into();
+    }
+    format!("- {}\n+ {}\n\n{}", a.path.display(), b.path.display(), diff::to_text(&differences))
+}

@@ -1,0 +1,83 @@
+//! The binary's manners: help, versions, exit codes.
+
+mod common;
+
+use common::{repghost, run};
+
+/// Names of all commands, as `--help` lists them.
+fn commands() -> Vec<String> {
+    let help = run(&["--help"]);
+    let list = help.stdout.split("Commands:\n").nth(1).expect("a list of commands").split("\n\n").next().unwrap().to_string();
+    list.lines()
+        .filter(|l| l.starts_with("  ") && !l.starts_with("   "))
+        .filter_map(|l| l.split_whitespace().next())
+        .map(str::to_string)
+        .collect()
+}
+
+#[test]
+fn every_command_has_help_with_a_worked_example() {
+    let names = commands();
+    assert!(names.len() >= 3, "{names:?}");
+    for name in names.iter().filter(|n| *n != "help") {
+        let help = run(&[name, "--help"]);
+        assert_eq!(help.code, 0, "{name}");
+        assert!(
+            help.stdout.contains("repghost-det ") && help.stdout.contains("Examples:"),
+            "{name} has no example:\n{}",
+            help.stdout
+        );
+    }
+}
+
+#[test]
+fn version_and_help_are_no_errors() {
+    let version = run(&["--version"]);
+    assert_eq!((version.code, version.stdout.as_str(), version.stderr.as_str()), (0, "repghost-det 0.1.0\n", ""));
+    assert_eq!(run(&["help"]).code, 0);
+}
+
+#[test]
+fn unknown_commands_are_bad_input_and_the_nearest_is_named() {
+    let out = run(&["confg"]);
+    assert_eq!((out.code, out.stdout.as_str()), (2, ""));
+    assert!(out.stderr.contains("'config'"), "{}", out.stderr);
+    assert_eq!(run(&[]).code, 2);
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    use std::io::Read;
+    use std::process::Stdio;
+    let mut child = repghost().args(["config", "--defaults"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn doctor_tells_what_is_there() {
+    let out = run(&["doctor"]);
+    assert_eq!(out.code, 0, "{}", out.stderr);
+    for name in ["repghost-det", "tch", "libtorch", "devices", "threads", "onnxruntime", "trtexec"] {
+        assert!(out.stdout.lines().any(|l| l.starts_with(name)), "{name}:\n{}", out.stdout);
+    }
+    let json: serde_json::Value = serde_json::from_str(&run(&["doctor", "--json"]).stdout).unwrap();
+    assert!(json["libtorch"]["version"].as_str().is_some_and(|v| v.starts_with("2.")), "{json}");
+    assert!(json["processors"].as_u64().is_some_and(|n| n >= 1));
+}
+
+#[test]
+fn doctor_says_where_it_looked() {
+    let out = repghost()
+        .args(["doctor"])
+        .env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so")
+        .env("TRTEXEC", "/nowhere/trtexec")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert_eq!(out.status.code(), Some(0));
+    assert!(text.contains("not found; looked at ORT_DYLIB_PATH=/nowhere/libonnxruntime.so"), "{text}");
+    assert!(text.contains("not found; looked at TRTEXEC=/nowhere/trtexec"), "{text}");
+}

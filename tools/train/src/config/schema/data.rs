@@ -1,0 +1,137 @@
+//! `data`: where samples come from.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::path::PathTemplate;
+
+/// Kind of data set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DataSource {
+    /// COCO JSON and a folder of images.
+    #[default]
+    Coco,
+    /// The built-in generator: nothing is read from disk.
+    Shapes,
+    /// One folder a class (image classification).
+    ImageFolder,
+}
+
+/// What happens to annotations that would poison training (NaN or negative boxes, unknown ids).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBadAnnotation {
+    /// Training refuses to start and lists them.
+    #[default]
+    Error,
+    /// They are left out and counted.
+    Drop,
+}
+
+/// What happens to images that cannot be decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnreadableImage {
+    /// Training stops with the path.
+    #[default]
+    Error,
+    /// They are skipped and counted.
+    Skip,
+}
+
+/// The keys below `data`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// Kind of data set.
+    pub source: DataSource,
+    /// What is learned from.
+    pub train: SplitConfig,
+    /// What is measured on.
+    pub val: SplitConfig,
+    /// Names of the classes to learn, in the order of their indices; null takes all in the order of their ids.
+    pub classes: Option<Vec<String>>,
+    /// Train on images without objects too. mmdetection filters them (`filter_empty_gt`), and so do we by default.
+    pub keep_empty: bool,
+    /// What happens to annotations that would poison training.
+    pub on_bad_annotation: OnBadAnnotation,
+    /// What happens to images that cannot be decoded.
+    pub on_unreadable_image: OnUnreadableImage,
+    /// Turn images upright by their EXIF tag. COCO's annotations are made for the pixels as stored, hence false.
+    pub apply_exif: bool,
+    /// Decoding threads; 0 decodes in the training thread. The batches are the same for any number.
+    pub workers: usize,
+    /// Megabytes of decoded images kept in memory; 0 keeps none.
+    pub cache_mb: usize,
+    /// How samples are resized and augmented.
+    pub augment: AugmentConfig,
+    /// The built-in generator's settings (`source: shapes`).
+    pub shapes: ShapesConfig,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            source: DataSource::Coco,
+            train: SplitConfig::default(),
+            val: SplitConfig::default(),
+            classes: None,
+            keep_empty: false,
+            on_bad_annotation: OnBadAnnotation::Error,
+            on_unreadable_image: OnUnreadableImage::Error,
+            apply_exif: false,
+            workers: 2,
+            cache_mb: 0,
+            augment: AugmentConfig::default(),
+            shapes: ShapesConfig::default(),
+        }
+    }
+}
+
+/// One split of a data set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SplitConfig {
+    /// Folder of images (for `image_folder`: the folder whose subfolders are classes).
+    pub images: Option<PathTemplate>,
+    /// COCO JSON file.
+    pub annotations: Option<PathTemplate>,
+}
+
+/// The keys below `data.augment`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AugmentConfig {
+    /// Target lengths of the short side in pixels; one is drawn a sample, the first is used in evaluation.
+    pub short_sides: Vec<u32>,
+    /// Upper bound of the long side in pixels.
+    pub max_size: u32,
+    /// Probability of a horizontal flip.
+    pub hflip: f64,
+}
+
+impl Default for AugmentConfig {
+    fn default() -> Self {
+        Self { short_sides: vec![800], max_size: 1333, hflip: 0.5 }
+    }
+}
+
+/// The keys below `data.shapes`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShapesConfig {
+    /// Images to learn from.
+    pub train_images: usize,
+    /// Images to measure on (never among the former).
+    pub val_images: usize,
+    /// Height and width of an image in pixels.
+    pub size: u32,
+    /// Seed of the generator.
+    pub seed: u64,
+}
+
+impl Default for ShapesConfig {
+    fn default() -> Self {
+        Self { train_images: 1000, val_images: 200, size: 256, seed: 0 }
+    }
+}
