@@ -2,7 +2,10 @@
 
 pub mod graph;
 pub mod ops;
+pub mod plain;
 pub mod proto;
+pub mod retinanet;
+pub mod suppress;
 
 pub use graph::{Edge, Element, GraphBuilder, Setting};
 pub use ops::Onnx;

@@ -1,0 +1,139 @@
+//! RetinaNet's raw outputs to final detections, as graph nodes.
+//!
+//! Per level the best `pre_nms_top_k` (anchor, class) pairs; over all levels the best `candidates`; class-aware suppression; the best
+//! `max_detections`. The reference (`repghost_heads`) keeps all pairs of all levels until suppression; both agree as long as no more
+//! than `candidates` pairs pass the score threshold.
+
+use repghost_backbone::ops::Ops;
+use tch::Tensor;
+
+use super::graph::{Edge, Element, Setting};
+use super::ops::Onnx;
+use super::suppress::{decode_boxes, suppress};
+
+/// TensorRT refuses a larger top-k.
+pub const MAX_TOP_K: i64 = 3840;
+
+/// Settings of the post-processing.
+#[derive(Debug)]
+pub struct DetectSpec {
+    /// Anchors of each level `[n_l, 4]`, corners in pixels.
+    pub anchors: Vec<Tensor>,
+    /// Divisors of the deltas.
+    pub weights: [f64; 4],
+    /// Height and width of the input.
+    pub image: [i64; 2],
+    /// Pairs kept a level.
+    pub pre_nms_top_k: i64,
+    /// Pairs that enter suppression.
+    pub candidates: i64,
+    /// Least score.
+    pub score_threshold: f64,
+    /// IoU above which a worse box of the same class goes.
+    pub nms_threshold: f64,
+    /// Detections an image.
+    pub max_detections: i64,
+    /// How boxes are suppressed.
+    pub nms: Nms,
+}
+
+/// Which nodes suppress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nms {
+    /// Pairwise IoU and matrix products: static shapes, builds everywhere.
+    Plain,
+    /// ONNX `NonMaxSuppression`: exact, shapes depend on the data; rows of all images in one list.
+    Onnx,
+}
+
+/// Candidates of all levels, sorted by score.
+struct Candidates {
+    boxes: Edge,
+    scores: Edge,
+    labels: Edge,
+}
+
+/// Detections as named outputs from class `logits [N, A, C]` and `deltas [N, A, 4]`.
+///
+/// With [`Nms::Plain`]: `boxes [N, D, 4]`, `scores [N, D]`, `labels [N, D]`, score 0 where there is no detection. With [`Nms::Onnx`]:
+/// `boxes [R, 4]`, `scores [R]`, `labels [R]`, `images [R]`.
+pub fn detect(ops: &mut Onnx, logits: &Edge, deltas: &Edge, spec: &DetectSpec) -> Vec<(String, Edge)> {
+    ops.scope("postprocess", |ops| {
+        let found = candidates(ops, logits, deltas, spec);
+        match spec.nms {
+            Nms::Plain => plain(ops, &found, spec),
+            Nms::Onnx => standard(ops, &found, spec),
+        }
+    })
+}
+
+fn candidates(ops: &mut Onnx, logits: &Edge, deltas: &Edge, spec: &DetectSpec) -> Candidates {
+    let classes = logits.shape[2];
+    let logits = ops.cast(logits, Element::F32);
+    let deltas = ops.cast(deltas, Element::F32);
+    let n = logits.shape[0];
+    let (mut boxes, mut scores, mut labels) = (vec![], vec![], vec![]);
+    let mut start = 0;
+    for (level, anchors) in spec.anchors.iter().enumerate() {
+        ops.graph.push_scope(&format!("level{level}"));
+        let count = anchors.size()[0];
+        let k = spec.pre_nms_top_k.min(count * classes).min(MAX_TOP_K);
+        let part = ops.slice(&logits, 1, start, start + count);
+        let part = ops.reshape(&part, &[0, -1], vec![n, count * classes]);
+        let (best, index) = ops.top_k(&part, k);
+        let anchor = ops.with_scalar("Div", &index, classes as f64);
+        let whole = ops.with_scalar("Mul", &anchor, classes as f64);
+        let label = ops.broadcast("Sub", &index, &whole);
+        let part = ops.slice(&deltas, 1, start, start + count);
+        let picked = ops.pick_rows(&part, &anchor);
+        let table = ops.graph.constant(anchors, Element::F32);
+        let reference = ops.lookup(&table, &anchor);
+        boxes.push(decode_boxes(ops, &picked, &reference, spec.weights, spec.image));
+        scores.push(ops.op("Sigmoid", &[&best], &[], best.shape.clone()));
+        labels.push(ops.cast(&label, Element::F32));
+        start += count;
+        ops.graph.pop_scope();
+    }
+    let boxes = ops.concat(&boxes, 1);
+    let scores = ops.concat(&scores, 1);
+    let labels = ops.concat(&labels, 1);
+    let m = spec.candidates.min(scores.shape[1]).min(MAX_TOP_K);
+    let (scores, order) = ops.top_k(&scores, m);
+    Candidates { boxes: ops.pick_rows(&boxes, &order), scores, labels: ops.pick(&labels, &order) }
+}
+
+fn plain(ops: &mut Onnx, found: &Candidates, spec: &DetectSpec) -> Vec<(String, Edge)> {
+    let kept = suppress(ops, &found.boxes, &found.scores, &found.labels, spec.nms_threshold, spec.score_threshold);
+    let d = spec.max_detections.min(kept.shape[1]);
+    let (scores, order) = ops.top_k(&kept, d);
+    let boxes = ops.pick_rows(&found.boxes, &order);
+    let labels = ops.pick(&found.labels, &order);
+    let labels = ops.cast(&labels, Element::I64);
+    vec![("boxes".into(), boxes), ("scores".into(), scores), ("labels".into(), labels)]
+}
+
+fn standard(ops: &mut Onnx, found: &Candidates, spec: &DetectSpec) -> Vec<(String, Edge)> {
+    // One class for the operator; boxes of different classes are moved apart so that they never overlap.
+    let apart = 2.0 * spec.image[0].max(spec.image[1]) as f64;
+    let offset = ops.with_scalar("Mul", &found.labels, apart);
+    let offset = ops.unsqueeze(&offset, 2);
+    let moved = ops.broadcast("Add", &found.boxes, &offset);
+    let scores = ops.unsqueeze(&found.scores, 1);
+    let limit = ops.graph.ints(&[spec.max_detections]);
+    let iou = ops.graph.constant(&Tensor::from_slice(&[spec.nms_threshold as f32]), Element::F32);
+    let least = ops.graph.constant(&Tensor::from_slice(&[spec.score_threshold as f32]), Element::F32);
+    let inputs = [&moved, &scores, &limit, &iou, &least].map(|e| e.name.clone()).to_vec();
+    let rows = super::graph::DYNAMIC;
+    let name = ops.graph.raw_node("NonMaxSuppression", inputs, &[], 1).remove(0);
+    let selected = Edge { name, shape: vec![rows, 3], element: Element::I64 };
+    let image = ops.slice(&selected, 1, 0, 1);
+    let place = ops.slice(&selected, 1, 2, 3);
+    let pair = ops.op("Concat", &[&image, &place], &[("axis", Setting::Int(1))], vec![rows, 2]);
+    let gather = |ops: &mut Onnx, x: &Edge, shape: Vec<i64>| ops.op("GatherND", &[x, &pair], &[], shape);
+    let boxes = gather(ops, &found.boxes, vec![rows, 4]);
+    let scores = gather(ops, &found.scores, vec![rows]);
+    let labels = gather(ops, &found.labels, vec![rows]);
+    let labels = ops.cast(&labels, Element::I64);
+    let images = ops.reshape(&image, &[-1], vec![rows]);
+    vec![("boxes".into(), boxes), ("scores".into(), scores), ("labels".into(), labels), ("images".into(), images)]
+}
