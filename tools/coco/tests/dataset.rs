@@ -1,20 +1,9 @@
 //! Annotation files as they come: odd ids, missing fields, class choices, bad records, real sets.
 
-use std::path::{Path, PathBuf};
+mod common;
 
+use common::shared;
 use repghost_coco::{AnnotationError, BadAnnotations, Dataset, DatasetOptions, LabelMode, Segmentation};
-
-/// `shared/data/…`, or a printed line where the real data is absent.
-fn shared(path: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("REPGHOST_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"), PathBuf::from);
-    let full = root.join("data").join(path);
-    if !full.exists() {
-        println!("skipped: shared/data/{path} absent");
-        return None;
-    }
-    Some(full)
-}
 
 /// Loads a file made of the three lists.
 fn load(images: &str, annotations: &str, categories: &str, options: &DatasetOptions) -> Result<Dataset, AnnotationError> {

@@ -3,7 +3,7 @@
 //! Training and evaluation want different things of the same file, so nothing that evaluation counts is lost here: crowds
 //! and boxes without area stay in [`Dataset::annotations`]; [`Dataset::training_objects`] leaves them out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -97,6 +97,8 @@ pub struct Dataset {
     pub classes: ClassList,
     /// What was read and what was left out.
     pub report: LoadReport,
+    /// All categories of the file, the ones that are not wanted included.
+    pub(crate) category_ids: HashSet<i64>,
     objects: Vec<Vec<Annotation>>,
 }
 
@@ -115,7 +117,8 @@ impl Dataset {
     /// A set made in memory, as [`crate::shapes`] does.
     pub fn from_samples(samples: Vec<SampleAnnotations>, classes: ClassList) -> Self {
         let (images, objects): (Vec<_>, Vec<_>) = samples.into_iter().map(|s| (s.image, s.annotations)).unzip();
-        let mut dataset = Dataset { path: PathBuf::new(), images, classes, report: LoadReport::default(), objects };
+        let category_ids = classes.iter().map(|class| class.category_id).collect();
+        let mut dataset = Dataset { path: PathBuf::new(), images, classes, report: LoadReport::default(), category_ids, objects };
         dataset.count();
         dataset.report.images_in_file = dataset.images.len();
         dataset.report.annotations_in_file = dataset.objects.iter().map(Vec::len).sum();
@@ -159,7 +162,7 @@ impl Dataset {
         let categories = classes::read_categories(&raw_categories, &mut problems);
         let findings = problems.iter().map(|problem| Finding::new(problem, None, None)).collect();
         refuse(path, "categories", findings)?;
-        let known: HashMap<i64, ()> = categories.iter().map(|&(id, _)| (id, ())).collect();
+        let known: HashSet<i64> = categories.iter().map(|&(id, _)| id).collect();
         let in_file = listed(categories.iter().map(|(_, name)| name.as_str()));
         let classes = classes::select(path, categories, options.classes.as_deref(), options.labels)?;
 
@@ -169,7 +172,7 @@ impl Dataset {
 
         let context = Context {
             image_size: &|id| index.get(&id).and_then(|&i| images.get(i)).map(|image| [image.height, image.width]),
-            label: &|id| known.contains_key(&id).then(|| classes.by_category(id).map(|class| class.label)),
+            label: &|id| known.contains(&id).then(|| classes.by_category(id).map(|class| class.label)),
             segmentations: options.segmentations,
         };
         let read: Vec<_> =
@@ -196,7 +199,7 @@ impl Dataset {
                 report.dropped_first = bad;
             }
         }
-        let mut dataset = Dataset { path: path.to_owned(), images, classes, report, objects };
+        let mut dataset = Dataset { path: path.to_owned(), images, classes, report, category_ids: known, objects };
         dataset.count();
         dataset.leave_out_empty(options, &in_file)?;
         Ok(dataset)
@@ -248,7 +251,7 @@ pub fn trainable(objects: &[Annotation], size: [u32; 2]) -> impl Iterator<Item =
 
 /// The images of a file, with what is wrong with them.
 pub(crate) fn read_images(raw: &[raw::RawImage]) -> (Vec<ImageRecord>, Vec<Finding>) {
-    let mut seen = std::collections::HashSet::with_capacity(raw.len());
+    let mut seen = HashSet::with_capacity(raw.len());
     let (mut images, mut findings) = (Vec::with_capacity(raw.len()), Vec::new());
     let mut problems = Vec::new();
     for raw in raw {

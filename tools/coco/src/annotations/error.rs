@@ -29,6 +29,14 @@ pub enum AnnotationError {
         /// What the parser met, with line and column.
         reason: String,
     },
+    /// The file is no detections file.
+    #[error("{}: is not a COCO detections file: {reason}", path.display())]
+    Detections {
+        /// The file.
+        path: PathBuf,
+        /// What the parser met, with line and column.
+        reason: String,
+    },
     /// Records that would poison training or evaluation.
     #[error("{}: {count} bad {what} ({first}); {advice}", path.display())]
     Records {
@@ -84,6 +92,7 @@ impl AnnotationError {
             Self::Read { path, .. }
             | Self::Write { path, .. }
             | Self::Syntax { path, .. }
+            | Self::Detections { path, .. }
             | Self::Records { path, .. }
             | Self::UnknownClass { path, .. }
             | Self::Classes { path, .. }

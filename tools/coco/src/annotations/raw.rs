@@ -247,6 +247,21 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(path: &Path, bytes: &'a mut Vec<u8>)
     })
 }
 
+/// Parses a JSON list of records, as a detections file is one.
+pub(crate) fn parse_list<'a, T: Deserialize<'a>>(path: &Path, bytes: &'a mut Vec<u8>) -> Result<Vec<T>, AnnotationError> {
+    if let Some(clean) = without_non_finite(bytes) {
+        *bytes = clean;
+    }
+    serde_json::from_slice(bytes).map_err(|error| {
+        let reason = match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
+            Some(b'[') => error.to_string(),
+            Some(b'{') => "it is an object; a JSON list of detections is expected (is it an annotation file?)".to_owned(),
+            _ => format!("a JSON list of detections is expected ({error})"),
+        };
+        AnnotationError::Detections { path: path.to_owned(), reason }
+    })
+}
+
 /// A copy of the bytes with Python's bare NaN, Infinity and -Infinity replaced by null, or `None` where there are none.
 fn without_non_finite(bytes: &[u8]) -> Option<Vec<u8>> {
     const WORDS: [&[u8]; 3] = [b"NaN", b"-Infinity", b"Infinity"];
