@@ -1,0 +1,33 @@
+//! Why a detector could not be built.
+
+/// A setting that makes no detector. Each message names the key of the experiment file.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum HeadError {
+    /// The head asks for a pyramid level that the backbone does not tap.
+    #[error("model.head.levels: {asked:?} asked for, but {backbone} taps {there:?}")]
+    Levels {
+        /// What the head asks for.
+        asked: Vec<u32>,
+        /// Name of the backbone.
+        backbone: String,
+        /// What the backbone has.
+        there: Vec<u32>,
+    },
+    /// A number out of its range.
+    #[error("{key}: {value} is not {expected}")]
+    Range {
+        /// Dotted key.
+        key: &'static str,
+        /// What was found.
+        value: String,
+        /// What is allowed.
+        expected: &'static str,
+    },
+}
+
+impl HeadError {
+    /// A value outside its range.
+    pub(crate) fn range(key: &'static str, value: impl std::fmt::Display, expected: &'static str) -> Self {
+        Self::Range { key, value: value.to_string(), expected }
+    }
+}
