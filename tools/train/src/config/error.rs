@@ -112,6 +112,16 @@ pub enum ConfigError {
         /// What should be where.
         expected: String,
     },
+    /// A file that the experiment names is not there.
+    #[error("{key}: {} is not there; expected {expected}", path.display())]
+    FileMissing {
+        /// Dotted key.
+        key: String,
+        /// The path after expansion.
+        path: PathBuf,
+        /// What should be where.
+        expected: String,
+    },
     /// The resolved configuration could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {

@@ -18,6 +18,7 @@ pub mod diff;
 pub mod error;
 pub mod load;
 pub mod merge;
+pub mod needs;
 pub mod node;
 pub mod overrides;
 pub mod path;
@@ -28,6 +29,7 @@ pub mod validate;
 
 pub use error::ConfigError;
 pub use load::Loaded;
+pub use needs::{Split, SplitPaths};
 pub use node::{Node, Origin};
 pub use path::PathTemplate;
 pub use schema::*;

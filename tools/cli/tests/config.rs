@@ -1,0 +1,297 @@
+//! `repghost-det config` as its users see it: merging, overrides, origins, differences, and what it says about mistakes.
+
+mod common;
+
+use common::{root, Folder, Ran};
+
+/// Two bases that overlap, and a file on top.
+fn folder() -> Folder {
+    Folder::new(&[
+        ("base/model.yaml", "model: {backbone: {width: 1.3}, head: {name: retinanet}}\ntrain: {epochs: 3, seed: 1}\n"),
+        ("base/train.yaml", "train:\n  epochs: 5\n  schedule: {milestones: [1, 2]}\n  optimizer: {lr: 0.02}\n"),
+        ("top.yaml", "_base_: [base/model.yaml, base/train.yaml]\ntrain: {batch_size: 4, optimizer: {momentum: 0.8}}\n"),
+    ])
+}
+
+/// Value and origin at a key of the printed tree: a dotted key, or its end.
+fn line(ran: &Ran, key: &str) -> (String, String) {
+    let mut path: Vec<&str> = Vec::new();
+    for line in ran.stdout.lines() {
+        let Some((name, value)) = line.trim_start().split_once(':') else { continue };
+        path.truncate((line.len() - line.trim_start().len()) / 2);
+        path.push(name);
+        if format!(".{}", path.join(".")).ends_with(&format!(".{key}")) {
+            let (value, origin) = value.split_once(" # ").expect("an origin comment");
+            return (value.trim().to_string(), origin.to_string());
+        }
+    }
+    panic!("no {key} in\n{}\n{}", ran.stdout, ran.stderr)
+}
+
+/// The error of a run that must fail with code 2.
+fn refused(folder: &Folder, args: &[&str]) -> String {
+    let ran = folder.run(args);
+    assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{args:?}: {}", ran.stderr);
+    let text = ran.stderr.strip_prefix("error: ").unwrap_or_else(|| panic!("{args:?}: {}", ran.stderr));
+    assert_eq!(text.lines().count(), 1, "{args:?}: {text}");
+    text.trim_end().to_string()
+}
+
+fn pair(a: &str, b: &str) -> (String, String) {
+    (a.into(), b.into())
+}
+
+#[test]
+fn bases_merge_deeply_and_each_value_tells_who_set_it() {
+    let ran = folder().run(&["config", "top.yaml"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    assert_eq!(line(&ran, "width"), pair("1.3", "base/model.yaml"));
+    assert_eq!(line(&ran, "epochs"), pair("5", "base/train.yaml"), "of two bases the later wins");
+    assert_eq!(line(&ran, "train.seed"), pair("1", "base/model.yaml"));
+    assert_eq!(line(&ran, "lr"), pair("0.02", "base/train.yaml"));
+    assert_eq!(line(&ran, "momentum"), pair("0.8", "top.yaml"));
+    assert_eq!(line(&ran, "milestones"), pair("[1.0, 2.0]", "base/train.yaml"));
+    assert_eq!(line(&ran, "accumulate"), pair("1", "default"));
+}
+
+#[test]
+fn overrides_come_last_index_lists_and_are_yaml() {
+    let ran = folder().run(&[
+        "config",
+        "top.yaml",
+        "train.schedule.milestones.1=7",
+        "train.optimizer.lr=1e-3",
+        "train.ema={decay: 0.99}",
+        "data.train.images=a=b",
+        "data.classes=[cat, dog]",
+    ]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    assert_eq!(line(&ran, "milestones"), pair("[1.0, 7.0]", "base/train.yaml, command line"));
+    assert_eq!(line(&ran, "lr"), pair("0.001", "command line"));
+    assert_eq!(line(&ran, "decay"), pair("0.99", "command line"));
+    assert_eq!(line(&ran, "images"), pair("a=b", "command line"));
+    assert_eq!(line(&ran, "classes"), pair("[cat, dog]", "command line"));
+}
+
+#[test]
+fn delete_drops_what_is_inherited() {
+    let folder = folder();
+    folder.write("d.yaml", "_base_: top.yaml\ntrain: {optimizer: {_delete_: true, name: adamw}}\n");
+    let ran = folder.run(&["config", "d.yaml"]);
+    assert_eq!(line(&ran, "momentum"), pair("0.9", "default"));
+    assert_eq!(line(&ran, "lr"), pair("0.01", "default"));
+    assert_eq!(line(&ran, "batch_size"), pair("4", "top.yaml"));
+}
+
+#[test]
+fn bases_are_found_beside_the_file_that_names_them() {
+    let folder = folder();
+    folder.write("deep/er/x.yaml", "_base_: ../../top.yaml\n");
+    let ran = folder.run(&["config", "deep/er/x.yaml"]);
+    assert_eq!(line(&ran, "momentum"), pair("0.8", "top.yaml"));
+    folder.write("y.yaml", "_base_: nowhere.yaml\n");
+    let error = refused(&folder, &["config", "y.yaml"]);
+    assert_eq!(error, "cannot read the experiment file nowhere.yaml (_base_ of y.yaml): No such file or directory (os error 2)");
+}
+
+#[test]
+fn circles_are_found() {
+    let folder =
+        Folder::new(&[("a.yaml", "_base_: b.yaml\n"), ("b.yaml", "_base_: [c.yaml]\n"), ("c.yaml", "_base_: ./a.yaml\n")]);
+    let error = refused(&folder, &["config", "a.yaml"]);
+    assert_eq!(error, "_base_ goes round in a circle: a.yaml -> b.yaml -> c.yaml -> a.yaml");
+    folder.write("self.yaml", "_base_: self.yaml\n");
+    assert_eq!(refused(&folder, &["config", "self.yaml"]), "_base_ goes round in a circle: self.yaml -> self.yaml");
+}
+
+#[test]
+fn a_base_that_is_shared_is_no_circle() {
+    let folder = Folder::new(&[
+        ("root.yaml", "train: {epochs: 2}\n"),
+        ("l.yaml", "_base_: root.yaml\ntrain: {seed: 1}\n"),
+        ("r.yaml", "_base_: root.yaml\ntrain: {batch_size: 3}\n"),
+        ("x.yaml", "_base_: [l.yaml, r.yaml]\n"),
+    ]);
+    let ran = folder.run(&["config", "x.yaml"]);
+    assert_eq!(line(&ran, "train.seed"), pair("1", "l.yaml"));
+    assert_eq!(line(&ran, "epochs"), pair("2", "root.yaml"));
+}
+
+#[test]
+fn mistakes_name_key_origin_and_remedy() {
+    let folder = folder();
+    for (argument, text) in [
+        ("train.epoch=3", "unknown key train.epoch (command line); did you mean train.epochs?"),
+        ("model.backbone.widht=1", "unknown key model.backbone.widht (command line); did you mean model.backbone.width?"),
+        ("momentum=0.5", "unknown key momentum (command line); did you mean train.optimizer.momentum?"),
+        ("train.epochs=abc", "train.epochs: found the text 'abc', expected a whole number, 0 or more (command line)"),
+        ("train.epochs=1.5", "train.epochs: found 1.5, expected a whole number, 0 or more (command line)"),
+        ("train.epochs=-1", "train.epochs: found -1, expected a whole number, 0 or more (command line)"),
+        ("train.epochs=0", "train.epochs: found 0, expected a whole number, 1 or more (command line)"),
+        ("train.optimizer.nesterov=3", "train.optimizer.nesterov: found 3, expected true or false (command line)"),
+        ("data.train=5", "data.train: found 5, expected a map (command line)"),
+        ("train.optimizer.betas=[1]", "train.optimizer.betas: found a list of 1, expected a list of 2 (command line)"),
+        ("train.optimizer.name=sdg", "train.optimizer.name: found 'sdg', expected one of sgd, adamw; did you mean sgd? (command line)"),
+        ("model.backbone.branches.0=x", "model.backbone.branches.0: found 'x', expected one of bn, identity, dw1x1 (command line)"),
+        ("model.head={_delete_: true}", "model.head.name is missing: expected one of retinanet, mask_rcnn, classifier"),
+        ("train.schedule.milestones.2=9", "override 'train.schedule.milestones.2=9': train.schedule.milestones is a list of 2; expected an index from 0 to 1, found 2"),
+        ("train.schedule.milestones=[3, 1]", "train.schedule.milestones: found [3.0, 1.0], expected epochs in rising order (command line)"),
+        (
+            "train.batch_norm.frozen_stages=1",
+            "train.batch_norm.frozen_stages: found 1 without weights, expected init.backbone or init.detector to be set: frozen layers keep \
+             what they start with, and that would be noise (command line)",
+        ),
+        (
+            "task=classification",
+            "model.head.name: found retinanet, expected classifier, as task is classification (or task: detection) (base/model.yaml)",
+        ),
+    ] {
+        let argument: &str = argument;
+        // `branches.0` needs a list that some file sets.
+        folder.write("m.yaml", "_base_: top.yaml\nmodel: {backbone: {branches: [bn]}}\n");
+        assert_eq!(refused(&folder, &["config", "m.yaml", argument]), text);
+    }
+}
+
+#[test]
+fn files_are_blamed_too() {
+    let folder = folder();
+    for (yaml, text) in [
+        ("train: {epochs: x}", "train.epochs: found the text 'x', expected a whole number, 0 or more (e.yaml)"),
+        ("trian: {epochs: 1}", "unknown key trian (e.yaml); did you mean train?"),
+        ("[1, 2]", "e.yaml: expected keys and values, found [1, 2]"),
+        ("_base_: 3", "e.yaml: _base_: found 3, expected a file or a list of files"),
+        ("train: {seed: 1, seed: 2}", "e.yaml: train: duplicate entry with key \"seed\" at line 1 column 8"),
+    ] {
+        folder.write("e.yaml", yaml);
+        assert_eq!(refused(&folder, &["config", "e.yaml"]), text);
+    }
+    folder.write("e.yaml", "train: [1\nx: 2");
+    let error = refused(&folder, &["config", "e.yaml"]);
+    assert!(error.starts_with("e.yaml: ") && error.contains(" line "), "{error}");
+}
+
+#[test]
+fn a_new_head_name_explains_the_keys_it_inherits() {
+    let folder = Folder::new(&[
+        ("base.yaml", "task: classification\nmodel: {head: {name: classifier, label_smoothing: 0.2}}\n"),
+        ("x.yaml", "_base_: base.yaml\ntask: detection\nmodel: {head: {name: retinanet}}\n"),
+        ("ok.yaml", "_base_: base.yaml\ntask: detection\nmodel: {head: {_delete_: true, name: retinanet}}\n"),
+    ]);
+    assert_eq!(
+        refused(&folder, &["config", "x.yaml"]),
+        "unknown key model.head.label_smoothing (base.yaml); model.head.name is retinanet (x.yaml), which has no such key: write \
+         `_delete_: true` beside that name to drop what was inherited"
+    );
+    assert_eq!(folder.run(&["config", "ok.yaml"]).code, 0);
+}
+
+#[test]
+fn several_problems_are_told_at_once() {
+    let ran = folder().run(&["config", "top.yaml", "train.epochs=0", "eval.score_threshold=2"]);
+    assert_eq!(ran.code, 2);
+    assert_eq!(
+        ran.stderr,
+        "error: train.epochs: found 0, expected a whole number, 1 or more (command line)\n  \
+         also: eval.score_threshold: found 2, expected a number from 0 to 1 (command line)\n"
+    );
+}
+
+#[test]
+fn the_difference_of_two() {
+    let folder = folder();
+    folder.write("other.yaml", "_base_: top.yaml\ntrain: {epochs: 6, ema: {decay: 0.9}}\n");
+    let ran = folder.run(&["config", "top.yaml", "train.seed=4", "other.yaml", "train.epochs=7"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    let squeezed: Vec<String> = ran.stdout.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(
+        squeezed,
+        [
+            "- top.yaml",
+            "+ other.yaml",
+            "",
+            "train.epochs",
+            "- 5 # base/train.yaml",
+            "+ 7 # command line",
+            "train.seed",
+            "- 4 # command line",
+            "+ 1 # base/model.yaml",
+            "train.ema",
+            "- null # default",
+            "+ {decay: 0.9, warmup: true} # other.yaml",
+        ]
+    );
+    assert_eq!(folder.run(&["config", "top.yaml", "top.yaml"]).stdout, "no difference\n");
+}
+
+#[test]
+fn what_is_printed_reads_back_to_the_same() {
+    let folder = folder();
+    folder.write(
+        "odd.yaml",
+        "_base_: top.yaml\ndata: {classes: ['a, b', 'no', '1', 'x: y', '#', ''], train: {images: '${COCO}/x y'}}\n",
+    );
+    let printed = folder.run(&["config", "odd.yaml", "run.dir=runs/a"]).stdout;
+    folder.write("resolved.yaml", &printed);
+    assert_eq!(folder.run(&["config", "odd.yaml", "run.dir=runs/a", "resolved.yaml"]).stdout, "no difference\n");
+    folder.write("plain.yaml", &folder.run(&["config", "odd.yaml", "--plain"]).stdout);
+    assert_eq!(folder.run(&["config", "odd.yaml", "plain.yaml"]).stdout, "no difference\n");
+    folder.write("set.yaml", &folder.run(&["config", "odd.yaml", "--set-only"]).stdout);
+    assert_eq!(folder.run(&["config", "odd.yaml", "set.yaml"]).stdout, "no difference\n");
+}
+
+#[test]
+fn usage_mistakes() {
+    let folder = folder();
+    assert_eq!(
+        refused(&folder, &["config", "train.epochs=3", "top.yaml"]),
+        "'train.epochs=3' stands before any experiment file; expected FILE train.epochs=3"
+    );
+    assert_eq!(
+        refused(&folder, &["config", "top.yaml", "top.yaml", "top.yaml"]),
+        "config takes one file, or two to compare; found 3"
+    );
+    assert_eq!(
+        refused(&folder, &["config", "no.yaml"]),
+        "cannot read the experiment file no.yaml: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn all_shipped_experiments_resolve() {
+    let folder = root().join("experiments");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(&folder).expect("experiments/") {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "yaml") {
+            let ran = common::run(&["config", path.to_str().unwrap()]);
+            assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 6, "only {seen} experiments");
+}
+
+#[test]
+fn the_papers_recipe_is_what_its_file_says() {
+    let path = root().join("experiments/retinanet.yaml");
+    let ran = common::run(&["config", path.to_str().unwrap()]);
+    for (key, value) in [
+        ("width", "1.3"),
+        ("epochs", "12"),
+        ("lr", "0.01"),
+        ("weight_decay", "0.0001"),
+        ("warmup_steps", "500"),
+        ("warmup_factor", "0.001"),
+        ("milestones", "[8.0, 11.0]"),
+        ("gamma", "0.1"),
+        ("frozen_stages", "1"),
+        ("use_running_stats", "true"),
+        ("freeze_affine", "false"),
+        ("max_size", "1333"),
+        ("short_sides", "[800]"),
+        ("hflip", "0.5"),
+    ] {
+        assert_eq!(line(&ran, key).0, value, "{key}");
+    }
+}

@@ -1,0 +1,121 @@
+//! The files that an experiment needs, looked for when they are needed and not before.
+
+use std::path::{Path, PathBuf};
+
+use super::error::ConfigError;
+use super::path::PathTemplate;
+use super::schema::Experiment;
+
+/// Which part of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// What is learned from.
+    Train,
+    /// What is measured on.
+    Val,
+}
+
+impl Split {
+    /// Its key below `data`.
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Val => "val",
+        }
+    }
+}
+
+/// Where a split lies. Both exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SplitPaths {
+    /// Folder of images.
+    pub images: PathBuf,
+    /// COCO JSON file.
+    pub annotations: PathBuf,
+}
+
+/// The variable in shipped experiments that says where COCO lies.
+const COCO_VARIABLE: &str = "${COCO";
+
+impl Experiment {
+    /// Folder and annotation file of a split.
+    ///
+    /// # Errors
+    /// A key that is not set, a variable that is not set, or a path that does not exist; the message says what is expected where.
+    pub fn split_paths(&self, split: Split) -> Result<SplitPaths, ConfigError> {
+        let keys = match split {
+            Split::Train => &self.data.train,
+            Split::Val => &self.data.val,
+        };
+        let key = |name: &str| format!("data.{}.{name}", split.key());
+        let annotations = existing(&key("annotations"), &keys.annotations, "a COCO annotation file", "FILE", Path::is_file)?;
+        let images = existing(&key("images"), &keys.images, "a folder of images", "DIR", Path::is_dir)?;
+        Ok(SplitPaths { images, annotations })
+    }
+
+    /// Folder of a split of an `image_folder` data set: one folder a class.
+    ///
+    /// # Errors
+    /// As [`Experiment::split_paths`].
+    pub fn image_folder(&self, split: Split) -> Result<PathBuf, ConfigError> {
+        let keys = match split {
+            Split::Train => &self.data.train,
+            Split::Val => &self.data.val,
+        };
+        existing(&format!("data.{}.images", split.key()), &keys.images, "a folder with one folder a class", "DIR", Path::is_dir)
+    }
+
+    /// The file in `init.backbone`, if one is set.
+    ///
+    /// # Errors
+    /// A variable that is not set, or a file that does not exist.
+    pub fn init_backbone(&self) -> Result<Option<PathBuf>, ConfigError> {
+        weights(
+            "init.backbone",
+            &self.init.backbone,
+            "the backbone's weights (timm's safetensors, an official .pth.tar, or a state dict)",
+        )
+    }
+
+    /// The file in `init.detector`, if one is set.
+    ///
+    /// # Errors
+    /// As [`Experiment::init_backbone`].
+    pub fn init_detector(&self) -> Result<Option<PathBuf>, ConfigError> {
+        weights("init.detector", &self.init.detector, "the detector's weights")
+    }
+}
+
+fn weights(key: &str, template: &Option<PathTemplate>, what: &str) -> Result<Option<PathBuf>, ConfigError> {
+    let Some(template) = template else { return Ok(None) };
+    let path = template.resolve(key)?;
+    if path.is_file() {
+        return Ok(Some(path));
+    }
+    Err(ConfigError::FileMissing {
+        key: key.to_string(),
+        path,
+        expected: format!("{what}; pass {key}=FILE, or {key}=null to start from nothing"),
+    })
+}
+
+fn existing(
+    key: &str,
+    template: &Option<PathTemplate>,
+    what: &str,
+    placeholder: &str,
+    exists: impl Fn(&Path) -> bool,
+) -> Result<PathBuf, ConfigError> {
+    let Some(template) = template else {
+        return Err(ConfigError::Missing { key: key.to_string(), expected: format!("{what}; pass {key}={placeholder}") });
+    };
+    let path = template.resolve(key)?;
+    if exists(&path) {
+        return Ok(path);
+    }
+    let expected = match template.as_str().contains(COCO_VARIABLE) {
+        true => format!("COCO 2017 (train2017/, val2017/, annotations/): export COCO=DIR, or pass {key}={placeholder}"),
+        false => format!("{what}; pass {key}={placeholder}"),
+    };
+    Err(ConfigError::DataMissing { key: key.to_string(), path, expected })
+}
