@@ -5,6 +5,7 @@ pub mod detections;
 pub mod files;
 pub mod mask;
 pub mod metrics;
+pub mod shapes;
 pub mod types;
 
 pub use annotations::{
