@@ -1,0 +1,100 @@
+//! The detectors as one type: what the trainer, the evaluator and the exporter hold.
+
+use repghost_backbone::{Backbone, Eager, FuseLevel, Tree, Visitor};
+use serde::{Deserialize, Serialize};
+
+use crate::error::HeadError;
+use crate::fpn::FpnConfig;
+use crate::pyramid_backbone::BackboneWithFpn;
+use crate::retinanet::{PostprocessConfig, RetinaNet, RetinaNetConfig};
+use crate::types::{Detections, ImageBatch, Losses, Target};
+
+/// The keys below `model.head`; `name` tells which detector they belong to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case")]
+pub enum HeadConfig {
+    /// `name: retinanet`.
+    Retinanet(RetinaNetConfig),
+}
+
+impl HeadConfig {
+    /// Names that `model.head.name` takes.
+    pub const NAMES: &[&str] = &["retinanet"];
+
+    /// Builds the detector of `classes` classes on a backbone. Initial weights come from torch's global generator.
+    ///
+    /// # Errors
+    /// Settings that make no detector.
+    pub fn build(&self, backbone: Backbone, fpn: &FpnConfig, classes: i64) -> Result<Detector, HeadError> {
+        match self {
+            Self::Retinanet(config) => Ok(Detector::RetinaNet(Box::new(RetinaNet::new(backbone, fpn, config, classes)?))),
+        }
+    }
+}
+
+impl Default for HeadConfig {
+    fn default() -> Self {
+        Self::Retinanet(RetinaNetConfig::default())
+    }
+}
+
+/// A detector.
+#[derive(Debug)]
+pub enum Detector {
+    /// Dense, one stage.
+    RetinaNet(Box<RetinaNet>),
+}
+
+impl Detector {
+    /// Losses of a batch, to be summed. `ops` tells the mode ([`Eager::train`] updates batch-norm statistics).
+    ///
+    /// # Panics
+    /// When there are not as many targets as images, or labels are not class indices of this detector.
+    pub fn losses(&self, ops: &mut Eager, images: &ImageBatch, targets: &[Target]) -> Losses {
+        match self {
+            Self::RetinaNet(d) => d.losses(ops, images, targets),
+        }
+    }
+
+    /// What is in the images, in inference mode.
+    pub fn detect(&self, images: &ImageBatch) -> Vec<Detections> {
+        match self {
+            Self::RetinaNet(d) => d.detect(images),
+        }
+    }
+
+    /// Sets how detections are picked.
+    pub fn set_postprocess(&mut self, config: PostprocessConfig) {
+        match self {
+            Self::RetinaNet(d) => d.postprocess = config,
+        }
+    }
+
+    /// The backbone with its pyramid.
+    pub fn backbone(&self) -> &BackboneWithFpn {
+        match self {
+            Self::RetinaNet(d) => &d.backbone,
+        }
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> i64 {
+        match self {
+            Self::RetinaNet(d) => d.head.classes(),
+        }
+    }
+}
+
+impl Tree for Detector {
+    fn visit(&self, v: &mut Visitor) {
+        match self {
+            Self::RetinaNet(d) => d.visit(v),
+        }
+    }
+
+    fn fuse(&mut self, level: FuseLevel) {
+        match self {
+            Self::RetinaNet(d) => d.fuse(level),
+        }
+    }
+}
