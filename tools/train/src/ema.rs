@@ -33,6 +33,16 @@ impl Ema {
         Self { decay, warm_up, updates: 0, pairs: entries.into_iter().map(pair).collect() }
     }
 
+    /// Share of the average that an update keeps.
+    pub fn decay(&self) -> f64 {
+        self.decay
+    }
+
+    /// Whether the decay grows at first.
+    pub fn warm_up(&self) -> bool {
+        self.warm_up
+    }
+
     /// The decay of the update after `n` updates.
     fn decay_at(&self, n: u64) -> f64 {
         if self.warm_up {

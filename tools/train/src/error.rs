@@ -49,6 +49,9 @@ pub enum TrainError {
         /// What the drawing crate said.
         reason: String,
     },
+    /// Weights could not be read, written or loaded.
+    #[error(transparent)]
+    Weights(#[from] repghost_backbone::weights::WeightsError),
     /// libtorch refused an operation.
     #[error("libtorch: {}", first_line(.0))]
     Torch(#[from] tch::TchError),

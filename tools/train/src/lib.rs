@@ -6,16 +6,24 @@
 //! | [`optim`] | SGD and AdamW with saved state, gradients as values, parameter groups |
 //! | [`schedule`] | step to learning rate |
 //! | [`ema`] | the moving average of the weights |
+//! | [`trainer`] | the loop, which owns order only, and its hooks |
+//! | [`checkpoint`] | complete, checked, atomic checkpoints; which of them stay |
+//! | [`run`] | the run folder: records, metrics.jsonl, TensorBoard, progress |
+//! | [`memory`] | how much is used, and what keeps it flat |
 //! | [`environment`] | versions, libraries, devices |
 //! | [`error`], [`bad_input`] | what can go wrong; which of it is the user's to mend |
 
 pub mod bad_input;
+pub mod checkpoint;
 pub mod config;
 pub mod ema;
 pub mod environment;
 pub mod error;
+pub mod memory;
 pub mod optim;
+pub mod run;
 pub mod schedule;
+pub mod trainer;
 
 pub use bad_input::{bad_input, is_bad_input, BadInput, MarkBadInput};
 pub use config::{ConfigError, Experiment, Loaded};

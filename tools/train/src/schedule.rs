@@ -27,14 +27,14 @@ pub enum Decay {
         /// Factor at the end.
         floor: f64,
     },
-    /// Up from `1 / div` in the first `rise` of all steps, then down to `1 / div / final_div`.
+    /// Up from `1 / div` in the first `rise` of all steps, then down to `floor`.
     OneCycle {
         /// Fraction of steps that rise.
         rise: f64,
         /// Base rate over first rate.
         div: f64,
-        /// First rate over last rate.
-        final_div: f64,
+        /// Factor at the end (torch's `1 / div_factor / final_div_factor`).
+        floor: f64,
     },
 }
 
@@ -79,15 +79,14 @@ impl Decay {
             Decay::Constant => 1.0,
             Decay::MultiStep { milestones, gamma } => gamma.powi(milestones.iter().filter(|m| step >= **m).count() as i32),
             Decay::Cosine { floor } => cosine(1.0, *floor, step as f64 / total.max(1) as f64),
-            Decay::OneCycle { rise, div, final_div } => {
-                let first = 1.0 / div;
+            Decay::OneCycle { rise, div, floor } => {
                 let top = (rise * total as f64 - 1.0).max(0.0);
                 let last = (total as f64 - 1.0).max(top);
                 let step = step as f64;
                 if step <= top && top > 0.0 {
-                    cosine(first, 1.0, step / top)
+                    cosine(1.0 / div, 1.0, step / top)
                 } else {
-                    cosine(1.0, first / final_div, if last > top { (step - top) / (last - top) } else { 1.0 })
+                    cosine(1.0, *floor, if last > top { (step - top) / (last - top) } else { 1.0 })
                 }
             }
         }

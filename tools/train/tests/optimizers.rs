@@ -136,7 +136,7 @@ fn schedules_equal_torch() {
     let warm = Schedule { warm_up: WarmUp { steps: 8, start: 0.001 }, decay: multistep, ..base.clone() };
     equal(&warm, 1.0, 1, &numbers(&fixture["warmup_multistep"]));
     equal(&Schedule { decay: Decay::Cosine { floor: 0.01 }, ..base.clone() }, 1.0, 1, &numbers(&fixture["cosine"]));
-    let one_cycle = Decay::OneCycle { rise: 0.2, div: 25.0, final_div: 1e4 };
+    let one_cycle = Decay::OneCycle { rise: 0.2, div: 25.0, floor: 1.0 / 25.0 / 1e4 };
     equal(&Schedule { decay: one_cycle, total_steps: 25, ..base }, 1.0, 1, &numbers(&fixture["one_cycle"]));
 }
 
@@ -157,7 +157,7 @@ fn cosine_per_epoch_equals_timm() {
 #[test]
 fn one_step_runs_have_a_finite_rate() {
     for total in 0..4 {
-        let decay = Decay::OneCycle { rise: 0.3, div: 25.0, final_div: 1e4 };
+        let decay = Decay::OneCycle { rise: 0.3, div: 25.0, floor: 1.0 / 25.0 / 1e4 };
         let s = Schedule { warm_up: WarmUp { steps: 0, start: 1.0 }, decay, total_steps: total, stride: 1 };
         assert!((0..4).all(|t| s.factor(t).is_finite()));
     }

@@ -1,0 +1,60 @@
+//! Writes checkpoints and lets old ones go.
+
+use super::{Hook, Moment, Run, Task};
+use crate::checkpoint::retention::Retention;
+use crate::checkpoint::{file, folder};
+use crate::config::CheckpointConfig;
+use crate::error::TrainError;
+use crate::trainer::hooks::evaluate::publish;
+
+/// Writes checkpoints when they are due, at the end, and when the user stops the run.
+#[derive(Debug)]
+pub struct Checkpoints {
+    every_epochs: usize,
+    every_steps: Option<u64>,
+    retention: Retention,
+    saved: Option<u64>,
+}
+
+impl Checkpoints {
+    /// By the experiment's keys; `present` are the steps of the files that are there already.
+    pub fn new(c: &CheckpointConfig, present: Vec<u64>) -> Self {
+        let retention = Retention::new(c.keep_last, present);
+        Self { every_epochs: c.every_epochs, every_steps: c.every_steps, retention, saved: None }
+    }
+
+    fn save<T: Task>(&mut self, run: &mut Run<T>) -> Result<(), TrainError> {
+        let step = run.progress.step;
+        if self.saved == Some(step) || step == 0 {
+            return Ok(());
+        }
+        let folder = run.folder.checkpoints();
+        file::write(&folder::path(&folder, step), &run.checkpoint())?;
+        self.saved = Some(step);
+        publish(run, "last")?;
+        // The best may have been found since the last save.
+        let best = run.progress.best.map(|b| b.step);
+        for old in self.retention.saved(step, best) {
+            folder::delete(&folder, old)?;
+        }
+        Ok(())
+    }
+}
+
+impl<T: Task> Hook<T> for Checkpoints {
+    fn after_step(&mut self, run: &mut Run<T>, moment: Moment) -> Result<(), TrainError> {
+        let p = &run.progress;
+        let epoch_due = moment.epoch_ended && self.every_epochs > 0 && p.epoch % self.every_epochs == 0;
+        let step_due = self.every_steps.is_some_and(|n| n > 0 && p.step % n == 0);
+        if epoch_due || step_due || moment.last {
+            self.save(run)?;
+        }
+        Ok(())
+    }
+
+    fn interrupted(&mut self, run: &mut Run<T>) -> Result<(), TrainError> {
+        self.save(run)?;
+        run.notes.push(format!("stopped at step {}; --resume goes on from here", run.progress.step));
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! Turns steps into records: means over a window, and over an epoch.
+
+use std::time::Duration;
+
+use super::{Hook, Moment, Run, Task};
+use crate::error::TrainError;
+use crate::memory;
+use crate::run::{EpochRecord, Record, StepRecord};
+use crate::trainer::StepReport;
+
+/// Sums of steps.
+#[derive(Debug, Default)]
+struct Sums {
+    steps: u32,
+    images: usize,
+    loss: f64,
+    losses: Vec<(String, f64)>,
+    grad_norm: Option<f64>,
+    data: Duration,
+    total: Duration,
+}
+
+impl Sums {
+    fn add(&mut self, r: &StepReport) {
+        self.steps += 1;
+        self.images += r.images;
+        self.loss += r.loss;
+        for (i, (name, value)) in r.losses.iter().enumerate() {
+            match self.losses.get_mut(i) {
+                Some((_, sum)) => *sum += value,
+                None => self.losses.push((name.clone(), *value)),
+            }
+        }
+        self.grad_norm = r.grad_norm.map(|n| n + self.grad_norm.unwrap_or(0.0));
+        self.data += r.data;
+        self.total += r.total;
+    }
+
+    fn record(&self) -> StepRecord {
+        let n = f64::from(self.steps.max(1));
+        let seconds = self.total.as_secs_f64();
+        StepRecord {
+            loss: self.loss / n,
+            losses: self.losses.iter().map(|(name, v)| (name.clone(), v / n)).collect(),
+            grad_norm: self.grad_norm.map(|g| g / n),
+            images_per_second: if seconds > 0.0 { self.images as f64 / seconds } else { 0.0 },
+            step_seconds: seconds / n,
+            data_seconds: self.data.as_secs_f64() / n,
+            ..StepRecord::default()
+        }
+    }
+}
+
+/// Puts a record into the outbox every `log_every` steps and at the end of an epoch.
+#[derive(Debug)]
+pub struct Timer {
+    log_every: u64,
+    window: Sums,
+    epoch: Sums,
+}
+
+impl Timer {
+    /// A record every `log_every` steps.
+    pub fn new(log_every: usize) -> Self {
+        Self { log_every: log_every.max(1) as u64, window: Sums::default(), epoch: Sums::default() }
+    }
+}
+
+impl<T: Task> Hook<T> for Timer {
+    fn after_step(&mut self, run: &mut Run<T>, moment: Moment) -> Result<(), TrainError> {
+        self.window.add(&run.report);
+        self.epoch.add(&run.report);
+        let p = &run.progress;
+        let within = p.batch as f64 / run.plan.batches_per_epoch.max(1) as f64;
+        let stamp = |r: StepRecord| StepRecord { step: p.step, epoch: p.epoch as f64 + within, lr: run.lr, ..r };
+        run.latest = stamp(self.window.record());
+        if p.step == 1 || p.step % self.log_every == 0 || moment.last {
+            let record = StepRecord { memory_mib: memory::resident_mib(), ..run.latest.clone() };
+            run.outbox.push(Record::Step(record));
+            self.window = Sums::default();
+        }
+        if moment.epoch_ended {
+            let sums = std::mem::take(&mut self.epoch);
+            run.outbox.push(Record::Epoch(EpochRecord {
+                step: p.step,
+                epoch: p.epoch,
+                loss: sums.record().loss,
+                seconds: sums.total.as_secs_f64(),
+                data_seconds: sums.data.as_secs_f64(),
+            }));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! One optimizer step: forward, backward, accumulate, check, clip, update.
+
+use std::time::{Duration, Instant};
+
+use tch::{Kind, Tensor};
+
+use super::feed::Feed;
+use super::{Run, Task};
+use crate::error::TrainError;
+use crate::optim::Gradients;
+
+/// What a step did, in plain numbers. No tensor is kept: a kept loss keeps its whole graph.
+#[derive(Clone, Debug, Default)]
+pub struct StepReport {
+    /// Sum of the losses, mean over the step's batches.
+    pub loss: f64,
+    /// Each loss, mean over the step's batches.
+    pub losses: Vec<(String, f64)>,
+    /// Norm of the gradient before clipping, where it is clipped.
+    pub grad_norm: Option<f64>,
+    /// Images seen.
+    pub images: usize,
+    /// Batches seen.
+    pub batches: usize,
+    /// Time spent waiting for data.
+    pub data: Duration,
+    /// Time of the whole step.
+    pub total: Duration,
+}
+
+impl<T: Task> Run<T> {
+    /// Takes up to a step's worth of batches and updates the weights once. `None` when there are no batches left.
+    pub(super) fn step(&mut self, feed: &mut Feed<T::Batch>) -> Result<Option<StepReport>, TrainError> {
+        let started = Instant::now();
+        // All that this step draws from torch's generator depends on the seed and the step only: a resumed run draws the same.
+        tch::manual_seed(step_seed(self.progress.seed, self.progress.step));
+        let mut report = StepReport::default();
+        let mut sum: Option<Gradients> = None;
+        let mut seen = vec![];
+        while report.batches < self.plan.accumulate {
+            let Some(batch) = feed.next().transpose()? else { break };
+            let losses = self.task.losses(&batch)?;
+            let images = self.task.images(&batch);
+            report.batches += 1;
+            report.images += images.len();
+            seen.extend(images);
+            let total = self.note_losses(&losses, &mut report, &seen)?;
+            let gradients = Gradients::of(&total, &self.slots)?;
+            sum = Some(match sum {
+                Some(sum) => sum.plus(gradients)?,
+                None => gradients,
+            });
+        }
+        let Some(mut gradients) = sum else { return Ok(None) };
+        if report.batches > 1 {
+            let share = 1.0 / report.batches as f64;
+            gradients = gradients.scaled(share)?;
+            report.loss *= share;
+            report.losses.iter_mut().for_each(|(_, v)| *v *= share);
+        }
+        if let Some(max_norm) = self.clip_grad_norm {
+            let (clipped, norm) = gradients.clipped(max_norm)?;
+            if !norm.is_finite() {
+                return Err(self.not_finite("the gradient's norm", &report.losses, Some(norm), &seen));
+            }
+            gradients = clipped;
+            report.grad_norm = Some(norm);
+        }
+        self.optimizer.step(&mut self.slots, &gradients, self.lr)?;
+        (report.data, report.total) = feed.account(started.elapsed());
+        Ok(Some(report))
+    }
+
+    /// Adds the losses to the report, and stops the run where one is not finite. Returns their sum, to be differentiated.
+    fn note_losses(
+        &self,
+        losses: &[(&'static str, Tensor)],
+        report: &mut StepReport,
+        seen: &[String],
+    ) -> Result<Tensor, TrainError> {
+        let mut total: Option<Tensor> = None;
+        for (_, loss) in losses {
+            total = Some(match total {
+                Some(total) => total.f_add(loss)?,
+                None => loss.shallow_clone(),
+            });
+        }
+        let Some(total) = total else { return Err(TrainError::NothingToTrain) };
+        let scalars: Vec<Tensor> = losses.iter().map(|(_, l)| l.detach()).collect();
+        let values = Vec::<f64>::try_from(Tensor::f_stack(&scalars, 0)?.f_to_kind(Kind::Double)?)?;
+        let table: Vec<(String, f64)> = losses.iter().map(|(name, _)| name.to_string()).zip(values).collect();
+        if table.iter().any(|(_, v)| !v.is_finite()) {
+            return Err(self.not_finite("a loss", &table, None, seen));
+        }
+        report.loss += table.iter().map(|(_, v)| v).sum::<f64>();
+        for (i, (name, value)) in table.into_iter().enumerate() {
+            match report.losses.get_mut(i) {
+                Some((_, sum)) => *sum += value,
+                None => report.losses.push((name, value)),
+            }
+        }
+        Ok(total)
+    }
+
+    fn not_finite(&self, what: &str, losses: &[(String, f64)], norm: Option<f64>, images: &[String]) -> TrainError {
+        let mut table: Vec<String> = losses.iter().map(|(name, v)| format!("{name} {v}")).collect();
+        table.extend(norm.map(|n| format!("gradient norm {n}")));
+        TrainError::NotFinite(format!(
+            "{what} is not finite at step {} (epoch {}): {}; learning rate {:.3e}; images: {}. A lower train.optimizer.lr, a longer \
+             warm-up or train.clip_grad_norm may help",
+            self.progress.step + 1,
+            self.progress.epoch + 1,
+            table.join(", "),
+            self.lr,
+            images.join(", ")
+        ))
+    }
+}
+
+/// The seed of torch's generator for a step.
+fn step_seed(seed: u64, step: u64) -> i64 {
+    // SplitMix64's finaliser, so that neighbours in seed and step have nothing in common.
+    let mut z = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(step).wrapping_mul(0xD1B5_4A32_D192_ED03);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((z ^ (z >> 31)) >> 1) as i64
+}

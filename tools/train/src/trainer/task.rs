@@ -1,0 +1,77 @@
+//! What is learned, as the trainer sees it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+
+use repghost_backbone::Tree;
+use repghost_heads::Losses;
+
+use crate::error::TrainError;
+use crate::run::RunFolder;
+
+/// Batches of an epoch, in order.
+pub type Batches<B> = Box<dyn Iterator<Item = Result<B, TrainError>>>;
+
+/// A network, its data, its losses and its measure. The trainer knows nothing else about any of them.
+pub trait Task {
+    /// Images and targets of one forward.
+    type Batch;
+
+    /// The network.
+    fn network(&self) -> &dyn Tree;
+
+    /// Batches of an epoch.
+    fn batches_per_epoch(&self) -> usize;
+
+    /// The batches of an epoch from number `skip` on. The same call gives the same batches, on any day.
+    ///
+    /// # Errors
+    /// Data that cannot be read.
+    fn batches(&self, epoch: usize, skip: usize) -> Result<Batches<Self::Batch>, TrainError>;
+
+    /// Forward in training mode: scalar losses, to be summed.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    fn losses(&self, batch: &Self::Batch) -> Result<Losses, TrainError>;
+
+    /// The batch's images, as a person would look for them: id and file name.
+    fn images(&self, batch: &Self::Batch) -> Vec<String>;
+
+    /// Measures the network as it is.
+    ///
+    /// # Errors
+    /// Data that cannot be read, a disk that is full.
+    fn evaluate(&self, context: &mut EvalContext) -> Result<Evaluation, TrainError>;
+
+    /// What a weights file says about itself: experiment, classes, form.
+    fn metadata(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+}
+
+/// The surroundings of an evaluation.
+pub struct EvalContext<'a> {
+    /// Where numbers, detections and pictures go.
+    pub folder: &'a RunFolder,
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Set when the user wants to stop: the evaluation may end at once with [`Evaluation::Interrupted`].
+    pub stop: &'a AtomicBool,
+    /// Told of images done and images in all.
+    pub progress: &'a mut dyn FnMut(usize, usize),
+}
+
+/// How an evaluation ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Evaluation {
+    /// With numbers.
+    Done {
+        /// Numbers by name.
+        metrics: Vec<(String, f64)>,
+        /// The number that decides what is best; more is better.
+        headline: f64,
+    },
+    /// The user stopped it.
+    Interrupted,
+}
