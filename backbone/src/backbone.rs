@@ -44,6 +44,8 @@ pub struct Backbone {
     body: Vec<Node>,
     tail: Vec<Node>,
     taps: Vec<Tap>,
+    /// Number of body nodes up to and with each stage's end; unlike `taps` it is kept when levels are dropped.
+    stage_ends: Vec<usize>,
 }
 
 impl Backbone {
@@ -54,7 +56,8 @@ impl Backbone {
     pub fn new(name: impl Into<String>, body: Vec<Node>, taps: Vec<Tap>, tail: Vec<Node>) -> Self {
         assert!(taps.windows(2).all(|w| w[0].level < w[1].level && w[0].node < w[1].node), "taps out of order: {taps:?}");
         assert!(taps.iter().all(|t| t.node < body.len() && t.stride == 1 << t.level), "taps do not fit the body: {taps:?}");
-        Self { name: name.into(), body, tail, taps }
+        let stage_ends = taps.iter().map(|t| t.node + 1).collect();
+        Self { name: name.into(), body, tail, taps, stage_ends }
     }
 
     /// The feature maps that [`Backbone::features`] gives, from fine to coarse.
@@ -107,10 +110,19 @@ impl Backbone {
         x
     }
 
-    /// The body's nodes that make up the first `stages` stages, for freezing: stage 1 is all up to and with the C2 tap (mmdetection's
-    /// `frozen_stages=1`: stem and first stage), stage 2 up to C3, and so on.
+    /// Number of stages: how far [`Backbone::stage_nodes`] tells them apart.
+    pub fn stages(&self) -> usize {
+        self.stage_ends.len()
+    }
+
+    /// The body's nodes that make up the first `stages` stages, for freezing: stage 1 is all up to and with the block that C2 is
+    /// tapped from (mmdetection's `frozen_stages=1`: stem and first stage), stage 2 up to C3, and so on, whether or not those
+    /// levels are still tapped. More than [`Backbone::stages`] means the whole body.
     pub fn stage_nodes(&self, stages: usize) -> &[Node] {
-        let end = if stages == 0 { 0 } else { self.taps.get(stages - 1).map_or(self.body.len(), |t| t.node + 1) };
+        let end = match stages {
+            0 => 0,
+            n => self.stage_ends.get(n - 1).map_or(self.body.len(), |end| *end.min(&self.body.len())),
+        };
         &self.body[..end]
     }
 }

@@ -45,7 +45,10 @@ impl Ops for Eager {
     }
 
     fn batch_norm(&mut self, x: &Tensor, layer: &BatchNorm) -> Tensor {
-        let train = self.train && !layer.use_running_stats.get();
+        // A single value a channel has no variance: PyTorch's module refuses it, the bare operator writes NaN into the running
+        // variance. Here such a batch (one image, 1x1 map) is normalised by the running statistics and leaves them alone.
+        let values = x.numel() as i64 / x.size()[1].max(1);
+        let train = self.train && !layer.use_running_stats.get() && values > 1;
         if train {
             let _ = layer.num_batches_tracked.shallow_clone().g_add_scalar_(1);
         }

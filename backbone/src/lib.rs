@@ -7,6 +7,7 @@
 //! | [`layers`] | convolution, norms, linear |
 //! | [`eager`], [`cost`] | readers: run on tensors; count parameters and multiply-adds |
 //! | [`backbone`] | the [`Backbone`]: a list of named blocks with taps |
+//! | [`freeze`] | the three switches of batch norms and frozen stages |
 //! | [`registry`] | names and settings to backbones |
 
 pub mod backbone;
@@ -15,6 +16,7 @@ pub mod cost;
 pub mod eager;
 pub mod families;
 pub mod fill;
+pub mod freeze;
 pub mod layers;
 pub mod module;
 pub mod ops;
@@ -24,4 +26,4 @@ pub use backbone::{Backbone, Tap};
 pub use eager::Eager;
 pub use module::{Entry, FuseLevel, Module, Role, Tree, Visitor};
 pub use ops::{Activation, Ops};
-pub use registry::BackboneConfig;
+pub use registry::{BackboneConfig, ReuseKind};

@@ -87,19 +87,33 @@ pub struct Entry {
     pub role: Role,
 }
 
-/// A shared switch of one batch norm: while set, running statistics are used (and not updated) in training too.
+/// A shared switch of one batch norm: while on, running statistics are used (and not updated) in training too.
+///
+/// Two hands hold it: `model.use_running_stats` sets and clears it for a whole network, freezing a stage turns it on for good. So
+/// the order of the two calls does not matter.
 #[derive(Clone, Debug, Default)]
-pub struct StatsSwitch(Arc<AtomicBool>);
+pub struct StatsSwitch(Arc<SwitchState>);
+
+#[derive(Debug, Default)]
+struct SwitchState {
+    set: AtomicBool,
+    frozen: AtomicBool,
+}
 
 impl StatsSwitch {
-    /// Turns the use of running statistics on or off.
+    /// Turns the use of running statistics on or off; a frozen norm stays on.
     pub fn set(&self, use_running: bool) {
-        self.0.store(use_running, Ordering::Relaxed);
+        self.0.set.store(use_running, Ordering::Relaxed);
+    }
+
+    /// Turns it on for good.
+    pub fn freeze(&self) {
+        self.0.frozen.store(true, Ordering::Relaxed);
     }
 
     /// True while running statistics are used in training.
     pub fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.set.load(Ordering::Relaxed) || self.0.frozen.load(Ordering::Relaxed)
     }
 }
 

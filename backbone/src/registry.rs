@@ -20,6 +20,27 @@ pub enum TapStyle {
     Timm,
 }
 
+/// How the modules of a ghost network reuse features: the steps of the RepGhost paper's figure 3.
+///
+/// | figure | keys |
+/// |---|---|
+/// | a, the Ghost module | `reuse: concat` |
+/// | b, add instead of concat | `reuse: add_after_relu` |
+/// | c, ReLU moved behind the add | `reuse: add`, `branches: [identity]` |
+/// | d, the RepGhost module in training | `reuse: add`, `branches: [bn]` |
+/// | e, the RepGhost module for inference | d, fused |
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReuseKind {
+    /// Branches are added before the activation, and fold into the depthwise convolution.
+    #[default]
+    Add,
+    /// Added after the activation; cannot be folded.
+    AddAfterRelu,
+    /// Concatenated; cannot be folded.
+    Concat,
+}
+
 /// The keys below `model.backbone`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -28,7 +49,9 @@ pub struct BackboneConfig {
     pub name: String,
     /// Channel multiplier, for families that have one.
     pub width: f64,
-    /// Added branches of RepGhost modules: any of `bn`, `dw1x1`, `identity`; an empty list is the ablation's "none".
+    /// How RepGhost modules reuse features.
+    pub reuse: ReuseKind,
+    /// With `reuse: add` (elsewhere without effect), the added branches of RepGhost modules: any of `bn`, `dw1x1`, `identity`; an empty list is the ablation's "none".
     pub branches: Vec<Branch>,
     /// Identity shortcuts of ghost bottlenecks.
     pub shortcut: bool,
@@ -45,6 +68,7 @@ impl Default for BackboneConfig {
         Self {
             name: "repghostnet".into(),
             width: 1.0,
+            reuse: ReuseKind::Add,
             branches: vec![Branch::Bn],
             shortcut: true,
             se: true,
@@ -77,7 +101,7 @@ impl BackboneConfig {
         match self.name.as_str() {
             "repghostnet" => Ok(repghostnet::build(&repghostnet::Settings {
                 width: self.width,
-                reuse: Reuse::Add(self.branches.clone()),
+                reuse: self.reuse(),
                 shortcut: self.shortcut,
                 squeeze_excite: self.se,
                 classes,
@@ -85,6 +109,13 @@ impl BackboneConfig {
                 taps: self.taps,
             })),
             _ => Err(RegistryError::UnknownName(self.name.clone())),
+        }
+    }
+    fn reuse(&self) -> Reuse {
+        match self.reuse {
+            ReuseKind::Add => Reuse::Add(self.branches.clone()),
+            ReuseKind::AddAfterRelu => Reuse::AddAfterRelu,
+            ReuseKind::Concat => Reuse::Concat,
         }
     }
 }
