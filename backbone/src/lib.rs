@@ -9,6 +9,7 @@
 //! | [`backbone`] | the [`Backbone`]: a list of named blocks with taps |
 //! | [`freeze`] | the three switches of batch norms and frozen stages |
 //! | [`registry`] | names and settings to backbones |
+//! | [`weights`] | weight files: reading, comparing, loading, writing |
 
 pub mod backbone;
 pub mod blocks;
@@ -21,6 +22,7 @@ pub mod layers;
 pub mod module;
 pub mod ops;
 pub mod registry;
+pub mod weights;
 
 pub use backbone::{Backbone, Tap};
 pub use eager::Eager;

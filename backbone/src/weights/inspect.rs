@@ -1,0 +1,65 @@
+//! What is in a weight file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tch::Kind;
+
+use super::{detect_form, guess, read, sniff, Container, Form, Guess, WeightsError};
+
+/// Name, shape and kind of a tensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Name.
+    pub name: String,
+    /// Sizes.
+    pub shape: Vec<i64>,
+    /// Kind of the elements.
+    pub kind: Kind,
+}
+
+/// What a weight file holds.
+#[derive(Clone, Debug)]
+pub struct Inspection {
+    /// Kind of file.
+    pub container: Container,
+    /// The entry of a checkpoint that holds the weights.
+    pub chosen: Option<String>,
+    /// Tensors in file order.
+    pub tensors: Vec<TensorInfo>,
+    /// What the file says about itself.
+    pub metadata: BTreeMap<String, String>,
+    /// Python globals that the file names and that were not called.
+    pub foreign: Vec<String>,
+    /// Training, deploy or folded.
+    pub form: Form,
+    /// What network the weights look like.
+    pub guess: Option<Guess>,
+}
+
+impl Inspection {
+    /// Number of elements in all tensors.
+    pub fn elements(&self) -> i64 {
+        self.tensors.iter().map(|t| t.shape.iter().product::<i64>()).sum()
+    }
+}
+
+/// Reads a weight file and tells what is in it.
+///
+/// # Errors
+/// Those of [`read`].
+pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection, WeightsError> {
+    let path = path.as_ref();
+    let container = sniff(path)?;
+    let state = read(path)?;
+    let info = |(name, t): &(String, tch::Tensor)| TensorInfo { name: name.clone(), shape: t.size(), kind: t.kind() };
+    Ok(Inspection {
+        container,
+        tensors: state.tensors.iter().map(info).collect(),
+        form: detect_form(&state),
+        guess: guess(&state),
+        chosen: state.chosen,
+        metadata: state.metadata,
+        foreign: state.foreign,
+    })
+}

@@ -1,0 +1,149 @@
+//! The constructors that are understood. Everything else becomes an inert [`Value::Object`].
+
+use tch::Kind;
+
+use super::machine::Machine;
+use super::{Id, PickleError, StorageRef, TensorRef, Value};
+use crate::weights::storage::Geometry;
+
+const ORDERED_DICT: &str = "collections.OrderedDict";
+const REBUILD_TENSOR: [&str; 2] = ["torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"];
+const REBUILD_PARAMETER: [&str; 2] = ["torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"];
+const ENCODE: &str = "_codecs.encode";
+/// Harmless company of checkpoints: kept as objects, not reported as foreign.
+const COMPANY: [&str; 6] = [
+    "argparse.Namespace",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+    "torch.Size",
+    "torch.device",
+];
+/// Storage classes by name behind `torch.` (or `torch.cuda.`).
+const STORAGES: [(&str, Kind); 9] = [
+    ("FloatStorage", Kind::Float),
+    ("DoubleStorage", Kind::Double),
+    ("HalfStorage", Kind::Half),
+    ("BFloat16Storage", Kind::BFloat16),
+    ("LongStorage", Kind::Int64),
+    ("IntStorage", Kind::Int),
+    ("CharStorage", Kind::Int8),
+    ("ByteStorage", Kind::Uint8),
+    ("BoolStorage", Kind::Bool),
+];
+
+pub(super) fn is_known(path: &str) -> bool {
+    path == ORDERED_DICT
+        || path == ENCODE
+        || REBUILD_TENSOR.contains(&path)
+        || REBUILD_PARAMETER.contains(&path)
+        || COMPANY.contains(&path)
+        || is_storage_class(path)
+}
+
+fn is_storage_class(path: &str) -> bool {
+    path.starts_with("torch.") && path.ends_with("Storage")
+}
+
+fn storage_kind(path: &str) -> Option<Kind> {
+    let name = path.strip_prefix("torch.")?;
+    let name = name.strip_prefix("cuda.").unwrap_or(name);
+    STORAGES.iter().find(|(n, _)| *n == name).map(|(_, kind)| *kind)
+}
+
+/// What calling `callable` with `arguments` stands for.
+pub(super) fn construct(m: &Machine, callable: Id, arguments: Id) -> Result<Value, PickleError> {
+    let Value::Global(class) = m.value(callable) else {
+        return Err(PickleError::Type { expected: "a global to call", at: m.at() });
+    };
+    let items: &[Id] = match m.value(arguments) {
+        Value::Tuple(items) => items,
+        _ => &[],
+    };
+    if class == ORDERED_DICT {
+        return ordered_dict(m, items);
+    }
+    if REBUILD_TENSOR.contains(&class.as_str()) {
+        return tensor(m, items).map(Value::Tensor).ok_or_else(|| bad(m, class));
+    }
+    if REBUILD_PARAMETER.contains(&class.as_str()) {
+        return match items.first().map(|id| m.value(*id)) {
+            Some(Value::Tensor(t)) => Ok(Value::Tensor(t.clone())),
+            _ => Err(bad(m, class)),
+        };
+    }
+    if class == ENCODE {
+        // How protocol 2 spells bytes: text whose characters are the bytes.
+        if let Some(Value::Str(text)) = items.first().map(|id| m.value(*id)) {
+            if let Ok(bytes) = text.chars().map(|c| u8::try_from(u32::from(c))).collect() {
+                return Ok(Value::Bytes(bytes));
+            }
+        }
+    }
+    Ok(Value::Object { class: class.clone(), arguments, state: None })
+}
+
+fn bad(m: &Machine, constructor: &str) -> PickleError {
+    PickleError::Tensor { constructor: constructor.to_string(), at: m.at() }
+}
+
+/// `OrderedDict()` or, from Python 2, `OrderedDict([[key, value], …])`.
+fn ordered_dict(m: &Machine, arguments: &[Id]) -> Result<Value, PickleError> {
+    let wrong = PickleError::Type { expected: "pairs for an OrderedDict", at: m.at() };
+    let Some(first) = arguments.first() else { return Ok(Value::Dict(vec![])) };
+    let Value::List(pairs) = m.value(*first) else { return Err(wrong) };
+    let pair = |id: &Id| match m.value(*id) {
+        Value::List(p) | Value::Tuple(p) if p.len() == 2 => Some((p[0], p[1])),
+        _ => None,
+    };
+    pairs.iter().map(pair).collect::<Option<Vec<_>>>().map(Value::Dict).ok_or(wrong)
+}
+
+/// `(storage, offset, size, stride, …)`.
+fn tensor(m: &Machine, arguments: &[Id]) -> Option<TensorRef> {
+    let [storage, offset, size, stride, ..] = arguments else { return None };
+    let Value::Storage(storage) = m.value(*storage) else { return None };
+    let Value::Int(offset) = m.value(*offset) else { return None };
+    let integers = |id: &Id| match m.value(*id) {
+        Value::Tuple(items) => items.iter().map(|i| integer(m, *i)).collect::<Option<Vec<i64>>>(),
+        // torch.Size(tuple)
+        Value::Object { class, arguments, .. } if class == "torch.Size" => {
+            let Value::Tuple(outer) = m.value(*arguments) else { return None };
+            let Value::Tuple(items) = m.value(*outer.first()?) else { return None };
+            items.iter().map(|i| integer(m, *i)).collect()
+        }
+        _ => None,
+    };
+    let geometry = Geometry { offset: *offset, size: integers(size)?, stride: integers(stride)? };
+    Some(TensorRef { storage: storage.clone(), geometry })
+}
+
+fn integer(m: &Machine, id: Id) -> Option<i64> {
+    match m.value(id) {
+        Value::Int(i) => Some(*i),
+        _ => None,
+    }
+}
+
+/// The storage that a persistent id `('storage', class, key, location, elements[, view])` names.
+pub(super) fn storage(m: &Machine, id: Id) -> Result<StorageRef, PickleError> {
+    let wrong = |reason| PickleError::Storage { reason, at: m.at() };
+    let Value::Tuple(items) = m.value(id) else { return Err(wrong("not a tuple")) };
+    let [tag, class, key, _location, elements, rest @ ..] = items.as_slice() else {
+        return Err(wrong("too few fields"));
+    };
+    if m.value(*tag) != &Value::Str("storage".into()) {
+        return Err(wrong("no 'storage' tag"));
+    }
+    let Value::Global(class) = m.value(*class) else { return Err(wrong("no class")) };
+    if !is_storage_class(class) {
+        return Err(wrong("not a torch storage class"));
+    }
+    let Value::Str(key) = m.value(*key) else { return Err(wrong("no key")) };
+    let elements = integer(m, *elements).and_then(|n| u64::try_from(n).ok());
+    let elements = elements.ok_or_else(|| wrong("no number of elements"))?;
+    if rest.iter().any(|id| m.value(*id) != &Value::None) {
+        return Err(wrong("a view of another storage, from PyTorch before 0.4"));
+    }
+    Ok(StorageRef { key: key.clone(), kind: storage_kind(class), class: class.clone(), elements })
+}
