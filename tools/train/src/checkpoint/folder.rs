@@ -137,9 +137,9 @@ mod tests {
     fn a_changed_position_is_noticed() {
         let dir = saved(&[2]);
         let file = path(dir.path(), 2);
-        let text = String::from_utf8_lossy(&std::fs::read(&file).unwrap()).into_owned();
-        let at = text.find("\\\"batch\\\":3").unwrap() + "\\\"batch\\\":".len();
         let mut bytes = std::fs::read(&file).unwrap();
+        let key = b"\\\"batch\\\":3";
+        let at = bytes.windows(key.len()).position(|w| w == key).unwrap() + key.len() - 1;
         bytes[at] = b'4';
         std::fs::write(&file, bytes).unwrap();
         let err = newest(dir.path(), |_| ()).unwrap_err();

@@ -23,6 +23,7 @@ pub struct Progress {
     started: Instant,
     first_step: u64,
     shown_anything: bool,
+    quiet: bool,
 }
 
 struct Bars {
@@ -37,13 +38,14 @@ impl Progress {
         let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bars = (!quiet && !target.is_hidden()).then(|| Bars::new(target, total_steps, steps_per_epoch, done));
         let started = Instant::now();
-        Self { bars, total_steps, steps_per_epoch, started, first_step: done, shown_anything: quiet }
+        Self { bars, total_steps, steps_per_epoch, started, first_step: done, shown_anything: false, quiet }
     }
 
     /// A line for people, above the bars.
     pub fn say(&self, line: &str) {
         match &self.bars {
             Some(bars) => bars.multi.suspend(|| eprintln!("{line}")),
+            None if self.quiet => {}
             None => eprintln!("{line}"),
         }
     }

@@ -71,7 +71,10 @@ fn schedule(c: &TrainConfig, steps_per_epoch: u64, total_steps: u64) -> Schedule
         ScheduleName::OneCycle => Decay::OneCycle { rise: s.pct_start, div: s.div_factor, floor },
     };
     Schedule {
-        warm_up: WarmUp { steps: s.warmup_steps.unwrap_or_else(|| in_steps(s.warmup_epochs.unwrap_or(0.0))), start: s.warmup_factor },
+        warm_up: WarmUp {
+            steps: s.warmup_steps.unwrap_or_else(|| in_steps(s.warmup_epochs.unwrap_or(0.0))),
+            start: s.warmup_factor,
+        },
         decay,
         total_steps,
         stride: match s.step {

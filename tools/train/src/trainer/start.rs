@@ -145,7 +145,12 @@ fn copy_weights(network: &dyn repghost_backbone::Tree, saved: &NamedTensors) -> 
             None => return wrong(format!("{} is missing", e.name)),
             Some(t) if t.size() != e.tensor.size() || t.kind() != e.tensor.kind() => {
                 let (found, expected) = (t.size(), e.tensor.size());
-                return wrong(format!("{} is {:?} {found:?}, the model has {:?} {expected:?}", e.name, t.kind(), e.tensor.kind()));
+                return wrong(format!(
+                    "{} is {:?} {found:?}, the model has {:?} {expected:?}",
+                    e.name,
+                    t.kind(),
+                    e.tensor.kind()
+                ));
             }
             Some(_) => {}
         }

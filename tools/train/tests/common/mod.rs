@@ -1,0 +1,160 @@
+//! A small task: a convolution with batch norm, dropout and a linear layer learn which quadrant of a noise image is bright.
+#![allow(dead_code)]
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use repghost_backbone::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn, Linear};
+use repghost_backbone::{Activation, Eager, Module, Ops, Tree, Visitor};
+use repghost_heads::Losses;
+use repghost_train::config::{EmaConfig, OptimizerName, TrainConfig};
+use repghost_train::error::TrainError;
+use repghost_train::run::RunFolder;
+use repghost_train::trainer::{Batches, EvalContext, Evaluation, Start, Task, Trainer};
+use tch::{Kind, Tensor};
+
+/// Torch's generator is global: tests that draw from it take turns.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+pub const BATCHES: usize = 4;
+const BATCH: i64 = 6;
+const SIZE: i64 = 8;
+
+pub struct Net {
+    conv: ConvBn,
+    linear: Linear,
+}
+
+impl Net {
+    pub fn new() -> Self {
+        tch::manual_seed(3);
+        let conv = Conv2d::new(3, 8, Conv2dConfig::same(3).stride(2));
+        Self {
+            conv: ConvBn::new(["conv", "bn"], conv, BatchNormConfig::default(), Activation::Relu),
+            linear: Linear::new(128, 4),
+        }
+    }
+
+    fn forward(&self, ops: &mut Eager, x: &Tensor) -> Tensor {
+        let y = self.conv.forward(ops, x);
+        let y = ops.flatten(&y);
+        let y = ops.dropout(&y, 0.3);
+        ops.linear(&y, &self.linear)
+    }
+}
+
+impl Tree for Net {
+    fn visit(&self, v: &mut Visitor) {
+        v.child("conv", &self.conv);
+        v.child("linear", &self.linear);
+    }
+}
+
+pub struct Quadrants {
+    pub net: Net,
+    /// Multiplies the loss from this epoch on: NaN to break it.
+    pub poison: Option<(usize, f64)>,
+    /// Raised when so many batches were handed out, as Ctrl-C would.
+    pub stop_after: Option<usize>,
+    pub stop: Arc<AtomicBool>,
+    handed: Arc<std::sync::atomic::AtomicUsize>,
+}
+
+pub struct Batch {
+    epoch: usize,
+    index: usize,
+    pixels: Tensor,
+    labels: Tensor,
+}
+
+/// Noise from the position only, without torch's generator.
+fn batch(epoch: usize, index: usize) -> Batch {
+    let name = format!("{epoch} {index}");
+    let pixels = repghost_backbone::fill::input(&name, &[BATCH, 3, SIZE, SIZE]);
+    let labels: Vec<i64> = (0..BATCH).map(|i| (i + index as i64 + epoch as i64) % 4).collect();
+    for (i, label) in labels.iter().enumerate() {
+        let quadrant = pixels.get(i as i64).narrow(1, label / 2 * SIZE / 2, SIZE / 2).narrow(2, label % 2 * SIZE / 2, SIZE / 2);
+        let _ = quadrant.shallow_clone().g_add_scalar_(1.0);
+    }
+    Batch { epoch, index, pixels, labels: Tensor::from_slice(&labels) }
+}
+
+impl Quadrants {
+    pub fn new() -> Self {
+        Self { net: Net::new(), poison: None, stop_after: None, stop: Default::default(), handed: Default::default() }
+    }
+}
+
+impl Task for Quadrants {
+    type Batch = Batch;
+
+    fn network(&self) -> &dyn Tree {
+        &self.net
+    }
+
+    fn batches_per_epoch(&self) -> usize {
+        BATCHES
+    }
+
+    fn batches(&self, epoch: usize, skip: usize) -> Result<Batches<Batch>, TrainError> {
+        let (handed, stop, stop_after) = (self.handed.clone(), self.stop.clone(), self.stop_after);
+        Ok(Box::new((skip..BATCHES).map(move |i| {
+            if Some(handed.fetch_add(1, Ordering::Relaxed) + 1) == stop_after {
+                stop.store(true, Ordering::Relaxed);
+            }
+            Ok(batch(epoch, i))
+        })))
+    }
+
+    fn losses(&self, b: &Batch) -> Result<Losses, TrainError> {
+        let logits = self.net.forward(&mut Eager::train(), &b.pixels);
+        let mut loss = logits.cross_entropy_for_logits(&b.labels);
+        if let Some((_, factor)) = self.poison.filter(|(epoch, _)| b.epoch >= *epoch) {
+            loss = loss * factor;
+        }
+        Ok(vec![("classification", loss), ("decay", self.net.linear.weight.square().mean(Kind::Float))])
+    }
+
+    fn images(&self, b: &Batch) -> Vec<String> {
+        (0..BATCH).map(|i| format!("{}-{}-{i}", b.epoch, b.index)).collect()
+    }
+
+    fn evaluate(&self, _: &mut EvalContext) -> Result<Evaluation, TrainError> {
+        let b = batch(1000, 0);
+        let logits = tch::no_grad(|| self.net.forward(&mut Eager::eval(), &b.pixels));
+        let accuracy = f64::try_from(logits.accuracy_for_logits(&b.labels))?;
+        Ok(Evaluation::Done { metrics: vec![("accuracy".into(), accuracy)], headline: accuracy })
+    }
+}
+
+/// Three epochs of AdamW with everything switched on.
+pub fn config() -> TrainConfig {
+    let mut c =
+        TrainConfig { epochs: 3, batch_size: BATCH as usize, clip_grad_norm: Some(1.0), log_every: 1, ..Default::default() };
+    c.optimizer.name = OptimizerName::Adamw;
+    c.optimizer.lr = 0.01;
+    c.ema = Some(EmaConfig::default());
+    c.checkpoint.keep_last = 100;
+    c
+}
+
+pub fn start(folder: RunFolder, stop: Arc<AtomicBool>) -> Start {
+    let resume = repghost_train::checkpoint::folder::newest(&folder.checkpoints(), |_| ()).unwrap();
+    Start { folder, config_hash: "test".into(), resume, stop, quiet: true }
+}
+
+pub fn trainer(dir: &Path, task: Quadrants, config: &TrainConfig) -> Trainer<Quadrants> {
+    let folder = RunFolder::create(dir).or_else(|_| RunFolder::open(dir)).unwrap();
+    let stop = task.stop.clone();
+    Trainer::new(task, config, start(folder, stop)).unwrap()
+}
+
+/// All floats of a network, as bits.
+pub fn bits(tree: &dyn Tree) -> Vec<(String, Vec<u64>)> {
+    let of = |t: &Tensor| Vec::<f64>::try_from(t.detach().to_kind(Kind::Double).reshape([-1])).unwrap();
+    tree.named_tensors().into_iter().map(|e| (e.name, of(&e.tensor).into_iter().map(f64::to_bits).collect())).collect()
+}

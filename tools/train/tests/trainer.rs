@@ -1,0 +1,141 @@
+//! The loop on a small task: resuming to the same bits, stopping, failing, accumulating.
+
+mod common;
+
+use std::path::Path;
+
+use common::{alone, bits, config, trainer, Quadrants, BATCHES};
+use repghost_train::checkpoint::folder;
+use repghost_train::config::OptimizerName;
+use repghost_train::error::TrainError;
+use repghost_train::run::{metrics, Record};
+use repghost_train::trainer::End;
+
+fn final_weights(dir: &Path) -> Vec<u8> {
+    std::fs::read(dir.join("weights/last.safetensors")).unwrap()
+}
+
+/// 12 steps at once against every split into two processes' worth of steps, in the middle of epochs and at their ends.
+#[test]
+fn a_resumed_run_equals_an_uninterrupted_one_bit_for_bit() {
+    let _alone = alone();
+    for name in [OptimizerName::Adamw, OptimizerName::Sgd] {
+        let mut config = config();
+        config.optimizer.name = name;
+        let whole = tempfile::tempdir().unwrap();
+        let mut a = trainer(whole.path(), Quadrants::new(), &config);
+        assert_eq!(a.train().unwrap(), End::Finished);
+        let records = metrics::read(&whole.path().join("metrics.jsonl")).unwrap();
+        assert_eq!(records.iter().filter(|r| matches!(r, Record::Step(_))).count(), 3 * BATCHES);
+        assert_eq!(records.iter().filter(|r| matches!(r, Record::Eval(_))).count(), 3);
+        for split in [3, 4, 7] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut task = Quadrants::new();
+            task.stop_after = Some(split);
+            let mut b = trainer(dir.path(), task, &config);
+            assert_eq!(b.train().unwrap(), End::Interrupted);
+            // The batch after the step is fetched ahead, so the step before the one that raised the flag is the last.
+            let stopped = b.run.progress.step;
+            assert!((split as u64 - 1..=split as u64).contains(&stopped), "asked at {split}, stopped after {stopped}");
+            drop(b);
+            let mut c = trainer(dir.path(), Quadrants::new(), &config);
+            assert_eq!(c.run.progress.step, stopped);
+            assert_eq!(c.train().unwrap(), End::Finished);
+            assert!(bits(&a.run.task.net) == bits(&c.run.task.net), "{name:?}, split after {stopped}");
+            assert!(final_weights(whole.path()) == final_weights(dir.path()), "the average too");
+            let resumed = metrics::read(&dir.path().join("metrics.jsonl")).unwrap();
+            let losses = |r: &[Record]| -> Vec<u64> {
+                r.iter().filter_map(|r| if let Record::Step(s) = r { Some(s.loss.to_bits()) } else { None }).collect()
+            };
+            assert_eq!(losses(&records), losses(&resumed));
+            let evaluated = |r: &[Record]| -> Vec<(u64, u64)> {
+                r.iter()
+                    .filter_map(|r| if let Record::Eval(e) = r { Some((e.step, e.headline.to_bits())) } else { None })
+                    .collect()
+            };
+            assert_eq!(evaluated(&records), evaluated(&resumed), "no evaluation is lost or done twice");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_last_checkpoint_falls_back_and_ends_the_same() {
+    let _alone = alone();
+    let whole = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.checkpoint.every_steps = Some(1);
+    let mut a = trainer(whole.path(), Quadrants::new(), &config);
+    a.train().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut task = Quadrants::new();
+    task.stop_after = Some(7);
+    let mut b = trainer(dir.path(), task, &config);
+    b.train().unwrap();
+    let step = b.run.progress.step;
+    let last = folder::path(&dir.path().join("checkpoints"), step);
+    let mut bytes = std::fs::read(&last).unwrap();
+    let middle = bytes.len() * 3 / 4;
+    bytes[middle] ^= 0x10;
+    std::fs::write(&last, bytes).unwrap();
+    let mut c = trainer(dir.path(), Quadrants::new(), &config);
+    assert_eq!(c.run.progress.step, step - 1);
+    c.train().unwrap();
+    assert!(bits(&a.run.task.net) == bits(&c.run.task.net));
+}
+
+#[test]
+fn a_loss_that_is_not_finite_stops_with_table_step_and_images() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut task = Quadrants::new();
+    task.poison = Some((1, f64::NAN));
+    let mut t = trainer(dir.path(), task, &config());
+    let err = t.train().unwrap_err();
+    assert!(matches!(err, TrainError::NotFinite(_)));
+    assert_eq!(err.exit_code(), 1);
+    let text = err.to_string();
+    for part in ["step 5 (epoch 2)", "classification NaN", "decay 0.", "1-0-0, 1-0-1"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    let weights = bits(&t.run.task.net);
+    assert!(weights.iter().all(|(_, v)| v.iter().all(|b| f64::from_bits(*b).is_finite())), "the weights are not poisoned");
+    let records = metrics::read(&dir.path().join("metrics.jsonl")).unwrap();
+    assert_eq!(records.last().unwrap().step(), 4, "what was known is on record");
+}
+
+#[test]
+fn accumulation_takes_fewer_steps_and_means() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.accumulate = 3;
+    let mut t = trainer(dir.path(), Quadrants::new(), &config);
+    t.train().unwrap();
+    assert_eq!(t.run.progress.step, 6, "4 batches are a step of 3 and a step of 1");
+    assert_eq!(t.run.progress.epoch, 3);
+}
+
+#[test]
+fn it_learns() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.epochs = 25;
+    let mut t = trainer(dir.path(), Quadrants::new(), &config);
+    t.train().unwrap();
+    let best = t.run.progress.best.unwrap();
+    assert!(best.value > 0.8, "{best:?}");
+    assert!(dir.path().join("weights/best.safetensors").is_file());
+}
+
+#[test]
+fn max_steps_stops_early_and_evaluates() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config();
+    config.max_steps = Some(2);
+    let mut t = trainer(dir.path(), Quadrants::new(), &config);
+    assert_eq!(t.train().unwrap(), End::Finished);
+    let records = metrics::read(&dir.path().join("metrics.jsonl")).unwrap();
+    assert!(matches!(records.last(), Some(Record::Eval(e)) if e.step == 2));
+}
