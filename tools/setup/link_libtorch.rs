@@ -4,6 +4,7 @@
 //! `LD_LIBRARY_PATH`; with a CUDA libtorch, `libtorch.so` must be linked although no symbol of it is named, or else the linker
 //! drops it and CUDA stays invisible at run time.
 
+/// Emits the rpath and, for CUDA, the link to `libtorch.so`.
 pub fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     println!("cargo:rerun-if-env-changed=LIBTORCH_USE_PYTORCH");
