@@ -6,6 +6,7 @@
 mod commands;
 mod exit;
 mod logging;
+mod tables;
 
 use clap::Parser;
 

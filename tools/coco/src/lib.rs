@@ -2,10 +2,12 @@
 
 pub mod annotations;
 pub mod detections;
+pub mod draw;
 pub mod files;
 pub mod mask;
 pub mod metrics;
 pub mod shapes;
+pub mod stats;
 pub mod types;
 
 pub use annotations::{

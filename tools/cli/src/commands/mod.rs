@@ -4,7 +4,9 @@
 //! a variant below with worked examples in `after_help`, and a line in [`run`].
 
 pub mod config;
+pub mod data;
 pub mod doctor;
+pub mod eval;
 
 use clap::Subcommand;
 
@@ -16,6 +18,12 @@ pub enum Command {
     /// Show what an experiment file resolves to and who set each value, or how two differ.
     #[command(after_help = config::EXAMPLES)]
     Config(config::Args),
+    /// Check a data set, count what is in it, or write the built-in one.
+    #[command(after_help = data::EXAMPLES)]
+    Data(data::Args),
+    /// Compute the COCO numbers of detections.
+    #[command(after_help = eval::EXAMPLES)]
+    Eval(eval::Args),
     /// Show versions, libraries and devices: what is found, what is not, and where was looked.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Args),
@@ -25,6 +33,8 @@ pub enum Command {
 pub fn run(command: Command) -> anyhow::Result<Outcome> {
     match command {
         Command::Config(args) => config::run(args),
+        Command::Data(args) => data::run(args),
+        Command::Eval(args) => eval::run(args),
         Command::Doctor(args) => doctor::run(args),
     }
 }

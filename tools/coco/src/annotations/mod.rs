@@ -12,7 +12,7 @@ pub mod dataset;
 pub mod error;
 pub mod problem;
 pub(crate) mod raw;
-pub(crate) mod record;
+pub mod record;
 pub mod rle;
 pub mod segmentation;
 

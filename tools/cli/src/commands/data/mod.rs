@@ -1,0 +1,48 @@
+//! `data`: look at data sets, check them, make one.
+
+mod shapes;
+mod stats;
+
+use repghost_coco::AnnotationError;
+use repghost_train::MarkBadInput;
+
+use crate::exit::Outcome;
+
+/// Worked examples for `--help`.
+pub const EXAMPLES: &str = "\
+Examples:
+  what is in it:                      repghost-det data stats --annotations instances_train.json
+  built-in data as PNG and COCO JSON: repghost-det data shapes --output shapes/ --train 1000 --val 200";
+
+/// Arguments of `data`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Count images, objects and sizes, by class.
+    #[command(after_help = stats::EXAMPLES)]
+    Stats(stats::Args),
+    /// Write the built-in data set of simple figures: PNG images and COCO JSON with boxes and masks.
+    #[command(after_help = shapes::EXAMPLES)]
+    Shapes(shapes::Args),
+}
+
+/// Runs `data`.
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    match args.command {
+        Command::Stats(args) => stats::run(args),
+        Command::Shapes(args) => shapes::run(args),
+    }
+}
+
+/// A file that cannot be used is the user's to mend, one that cannot be written is not.
+pub fn mark<T>(result: Result<T, AnnotationError>) -> anyhow::Result<T> {
+    match result {
+        Err(error @ AnnotationError::Write { .. }) => Err(error.into()),
+        other => other.bad_input(),
+    }
+}
