@@ -10,10 +10,13 @@
 //! |---|---|
 //! | `*.running_mean` | `0.1 u` |
 //! | `*.running_var` | `1 + 0.5 u` |
-//! | 1-D `*.weight` (norms) | `1 + 0.2 u` |
+//! | 1-D `*.weight` (norms) | `gain (1 + 0.2 u)` |
 //! | other 1-D (biases) | `0.1 u` |
 //! | weights of more dimensions | `u * sqrt(3 / fan_in)`, `fan_in` the product of all dimensions but the first |
 //! | integers | left alone |
+//!
+//! The gain is 1 unless told otherwise. Networks with many sums want less ([`DEEP_GAIN`]): with 1, each of them raises the
+//! activations' variance, and absolute tolerances lose their meaning.
 
 use tch::Tensor;
 
@@ -41,8 +44,16 @@ pub fn input(name: &str, shape: &[i64]) -> Tensor {
     Tensor::from_slice(&uniform(name, shape.iter().product::<i64>() as usize)).view(shape)
 }
 
+/// A gain at which RepGhostNet's maps and logits stay below ten.
+pub const DEEP_GAIN: f64 = 0.8;
+
 /// Fills every floating-point tensor below `tree` by the rule; `prefix` is put before each name.
 pub fn fill(tree: &dyn Tree, prefix: &str) {
+    fill_with_gain(tree, prefix, 1.0);
+}
+
+/// [`fill`] with another gain of the norms.
+pub fn fill_with_gain(tree: &dyn Tree, prefix: &str, gain: f64) {
     tch::no_grad(|| {
         for mut entry in tree.named_tensors() {
             if !entry.tensor.is_floating_point() {
@@ -56,7 +67,7 @@ pub fn fill(tree: &dyn Tree, prefix: &str) {
             } else if name.ends_with("running_var") {
                 u * 0.5 + 1.0
             } else if shape.len() == 1 && name.ends_with("weight") {
-                u * 0.2 + 1.0
+                (u * 0.2 + 1.0) * gain
             } else if shape.len() == 1 {
                 u * 0.1
             } else {
@@ -77,5 +88,6 @@ mod tests {
         assert_eq!(u, FILL_PY);
     }
 
+    #[allow(clippy::excessive_precision)]
     const FILL_PY: [f32; 3] = [-0.06098127365112305, 0.437999963760376, 0.8915539979934692];
 }

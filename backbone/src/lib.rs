@@ -7,6 +7,7 @@
 //! | [`layers`] | convolution, norms, linear |
 //! | [`eager`], [`cost`] | readers: run on tensors; count parameters and multiply-adds |
 //! | [`backbone`] | the [`Backbone`]: a list of named blocks with taps |
+//! | [`fill`], [`fixture`] | weights by rule and numbers from Python, for tests |
 //! | [`freeze`] | the three switches of batch norms and frozen stages |
 //! | [`registry`] | names and settings to backbones |
 //! | [`weights`] | weight files: reading, comparing, loading, writing |
@@ -17,6 +18,7 @@ pub mod cost;
 pub mod eager;
 pub mod families;
 pub mod fill;
+pub mod fixture;
 pub mod freeze;
 pub mod layers;
 pub mod module;

@@ -48,7 +48,7 @@ pub struct GhostBottleneck {
 enum Shortcut {
     None,
     Identity,
-    Projection(ConvBn, ConvBn),
+    Projection(Box<[ConvBn; 2]>),
 }
 
 impl GhostBottleneck {
@@ -67,10 +67,10 @@ impl GhostBottleneck {
                 Shortcut::None
             }
         } else {
-            Shortcut::Projection(
+            Shortcut::Projection(Box::new([
                 linear(["shortcut.0", "shortcut.1"], Conv2d::depthwise(c.inputs, c.kernel, c.stride)),
                 linear(["shortcut.2", "shortcut.3"], Conv2d::new(c.inputs, c.outputs, Conv2dConfig::default())),
-            )
+            ]))
         };
         Self {
             ghost1: module(c.inputs, c.middle, Activation::Relu),
@@ -94,7 +94,8 @@ impl Tree for GhostBottleneck {
             v.child("se", squeeze);
         }
         v.child("ghost2", &self.ghost2);
-        if let Shortcut::Projection(depthwise, pointwise) = &self.shortcut {
+        if let Shortcut::Projection(convs) = &self.shortcut {
+            let [depthwise, pointwise] = convs.as_ref();
             v.child("", depthwise);
             v.child("", pointwise);
         }
@@ -106,9 +107,8 @@ impl Tree for GhostBottleneck {
             downsample.fuse(level);
         }
         self.ghost2.fuse(level);
-        if let Shortcut::Projection(depthwise, pointwise) = &mut self.shortcut {
-            depthwise.fuse(level);
-            pointwise.fuse(level);
+        if let Shortcut::Projection(convs) = &mut self.shortcut {
+            convs.iter_mut().for_each(|c| c.fuse(level));
         }
     }
 }
@@ -126,7 +126,8 @@ impl Module for GhostBottleneck {
         match &self.shortcut {
             Shortcut::None => y,
             Shortcut::Identity => ops.add(&y, x),
-            Shortcut::Projection(depthwise, pointwise) => {
+            Shortcut::Projection(convs) => {
+                let [depthwise, pointwise] = convs.as_ref();
                 let s = depthwise.forward(ops, x);
                 let s = pointwise.forward(ops, &s);
                 ops.add(&y, &s)

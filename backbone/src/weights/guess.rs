@@ -148,5 +148,8 @@ fn width(channels: &[(f64, i64)], divisor: i64) -> Option<f64> {
     let (base, widest) = channels.iter().copied().max_by(|a, b| a.0.total_cmp(&b.0))?;
     let ratio = widest as f64 / base;
     // Hundredths around the ratio, nearest first.
-    (0..20).flat_map(|d| [ratio + f64::from(d) / 100.0, ratio - f64::from(d) / 100.0]).map(|w| (w * 100.0).round() / 100.0).find(|w| *w > 0.0 && fits(*w))
+    (0..20)
+        .flat_map(|d| [ratio + f64::from(d) / 100.0, ratio - f64::from(d) / 100.0])
+        .map(|w| (w * 100.0).round() / 100.0)
+        .find(|w| *w > 0.0 && fits(*w))
 }

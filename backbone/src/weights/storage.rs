@@ -47,9 +47,10 @@ pub(super) fn pick(storage: &Tensor, geometry: &Geometry) -> Result<Tensor, Tens
     if elements == 0 {
         return Ok(storage.narrow(0, 0, 0).reshape(size.as_slice()));
     }
-    let reach = size.iter().zip(stride).try_fold(*offset as u64, |last, (d, s)| {
-        last.checked_add((*d as u64 - 1).checked_mul(*s as u64)?)
-    });
+    let reach = size
+        .iter()
+        .zip(stride)
+        .try_fold(*offset as u64, |last, (d, s)| last.checked_add((*d as u64 - 1).checked_mul(*s as u64)?));
     let last = reach.ok_or_else(bad)?;
     if last >= stored {
         return Err(TensorError::OutOfStorage { last, storage: stored });

@@ -12,8 +12,7 @@ use super::pickle::{self, Pickle, PickleError, StorageRef, Value};
 use super::{checkpoint, StateDict};
 
 /// How such a file starts: protocol 2 and the 10-byte magic number 0x1950a86a20f9469cfc6c.
-pub(super) const START: [u8; 15] =
-    [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e];
+pub(super) const START: [u8; 15] = [0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e];
 const PROTOCOL: i64 = 1001;
 
 pub(super) fn read(path: &Path, mut file: BufReader<File>) -> Result<StateDict, WeightsError> {
@@ -35,9 +34,8 @@ pub(super) fn read(path: &Path, mut file: BufReader<File>) -> Result<StateDict, 
         let expected = "a list of storage keys";
         return Err(WeightsError::pickle(path, PickleError::Type { expected, at: 0 }));
     };
-    let element_bytes: HashMap<&str, u64> = checkpoint::storages(&object)
-        .filter_map(|s| Some((s.key.as_str(), s.kind?.elt_size_in_bytes() as u64)))
-        .collect();
+    let element_bytes: HashMap<&str, u64> =
+        checkpoint::storages(&object).filter_map(|s| Some((s.key.as_str(), s.kind?.elt_size_in_bytes() as u64))).collect();
     let mut places: HashMap<String, Range<usize>> = HashMap::new();
     for key in keys_list.iter().filter_map(|id| keys.text(*id)) {
         let wrong = |reason: &str| WeightsError::Storage { path: path.into(), key: key.into(), reason: reason.into() };
@@ -59,7 +57,12 @@ fn find(
     let wrong = |reason: String| WeightsError::Storage { path: path.into(), key: storage.key.clone(), reason };
     let place = places.get(&storage.key).ok_or_else(|| wrong("not in the file".into()))?;
     if place.len() as u64 != expected {
-        return Err(wrong(format!("{} elements of {} need {expected} bytes, found {}", storage.elements, storage.class, place.len())));
+        return Err(wrong(format!(
+            "{} elements of {} need {expected} bytes, found {}",
+            storage.elements,
+            storage.class,
+            place.len()
+        )));
     }
     Ok(bytes[place.clone()].to_vec())
 }

@@ -66,7 +66,12 @@ fn stored(
         Err(source) => return Err(WeightsError::Zip { path: path.into(), source }),
     };
     if entry.size() != expected {
-        return Err(wrong(format!("{} elements of {} need {expected} bytes, found {}", storage.elements, storage.class, entry.size())));
+        return Err(wrong(format!(
+            "{} elements of {} need {expected} bytes, found {}",
+            storage.elements,
+            storage.class,
+            entry.size()
+        )));
     }
     // Not reserved in advance: the size is only what the file claims.
     let mut bytes = vec![];

@@ -1,0 +1,212 @@
+//! Loading by name: strictness, forms, kinds, prefixes. Nothing is renamed, broadcast or cast in silence.
+
+use repghost_backbone::fixture::largest_difference;
+use repghost_backbone::weights::{
+    self, detect_form, guess, load, load_backbone, Form, Mismatch, StateDict, Strictness, WeightsError,
+};
+use repghost_backbone::{fill, Backbone, BackboneConfig, Eager, FuseLevel, Tree};
+use tch::{Kind, Tensor};
+
+const CLASSES: i64 = 6;
+/// Batch norms of the training form, each with a counter.
+const NORMS: usize = 112;
+
+fn config() -> BackboneConfig {
+    BackboneConfig { width: 0.5, ..Default::default() }
+}
+
+fn filled() -> Backbone {
+    let net = config().build(CLASSES).unwrap();
+    fill::fill_with_gain(&net, "", fill::DEEP_GAIN);
+    net
+}
+
+fn logits(net: &Backbone) -> Tensor {
+    tch::no_grad(|| net.classify(&mut Eager::eval(), &fill::input("image", &[1, 3, 64, 64])))
+}
+
+/// A state dict by rule, as a Python script would write it: names and shapes of the model, values of `fill`.
+#[test]
+fn a_written_file_loads_one_to_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    let net = filled();
+    weights::write(&path, &StateDict::of(&net, "")).unwrap();
+    let other = config().build(CLASSES).unwrap();
+    assert!(largest_difference(&logits(&net), &logits(&other)) > 1e-3);
+    let report = load(&other, "", &weights::read(&path).unwrap(), Strictness::Exact).unwrap();
+    assert_eq!(report.loaded.len(), 672);
+    assert_eq!(report.to_string(), "loaded 672 tensors");
+    assert!(logits(&net).equal(&logits(&other)));
+    assert!(other.named_tensors().iter().filter(|e| e.name.ends_with("weight")).all(|e| e.tensor.requires_grad()));
+}
+
+#[test]
+fn all_three_forms_are_told_apart_and_followed() {
+    let expected = logits(&filled());
+    for (level, form, keys) in
+        [(None, Form::Train, 672), (Some(FuseLevel::Branches), Form::Deploy, 384), (Some(FuseLevel::All), Form::Folded, 192)]
+    {
+        let mut source = filled();
+        if let Some(level) = level {
+            source.fuse(level);
+        }
+        let state = StateDict::of(&source, "");
+        assert_eq!((detect_form(&state), state.len()), (form, keys));
+        let mut net = config().build(CLASSES).unwrap();
+        let report = load_backbone(&mut net, "", &state, Strictness::Exact).unwrap();
+        assert_eq!(report.loaded.len(), keys);
+        assert!(largest_difference(&logits(&net), &expected) < 1e-5, "{form}");
+
+        // A folded model cannot be unfolded.
+        net.fuse(FuseLevel::All);
+        let train = StateDict::of(&filled(), "");
+        let error = load_backbone(&mut net, "", &train, Strictness::Exact).unwrap_err();
+        assert!(matches!(error, WeightsError::FormMismatch { file: Form::Train, model: Form::Folded }), "{error}");
+    }
+}
+
+#[test]
+fn a_bad_fit_is_listed_in_full_and_changes_nothing() {
+    let net = filled();
+    let before = StateDict::of(&net, "");
+    let mut state = StateDict::of(&net, "");
+    for (_, t) in &mut state.tensors {
+        *t = t.zeros_like();
+    }
+    state.tensors.retain(|(n, _)| n != "conv_head.bias");
+    for (name, tensor) in &mut state.tensors {
+        match name.as_str() {
+            "bn1.weight" => *name = "bn1.gamma".into(),
+            "classifier.bias" => *tensor = Tensor::zeros([1], (Kind::Float, tch::Device::Cpu)),
+            "conv_stem.weight" => *tensor = tensor.to_kind(Kind::Int64),
+            _ => {}
+        }
+    }
+    for strictness in [Strictness::Exact, Strictness::Covering] {
+        let error = load(&net, "", &state, strictness).unwrap_err();
+        let WeightsError::Fit(report) = &error else { panic!("{error}") };
+        assert_eq!(report.missing, ["bn1.weight", "conv_head.bias"]);
+        assert_eq!(report.unexpected, ["bn1.gamma"]);
+        let mismatch = |name: &str, expected: &str, found: &str| Mismatch {
+            name: name.into(),
+            expected: expected.into(),
+            found: found.into(),
+        };
+        // A [1] is not broadcast into a [6]; integers are not cast to floats.
+        assert_eq!(
+            report.shape_mismatch,
+            [mismatch("conv_stem.weight", "Float [8, 3, 3, 3]", "Int64 [8, 3, 3, 3]"), mismatch("classifier.bias", "[6]", "[1]")]
+        );
+        let text = error.to_string();
+        for part in ["missing from the file (2): bn1.weight, conv_head.bias", "unexpected in the file (1): bn1.gamma"] {
+            assert!(text.contains(part), "{text}");
+        }
+        for (name, tensor) in StateDict::of(&net, "").tensors {
+            assert!(tensor.equal(before.get(&name).unwrap()), "{name} changed");
+        }
+    }
+    let report = load(&net, "", &state, Strictness::Partial).unwrap();
+    assert_eq!(report.loaded.len(), 672 - 4);
+    for (name, tensor) in StateDict::of(&net, "").tensors {
+        let kept = report.missing.contains(&name) || report.shape_mismatch.iter().any(|m| m.name == name);
+        let zero = !kept;
+        assert_eq!(tensor.count_nonzero(None::<i64>).int64_value(&[]) == 0, zero || before_is_zero(&before, &name), "{name}");
+    }
+}
+
+fn before_is_zero(before: &StateDict, name: &str) -> bool {
+    before.get(name).unwrap().count_nonzero(None::<i64>).int64_value(&[]) == 0
+}
+
+#[test]
+fn a_detector_takes_what_it_keeps_and_lists_the_classifier() {
+    let mut net = config().build(CLASSES).unwrap();
+    assert!(net.keep_levels(&[3, 4, 5]));
+    let state = StateDict::of(&filled(), "");
+    assert!(matches!(load(&net, "", &state, Strictness::Exact), Err(WeightsError::Fit(_))));
+    let report = load_backbone(&mut net, "", &state, Strictness::Covering).unwrap();
+    assert!(report.unexpected.contains(&"classifier.weight".to_string()));
+    assert_eq!(report.loaded.len() + report.unexpected.len() + report.ignored.len(), 672);
+    assert_eq!(report.ignored, ["blocks.9.0.bn1.num_batches_tracked"]);
+}
+
+#[test]
+fn a_prefix_selects_a_part_of_the_file() {
+    let net = filled();
+    let mut state = StateDict::of(&net, "backbone.body.");
+    state.tensors.push(("head.weight".into(), fill::input("head", &[2])));
+    let mut other = config().build(CLASSES).unwrap();
+    let report = load_backbone(&mut other, "backbone.body.", &state, Strictness::Exact).unwrap();
+    assert_eq!(report.loaded.len(), 672);
+    assert_eq!(report.loaded[0], "backbone.body.conv_stem.weight");
+    assert!(logits(&net).equal(&logits(&other)));
+    assert_eq!(state.under("backbone.body.").len(), 672);
+    assert_eq!(load(&other, "elsewhere.", &state, Strictness::Partial).unwrap().loaded.len(), 0);
+}
+
+#[test]
+fn counters_may_be_absent_and_profiler_leftovers_present() {
+    let net = filled();
+    let mut state = StateDict::of(&net, "");
+    state.tensors.retain(|(n, _)| !n.ends_with("num_batches_tracked"));
+    state.tensors.push(("blocks.0.total_ops".into(), Tensor::from(1.0)));
+    state.tensors.push(("total_params".into(), Tensor::from(1.0)));
+    let report = load(&net, "", &state, Strictness::Exact).unwrap();
+    assert_eq!((report.loaded.len(), report.ignored.len()), (672 - NORMS, NORMS + 2));
+}
+
+#[test]
+fn half_precision_files_are_converted_and_that_is_listed() {
+    let net = filled();
+    let mut state = StateDict::of(&net, "");
+    for (_, t) in &mut state.tensors {
+        if t.is_floating_point() {
+            *t = t.to_kind(Kind::Half);
+        }
+    }
+    let other = config().build(CLASSES).unwrap();
+    let report = load(&other, "", &state, Strictness::Exact).unwrap();
+    assert_eq!(report.converted.len(), 672 - NORMS, "all but the counters");
+    assert!(report.converted.iter().all(|c| (c.from, c.to) == (Kind::Half, Kind::Float)));
+    assert!(report.to_string().contains("converted (560): conv_stem.weight (Half to Float)"), "{report}");
+    assert!(other.named_tensors().iter().all(|e| e.tensor.kind() != Kind::Half), "the model keeps its kind");
+    assert!(largest_difference(&logits(&net), &logits(&other)) < 2e-2);
+}
+
+#[test]
+fn every_width_and_variant_is_guessed_from_its_weights() {
+    for width in [0.5, 0.58, 0.8, 1.0, 1.11, 1.3, 1.5, 2.0, 0.25, 0.9, 1.75] {
+        let mut net = BackboneConfig { width, ..config() }.build(CLASSES).unwrap();
+        for prefix in ["", "backbone.body."] {
+            let g = guess(&StateDict::of(&net, prefix)).unwrap();
+            assert_eq!((g.family.as_str(), g.prefix.as_str(), &g.head), ("repghostnet", prefix, &None));
+            let guessed = BackboneConfig { width: g.width.unwrap(), ..config() }.build(CLASSES).unwrap();
+            let shapes = |n: &Backbone| n.named_tensors().iter().map(|e| e.tensor.size()).collect::<Vec<_>>();
+            assert_eq!(shapes(&guessed), shapes(&config_at(width)), "{width} was guessed as {:?}", g.width);
+        }
+        net.fuse(FuseLevel::All);
+        assert_eq!(guess(&StateDict::of(&net, "")).unwrap().family, "repghostnet");
+    }
+    assert_eq!(guess(&StateDict::default()), None);
+}
+
+fn config_at(width: f64) -> Backbone {
+    BackboneConfig { width, ..config() }.build(CLASSES).unwrap()
+}
+
+#[test]
+fn inspecting_lists_all_that_is_in_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    let mut state = StateDict::of(&filled(), "");
+    state.metadata.insert("epoch".into(), "12".into());
+    weights::write(&path, &state).unwrap();
+    let found = weights::inspect(&path).unwrap();
+    assert_eq!((found.tensors.len(), found.form), (672, Form::Train));
+    assert_eq!(found.guess.as_ref().unwrap().to_string(), "repghostnet 0.5x");
+    assert_eq!(found.metadata["epoch"], "12");
+    assert_eq!(found.elements(), state.tensors.iter().map(|(_, t)| t.numel() as i64).sum::<i64>());
+    let stem = found.tensors.iter().find(|t| t.name == "conv_stem.weight").unwrap();
+    assert_eq!((stem.shape.as_slice(), stem.kind), (&[8, 3, 3, 3][..], Kind::Float));
+}
