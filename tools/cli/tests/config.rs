@@ -291,6 +291,8 @@ fn the_papers_recipe_is_what_its_file_says() {
         ("max_size", "1333"),
         ("short_sides", "[800]"),
         ("hflip", "0.5"),
+        ("extra_levels", "p6p7_from_c5"),
+        ("relu_before_p7", "false"),
     ] {
         assert_eq!(line(&ran, key).0, value, "{key}");
     }

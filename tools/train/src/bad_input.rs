@@ -5,6 +5,13 @@
 
 use std::fmt;
 
+use repghost_backbone::registry::RegistryError;
+use repghost_coco::annotations::AnnotationError;
+use repghost_heads::HeadError;
+
+use crate::config::ConfigError;
+use crate::error::TrainError;
+
 /// Marks an error as bad input. It is transparent: text and causes are those of the error within.
 #[derive(Debug)]
 pub struct BadInput(Box<dyn std::error::Error + Send + Sync>);
@@ -43,13 +50,16 @@ impl<T, E: Into<Box<dyn std::error::Error + Send + Sync>>> MarkBadInput<T> for R
 
 /// True where the error, or one of its causes, is marked, or is of a kind that always is bad input.
 pub fn is_bad_input(error: &anyhow::Error) -> bool {
-    use crate::config::ConfigError;
-    error.downcast_ref::<BadInput>().is_some()
-        || error.chain().any(|cause| {
-            cause.is::<BadInput>()
-                || cause.is::<repghost_backbone::registry::RegistryError>()
-                || cause.downcast_ref::<ConfigError>().is_some_and(|e| !matches!(e, ConfigError::Write { .. }))
-        })
+    error.downcast_ref::<BadInput>().is_some() || error.chain().any(is_kind_of_bad_input)
+}
+
+fn is_kind_of_bad_input(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.is::<BadInput>()
+        || cause.is::<RegistryError>()
+        || cause.is::<HeadError>()
+        || cause.downcast_ref::<ConfigError>().is_some_and(|e| !matches!(e, ConfigError::Write { .. }))
+        || cause.downcast_ref::<AnnotationError>().is_some_and(|e| !matches!(e, AnnotationError::Write { .. }))
+        || cause.downcast_ref::<TrainError>().is_some_and(|e| e.exit_code() == 2)
 }
 
 #[cfg(test)]

@@ -11,8 +11,11 @@ pub mod train;
 use serde::{Deserialize, Serialize};
 
 pub use data::{AugmentConfig, DataConfig, DataSource, OnBadAnnotation, OnUnreadableImage, ShapesConfig, SplitConfig};
+pub use repghost_backbone::BackboneConfig;
+pub use repghost_heads::fpn::{ExtraLevels, FpnConfig};
+
 pub use eval::{EvalConfig, RunConfig};
-pub use model::{ClassifierConfig, FpnConfig, HeadConfig, InitConfig, MaskRcnnConfig, ModelConfig, RetinaNetConfig};
+pub use model::{ClassifierConfig, HeadConfig, InitConfig, MaskRcnnConfig, ModelConfig, RetinaNetConfig};
 pub use train::{
     BatchNormConfig, CheckpointConfig, EmaConfig, OptimizerConfig, OptimizerName, ScheduleConfig, ScheduleName, ScheduleStep,
     TrainConfig,

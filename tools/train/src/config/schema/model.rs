@@ -1,6 +1,7 @@
 //! `model` and `init`: backbone, neck, head, and the weights to start from.
 
 use repghost_backbone::BackboneConfig;
+use repghost_heads::fpn::FpnConfig;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
@@ -18,20 +19,6 @@ pub struct ModelConfig {
     pub fpn: FpnConfig,
     /// Head, chosen by `name`.
     pub head: HeadConfig,
-}
-
-/// The keys below `model.fpn`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct FpnConfig {
-    /// Channels of every level.
-    pub channels: i64,
-}
-
-impl Default for FpnConfig {
-    fn default() -> Self {
-        Self { channels: 256 }
-    }
 }
 
 /// The keys below `model.head` for `name: retinanet`.
