@@ -10,6 +10,7 @@
 //! | [`checkpoint`] | complete, checked, atomic checkpoints; which of them stay |
 //! | [`run`] | the run folder: records, metrics.jsonl, TensorBoard, progress |
 //! | [`memory`] | how much is used, and what keeps it flat |
+//! | [`sweep`] | ablations: one base, axes, seeds; trials, tables, pictures |
 //! | [`environment`] | versions, libraries, devices |
 //! | [`error`], [`bad_input`] | what can go wrong; which of it is the user's to mend |
 
@@ -23,6 +24,7 @@ pub mod memory;
 pub mod optim;
 pub mod run;
 pub mod schedule;
+pub mod sweep;
 pub mod trainer;
 
 pub use bad_input::{bad_input, is_bad_input, BadInput, MarkBadInput};

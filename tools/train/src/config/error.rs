@@ -76,6 +76,14 @@ pub enum ConfigError {
     /// More than one problem.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  also: "))]
     Several(Vec<ConfigError>),
+    /// A trial of a sweep is wrong.
+    #[error("trial {trial}: {source}")]
+    Trial {
+        /// The trial's id.
+        trial: String,
+        /// What is wrong with its experiment.
+        source: Box<ConfigError>,
+    },
     /// A key that must be there.
     #[error("{key} is missing: expected {expected}")]
     Missing {

@@ -30,12 +30,25 @@ impl Override {
     pub fn parse(argument: &str) -> Result<Self, ConfigError> {
         let fail = |reason: String| ConfigError::Override { argument: argument.to_string(), reason };
         let (key, text) = argument.split_once('=').ok_or_else(|| fail("expected key=value".into()))?;
-        let key: Vec<String> = key.trim().split('.').map(str::to_string).collect();
+        let value: Value = serde_yaml::from_str(text).map_err(|e| fail(format!("the value is no YAML: {e}")))?;
+        Self::new(argument, key.trim(), value, Origin::CommandLine)
+    }
+
+    /// An override that comes from a file (a sweep's), whose value was parsed already.
+    ///
+    /// # Errors
+    /// An empty part of the key.
+    pub fn from_value(key: &str, value: Value, origin: Origin) -> Result<Self, ConfigError> {
+        Self::new(key, key, value, origin)
+    }
+
+    fn new(argument: &str, key: &str, value: Value, origin: Origin) -> Result<Self, ConfigError> {
+        let fail = |reason: String| ConfigError::Override { argument: argument.to_string(), reason };
+        let key: Vec<String> = key.split('.').map(str::to_string).collect();
         if key.iter().any(String::is_empty) {
             return Err(fail("the key has an empty part; expected names joined by dots".into()));
         }
-        let value: Value = serde_yaml::from_str(text).map_err(|e| fail(format!("the value is no YAML: {e}")))?;
-        let value = Node::from_value(value, &Origin::CommandLine).map_err(fail)?;
+        let value = Node::from_value(value, &origin).map_err(fail)?;
         Ok(Self { argument: argument.to_string(), key, value })
     }
 
@@ -49,19 +62,19 @@ impl Override {
 
     fn set(&self, node: &mut Node, path: &str, rest: &[String]) -> Result<(), ConfigError> {
         let Some((key, rest)) = rest.split_first() else {
-            let base = std::mem::replace(node, Node::empty(Origin::CommandLine));
+            let base = std::mem::replace(node, Node::empty(self.value.origin.clone()));
             *node = merge_at(path, Some(base), self.value.clone())?;
             return Ok(());
         };
         let fail = |reason: String| ConfigError::Override { argument: self.argument.clone(), reason };
         if matches!(node.kind, Kind::Scalar(Value::Null)) {
-            *node = Node::empty(Origin::CommandLine);
+            *node = Node::empty(self.value.origin.clone());
         }
         let child = join(path, key);
         match &mut node.kind {
             Kind::Map(entries) => {
                 let at = entries.iter().position(|(k, _)| k == key).unwrap_or_else(|| {
-                    entries.push((key.clone(), Node { kind: Kind::Scalar(Value::Null), origin: Origin::CommandLine }));
+                    entries.push((key.clone(), Node { kind: Kind::Scalar(Value::Null), origin: self.value.origin.clone() }));
                     entries.len() - 1
                 });
                 self.set(&mut entries[at].1, &child, rest)
