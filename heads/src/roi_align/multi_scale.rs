@@ -1,8 +1,9 @@
 //! Which pyramid level a region is pooled from (Lin et al., Feature Pyramid Networks, equation 1).
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::{roi_align, Engine, Roi, Sampling};
+use crate::box_coder::Corners;
 
 /// Side in pixels of a region that belongs to [`CANONICAL_LEVEL`]: ImageNet's crop.
 const CANONICAL_SIZE: f32 = 224.0;
@@ -29,7 +30,7 @@ impl MultiScaleRoiAlign {
     }
 
     /// Position in `levels` of the level for a box.
-    pub fn level_of(&self, bbox: [f32; 4]) -> usize {
+    pub fn level_of(&self, bbox: Corners) -> usize {
         let (first, last) = (self.levels.first().copied().unwrap_or(0), self.levels.last().copied().unwrap_or(0));
         let size = ((bbox[2] - bbox[0]) * (bbox[3] - bbox[1])).sqrt();
         let level = (CANONICAL_LEVEL + (size / CANONICAL_SIZE).log2() + EPSILON).floor();
@@ -37,20 +38,25 @@ impl MultiScaleRoiAlign {
         (level.max(first as f32).min(last as f32) as usize).saturating_sub(first as usize)
     }
 
-    /// Pools `boxes` (one `[n, 4]` tensor an image) from `maps` (one a level): `[sum of n, C, output, output]`, image by image.
-    pub fn forward(&self, maps: &[&Tensor], boxes: &[Tensor]) -> Tensor {
-        let mut rois = Vec::new();
-        for (image, boxes) in boxes.iter().enumerate() {
-            rois.extend(corners(boxes).into_iter().map(|bbox| Roi { level: self.level_of(bbox), image, bbox }));
-        }
+    /// Pools `boxes` (a list an image) from `maps` (one a level): `[sum of lengths, C, output, output]`, image by image.
+    pub fn pool(&self, maps: &[&Tensor], boxes: &[Vec<Corners>]) -> Tensor {
+        let roi = |image: usize, bbox: Corners| Roi { level: self.level_of(bbox), image, bbox };
+        let rois: Vec<Roi> = boxes.iter().enumerate().flat_map(|(i, b)| b.iter().map(move |bbox| roi(i, *bbox))).collect();
         let scales: Vec<f64> = self.levels.iter().map(|l| 1.0 / (1u64 << l) as f64).collect();
         roi_align(maps, &scales, &rois, self.sampling, self.engine)
     }
 }
 
-/// The rows of an `[n, 4]` tensor.
-pub(crate) fn corners(boxes: &Tensor) -> Vec<[f32; 4]> {
-    let flat = boxes.detach().to_kind(Kind::Float).reshape([-1]);
-    let flat = Vec::<f32>::try_from(&flat).expect("a flat float tensor");
-    flat.chunks_exact(4).map(|c| [c[0], c[1], c[2], c[3]]).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sides of 112, 224, 448 and 896 are the borders; a box without area or beyond all levels stays in range.
+    #[test]
+    fn sizes_to_levels() {
+        let pooler = MultiScaleRoiAlign::new(&[2, 3, 4, 5], 7, 2);
+        let level = |side: f32| pooler.level_of([5.0, 5.0, 5.0 + side, 5.0 + side]);
+        assert_eq!([50.0, 111.9, 112.0, 223.9, 224.0, 447.0, 448.0, 5000.0].map(level), [0, 0, 1, 1, 2, 2, 3, 3]);
+        assert_eq!([level(0.0), level(f32::NAN), pooler.level_of([9.0, 0.0, 3.0, 4.0])], [0, 0, 0]);
+    }
 }

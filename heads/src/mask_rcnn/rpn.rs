@@ -1,0 +1,73 @@
+//! The region proposal network (Ren et al., Faster R-CNN, 2015): is there an object at this anchor, and where exactly?
+
+use repghost_backbone::layers::{Conv2d, Conv2dConfig};
+use repghost_backbone::{Activation, Ops, Tree, Visitor};
+
+use crate::init;
+
+/// Standard deviation of initial weights.
+const INIT_STD: f64 = 0.01;
+
+/// What the network says, all pyramid levels one after another (fine to coarse).
+#[derive(Debug)]
+pub struct RpnOutputs<V> {
+    /// Objectness logits `[N, A, 1]`.
+    pub logits: V,
+    /// Box offsets `[N, A, 4]`.
+    pub deltas: V,
+}
+
+/// Convolutions shared by all levels. Names are torchvision's (`conv.0.0`, `cls_logits`, `bbox_pred`).
+#[derive(Debug)]
+pub struct RpnHead {
+    convs: Vec<Conv2d>,
+    cls_logits: Conv2d,
+    bbox_pred: Conv2d,
+}
+
+impl RpnHead {
+    /// A head on `channels` channels with `anchors` anchors at each position.
+    pub fn new(channels: i64, anchors: i64, depth: usize) -> Self {
+        let conv = |outputs: i64, kernel: i64| {
+            let conv = Conv2d::new(channels, outputs, Conv2dConfig::same(kernel).with_bias());
+            init::normal(&conv, INIT_STD, 0.0);
+            conv
+        };
+        Self {
+            convs: (0..depth).map(|_| conv(channels, 3)).collect(),
+            cls_logits: conv(anchors, 1),
+            bbox_pred: conv(anchors * 4, 1),
+        }
+    }
+
+    /// Outputs of all levels, joined.
+    pub fn forward<O: Ops>(&self, ops: &mut O, pyramid: &[O::Value]) -> RpnOutputs<O::Value> {
+        let (mut logits, mut deltas) = (Vec::new(), Vec::new());
+        for x in pyramid {
+            let mut x = O::share(x);
+            for (i, conv) in self.convs.iter().enumerate() {
+                x = ops.scope(&format!("conv.{i}.0"), |ops| ops.conv2d(&x, conv));
+                x = ops.scope(&format!("conv.{i}.1"), |ops| ops.activation(&x, Activation::Relu));
+            }
+            logits.push(ops.scope("cls_logits", |ops| {
+                let y = ops.conv2d(&x, &self.cls_logits);
+                ops.anchors_last(&y, 1)
+            }));
+            deltas.push(ops.scope("bbox_pred", |ops| {
+                let y = ops.conv2d(&x, &self.bbox_pred);
+                ops.anchors_last(&y, 4)
+            }));
+        }
+        RpnOutputs { logits: ops.concat(&logits, 1), deltas: ops.concat(&deltas, 1) }
+    }
+}
+
+impl Tree for RpnHead {
+    fn visit(&self, v: &mut Visitor) {
+        for (i, conv) in self.convs.iter().enumerate() {
+            v.child(&format!("conv.{i}.0"), conv);
+        }
+        v.child("cls_logits", &self.cls_logits);
+        v.child("bbox_pred", &self.bbox_pred);
+    }
+}

@@ -1,0 +1,298 @@
+//! Mask R-CNN against torchvision 0.26 (`tools/fixtures/mask_rcnn.py` made the numbers and tells the settings).
+
+use std::collections::{BTreeMap, HashMap};
+
+use repghost_backbone::fill::{fill, input, uniform};
+use repghost_backbone::{BackboneConfig, Eager, FuseLevel, Tree};
+use repghost_heads::fpn::FpnConfig;
+use repghost_heads::mask_rcnn::config::{BoxHeadConfig, MaskHeadConfig, MaskRcnnConfig, RoiConfig, RpnConfig};
+use repghost_heads::mask_rcnn::MaskRcnn;
+use repghost_heads::{CroppedMask, ImageBatch, Target};
+use tch::{Device, Kind, Tensor};
+
+const PADDED: [i64; 2] = [160, 224];
+const SIZES: [[i64; 2]; 3] = [[128, 224], [160, 192], [96, 136]];
+/// Of what each element is to be within: `tolerance * (1 + |expected|)`.
+const LOGITS: f64 = 2e-4;
+
+fn config(v2: bool) -> MaskRcnnConfig {
+    MaskRcnnConfig {
+        rpn: RpnConfig {
+            conv_depth: if v2 { 2 } else { 1 },
+            pre_nms_top_n_train: 300,
+            pre_nms_top_n_test: 200,
+            post_nms_top_n_train: 150,
+            post_nms_top_n_test: 60,
+            batch_size_per_image: 64,
+            ..RpnConfig::default()
+        },
+        roi: RoiConfig { batch_size_per_image: 64, ..RoiConfig::default() },
+        box_head: BoxHeadConfig {
+            convs: if v2 { vec![32, 32] } else { vec![] },
+            fcs: if v2 { vec![64] } else { vec![64, 64] },
+            norm: v2,
+            ..BoxHeadConfig::default()
+        },
+        mask_head: MaskHeadConfig { convs: vec![32, 32], deconv: 24, norm: v2, ..MaskHeadConfig::default() },
+        ..MaskRcnnConfig::default()
+    }
+}
+
+fn build_with(config: &MaskRcnnConfig, scales: &[(&str, i32)]) -> MaskRcnn {
+    let body = BackboneConfig { width: 0.5, ..BackboneConfig::default() }.build(1000).unwrap();
+    let fpn = FpnConfig { channels: 32, ..FpnConfig::default() };
+    let mut model = MaskRcnn::new(body, &fpn, config, 3).unwrap();
+    fill(&model, "");
+    for entry in model.named_tensors() {
+        if let Some((_, power)) = scales.iter().find(|(name, _)| entry.name == format!("{name}.weight")) {
+            let _ = tch::no_grad(|| entry.tensor.shallow_clone().g_mul_scalar_(2f64.powi(*power)));
+        }
+    }
+    model.limits.score = 0.15;
+    model.limits.count = 30;
+    model.samples.set_first();
+    model
+}
+
+fn build(name: &str, mode: &str) -> MaskRcnn {
+    let eval = |predictor: i32, mask: i32| {
+        vec![
+            ("rpn.head.cls_logits", -9),
+            ("rpn.head.bbox_pred", -11),
+            ("roi_heads.box_predictor.cls_score", predictor),
+            ("roi_heads.box_predictor.bbox_pred", predictor),
+            ("roi_heads.mask_predictor.mask_fcn_logits", mask),
+        ]
+    };
+    let scales = match (name, mode) {
+        ("v1", "eval") => eval(-9, -9),
+        ("v2", "eval") => eval(-7, -4),
+        _ => vec![("rpn.head.bbox_pred", -2)],
+    };
+    build_with(&config(name == "v2"), &scales)
+}
+
+fn images() -> ImageBatch {
+    let pixels = input("images", &[3, 3, PADDED[0], PADDED[1]]);
+    for (i, [h, w]) in SIZES.into_iter().enumerate() {
+        let image = pixels.get(i as i64);
+        let _ = image.narrow(1, h, PADDED[0] - h).zero_();
+        let _ = image.narrow(2, w, PADDED[1] - w).zero_();
+    }
+    ImageBatch { pixels, sizes: SIZES.to_vec() }
+}
+
+fn targets() -> Vec<Target> {
+    let boxes: [&[[f32; 4]]; 3] = [
+        &[
+            [4.0, 6.0, 40.5, 38.0],
+            [30.0, 20.0, 130.0, 116.0],
+            [150.0, 10.0, 172.0, 27.0],
+            [8.0, 8.0, 44.0, 40.0],
+            [2.0, 30.0, 222.0, 92.0],
+        ],
+        &[[10.0, 12.0, 30.0, 31.0], [50.0, 40.0, 181.0, 150.0]],
+        &[],
+    ];
+    let labels: [&[i64]; 3] = [&[0, 1, 2, 1, 0], &[2, 0], &[]];
+    let target = |(i, (boxes, labels)): (usize, (&&[[f32; 4]], &&[i64]))| {
+        let mask = |(j, b): (usize, &[f32; 4])| {
+            let [left, top, right, bottom] = [b[0].floor() as i64, b[1].floor() as i64, b[2].ceil() as i64, b[3].ceil() as i64];
+            let size = [bottom - top, right - left];
+            let bits: Vec<u8> =
+                uniform(&format!("mask.{i}.{j}"), (size[0] * size[1]) as usize).iter().map(|u| u8::from(*u > -0.3)).collect();
+            CroppedMask { origin: [left, top], bits: Tensor::from_slice(&bits).view(size) }
+        };
+        let masks = boxes.iter().enumerate().map(mask).collect();
+        Target { masks: Some(masks), ..Target::new(boxes, labels) }
+    };
+    boxes.iter().zip(&labels).enumerate().map(target).collect()
+}
+
+fn fixture(name: &str) -> HashMap<String, Tensor> {
+    let path = format!("{}/tests/fixtures/mask_rcnn_{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+    Tensor::read_safetensors(path).unwrap().into_iter().collect()
+}
+
+fn every(t: &Tensor, dim: i64, step: i64) -> Tensor {
+    t.slice(dim, None::<i64>, None::<i64>, step)
+}
+
+fn assert_close(got: &Tensor, want: &Tensor, tolerance: f64, what: &str) {
+    assert_eq!(got.size(), want.size(), "{what}");
+    let worst = ((got - want).abs() / (want.abs() + 1.0)).max().double_value(&[]);
+    assert!(worst < tolerance, "{what}: off by {worst:.2e}");
+}
+
+/// Proposals, boxes, labels, scores and masks of both models.
+#[test]
+fn detects_what_torchvision_detects() {
+    for name in ["v1", "v2"] {
+        let want = fixture(name);
+        let model = build(name, "eval");
+        let batch = images();
+        let one = tch::no_grad(|| model.stage_one(&mut Eager::eval(), &batch.pixels));
+        let logits = every(&one.rpn.logits.squeeze_dim(2), 1, 17);
+        assert_close(&logits, &want["eval.logits"], LOGITS, &format!("{name} objectness"));
+        assert_close(&every(&one.rpn.deltas, 1, 17), &want["eval.deltas"], LOGITS, &format!("{name} offsets"));
+        let proposals = model.propose(&one.rpn, PADDED, &SIZES, false);
+        let found = model.detect(&batch);
+        for (i, (proposals, found)) in proposals.iter().zip(&found).enumerate() {
+            let wanted = |key: &str| &want[&format!("detections.{i}.{key}")];
+            let got = Tensor::from_slice(proposals.boxes.as_flattened()).view([-1, 4]);
+            assert_close(&got, &want[&format!("proposals.{i}")], LOGITS, &format!("{name} proposals of image {i}"));
+            assert!(found.scores.numel() > 5, "image {i} has detections to compare");
+            assert_close(&found.boxes, wanted("boxes"), LOGITS, &format!("{name} boxes of image {i}"));
+            assert_close(&found.scores, wanted("scores"), 1e-4, &format!("{name} scores of image {i}"));
+            assert_eq!(&found.labels + 1, *wanted("labels"), "{name} labels of image {i}");
+            let masks = every(&every(found.masks.as_ref().unwrap(), 1, 3), 2, 3);
+            let off = (&masks - wanted("masks")).abs().max().double_value(&[]);
+            assert!(off < 1e-3, "{name} masks of image {i}: off by {off}");
+            let flipped = masks.gt(0.5).not_equal_tensor(&wanted("masks").gt(0.5)).to_kind(Kind::Double).mean(Kind::Double);
+            assert!(flipped.double_value(&[]) < 1e-3, "{name} binary masks of image {i}");
+        }
+    }
+}
+
+/// Norm, and up to eight elements at equal distances.
+fn summary(t: &Tensor) -> Tensor {
+    let flat = t.reshape([-1]);
+    let step = (flat.numel() as i64 / 8).max(1);
+    Tensor::cat(&[flat.norm().view([1]), every(&flat, 0, step).narrow(0, 0, 8.min((flat.numel() as i64 + step - 1) / step))], 0)
+}
+
+/// The five losses, and the gradient of every parameter.
+#[test]
+fn learns_what_torchvision_learns() {
+    for name in ["v1", "v2"] {
+        let want = fixture(name);
+        let model = build(name, "train");
+        model.convert(Device::Cpu, Kind::Double);
+        let mut batch = images();
+        batch.pixels = batch.pixels.to_kind(Kind::Double);
+        let losses = model.losses(&mut Eager::train(), &batch, &targets());
+        assert_eq!(losses.len(), 5);
+        for (loss, value) in &losses {
+            let (got, want) = (value.double_value(&[]), want[&format!("train.loss.{loss}")].double_value(&[0]));
+            assert!((got / want - 1.0).abs() < 1e-4, "{name} {loss}: {got}, torchvision has {want}");
+        }
+        let sum = losses.iter().map(|l| l.1.shallow_clone()).reduce(|a, b| a + b).unwrap();
+        sum.backward();
+        let mut compared = 0;
+        let mut worst = (0.0, String::new());
+        for entry in model.named_tensors() {
+            let Some(want) = want.get(&format!("train.grad.{}", entry.name)) else {
+                assert!(!entry.tensor.requires_grad(), "{} is unknown to torchvision", entry.name);
+                continue;
+            };
+            // Off by how much of the gradient's norm. (The floor is for gradients that are zero but for rounding.)
+            let got = summary(&entry.tensor.grad());
+            let off = ((&got - want).abs().max() / (want.get(0) + 1e-4)).double_value(&[]);
+            worst = if off > worst.0 { (off, entry.name) } else { worst };
+            compared += 1;
+        }
+        assert_eq!(compared, want.keys().filter(|k| k.starts_with("train.grad.")).count());
+        assert!(worst.0 < 1e-4, "{name}: gradient of {} is off by {:.2e} of its norm", worst.1, worst.0);
+    }
+}
+
+/// Names and shapes of the heads are those of torchvision's published models.
+#[test]
+fn names_are_torchvisions() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/mask_rcnn_names.json");
+    let want: HashMap<String, BTreeMap<String, Vec<i64>>> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    for (name, want) in want {
+        let v2 = name.ends_with("v2");
+        let config = MaskRcnnConfig {
+            coco_91: true,
+            rpn: RpnConfig { conv_depth: if v2 { 2 } else { 1 }, ..RpnConfig::default() },
+            box_head: match v2 {
+                true => BoxHeadConfig { convs: vec![256; 4], norm: true, fcs: vec![1024], ..BoxHeadConfig::default() },
+                false => BoxHeadConfig::default(),
+            },
+            mask_head: MaskHeadConfig { norm: v2, ..MaskHeadConfig::default() },
+            ..MaskRcnnConfig::default()
+        };
+        let body = BackboneConfig::default().build(1000).unwrap();
+        let model = MaskRcnn::new(body, &FpnConfig::default(), &config, 80).unwrap();
+        let all = model.named_tensors().into_iter().map(|e| (e.name, e.tensor.size()));
+        // The pyramid's 1x1 convolutions depend on the backbone; in the second model it has norms, which belong to another option.
+        let own = |name: &str| name.starts_with("rpn.") || name.starts_with("roi_heads.");
+        let got: BTreeMap<String, Vec<i64>> = all.filter(|(n, _)| own(n)).collect();
+        let want: BTreeMap<String, Vec<i64>> = want.into_iter().filter(|(n, _)| own(n)).collect();
+        assert_eq!(got, want, "{name}");
+    }
+}
+
+fn finite(model: &MaskRcnn, losses: &[(&str, Tensor)]) {
+    for (name, value) in losses {
+        assert!(value.double_value(&[]).is_finite(), "{name} is {value:?}");
+    }
+    losses.iter().map(|l| l.1.shallow_clone()).reduce(|a, b| a + b).unwrap().backward();
+    for entry in model.named_tensors() {
+        let grad = entry.tensor.grad();
+        if grad.defined() {
+            let finite = grad.isfinite().all().int64_value(&[]) == 1;
+            assert!(finite, "the gradient of {} is not finite", entry.name);
+        }
+    }
+}
+
+/// No objects at all, no proposals at all (none reaches an objectness of 1), and both.
+#[test]
+fn trains_on_nothing() {
+    for v2 in [false, true] {
+        for vanish in [false, true] {
+            for empty in [false, true] {
+                let mut config = config(v2);
+                config.rpn.score_thresh = if vanish { 1.0 } else { 0.0 };
+                let model = build_with(&config, &[("rpn.head.bbox_pred", -2), ("rpn.head.cls_logits", -4)]);
+                let targets = if empty { vec![Target::empty(), Target::empty(), Target::empty()] } else { targets() };
+                let losses = model.losses(&mut Eager::train(), &images(), &targets);
+                if vanish && empty {
+                    assert!(losses[2..].iter().all(|l| l.1.double_value(&[]) == 0.0), "the second stage saw regions: {losses:?}");
+                }
+                finite(&model, &losses);
+            }
+        }
+    }
+}
+
+/// Boxes without masks train all but the mask head; a box without area is no reason to fail.
+#[test]
+fn trains_without_masks_and_with_empty_boxes() {
+    let model = build("v1", "train");
+    let mut targets = targets();
+    targets[1].masks = None;
+    targets[2] = Target::new(&[[5.0, 5.0, 5.0, 9.0], [3.0, 3.0, 3.0, 3.0]], &[0, 1]);
+    finite(&model, &model.losses(&mut Eager::train(), &images(), &targets));
+}
+
+/// The same seed and step give the same losses; another step gives others.
+#[test]
+fn sampling_follows_seed_and_step() {
+    let mut config = config(false);
+    config.rpn.batch_size_per_image = 16;
+    config.roi.batch_size_per_image = 8;
+    let model = build_with(&config, &[("rpn.head.bbox_pred", -2)]);
+    let run = |step| {
+        model.samples.set(7, step);
+        let losses = model.losses(&mut Eager::train(), &images(), &targets());
+        losses.iter().map(|l| l.1.double_value(&[])).collect::<Vec<_>>()
+    };
+    let first = run(3);
+    assert_ne!(first, run(4));
+    assert_eq!(first, run(3));
+}
+
+/// Folding changes nothing but rounding.
+#[test]
+fn folds() {
+    let mut model = build("v2", "eval");
+    let before = model.detect(&images());
+    model.fuse(FuseLevel::All);
+    assert!(model.named_tensors().iter().all(|e| !e.name.contains("running_mean")), "a batch norm is left");
+    for (a, b) in before.iter().zip(&model.detect(&images())) {
+        assert_close(&b.scores, &a.scores, 1e-3, "scores");
+    }
+}
