@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::HeadError;
 use crate::fpn::FpnConfig;
+use crate::mask_rcnn::postprocess::Limits;
+use crate::mask_rcnn::{MaskRcnn, MaskRcnnConfig};
 use crate::pyramid_backbone::BackboneWithFpn;
 use crate::retinanet::{PostprocessConfig, RetinaNet, RetinaNetConfig};
 use crate::types::{Detections, ImageBatch, Losses, Target};
@@ -15,11 +17,13 @@ use crate::types::{Detections, ImageBatch, Losses, Target};
 pub enum HeadConfig {
     /// `name: retinanet`.
     Retinanet(RetinaNetConfig),
+    /// `name: mask_rcnn`.
+    MaskRcnn(MaskRcnnConfig),
 }
 
 impl HeadConfig {
     /// Names that `model.head.name` takes.
-    pub const NAMES: &[&str] = &["retinanet"];
+    pub const NAMES: &[&str] = &["retinanet", "mask_rcnn"];
 
     /// Builds the detector of `classes` classes on a backbone. Initial weights come from torch's global generator.
     ///
@@ -28,6 +32,7 @@ impl HeadConfig {
     pub fn build(&self, backbone: Backbone, fpn: &FpnConfig, classes: i64) -> Result<Detector, HeadError> {
         match self {
             Self::Retinanet(config) => Ok(Detector::RetinaNet(Box::new(RetinaNet::new(backbone, fpn, config, classes)?))),
+            Self::MaskRcnn(config) => Ok(Detector::MaskRcnn(Box::new(MaskRcnn::new(backbone, fpn, config, classes)?))),
         }
     }
 }
@@ -43,6 +48,8 @@ impl Default for HeadConfig {
 pub enum Detector {
     /// Dense, one stage.
     RetinaNet(Box<RetinaNet>),
+    /// Two stages, with masks.
+    MaskRcnn(Box<MaskRcnn>),
 }
 
 impl Detector {
@@ -53,6 +60,7 @@ impl Detector {
     pub fn losses(&self, ops: &mut Eager, images: &ImageBatch, targets: &[Target]) -> Losses {
         match self {
             Self::RetinaNet(d) => d.losses(ops, images, targets),
+            Self::MaskRcnn(d) => d.losses(ops, images, targets),
         }
     }
 
@@ -60,13 +68,27 @@ impl Detector {
     pub fn detect(&self, images: &ImageBatch) -> Vec<Detections> {
         match self {
             Self::RetinaNet(d) => d.detect(images),
+            Self::MaskRcnn(d) => d.detect(images),
         }
     }
 
-    /// Sets how detections are picked.
+    /// Tells a detector that draws samples for its losses which draws come next: those of `seed`, from batch `batch` on. Called at
+    /// the start of a run and after a resume, so that a resumed run draws what the uninterrupted one would have drawn.
+    pub fn set_sampling(&self, seed: u64, batch: u64) {
+        match self {
+            Self::RetinaNet(_) => {}
+            Self::MaskRcnn(d) => d.samples.set(seed, batch),
+        }
+    }
+
+    /// Sets how detections are picked. (Mask R-CNN takes its candidates from proposals, so `pre_nms_top_k` is not its concern.)
     pub fn set_postprocess(&mut self, config: PostprocessConfig) {
         match self {
             Self::RetinaNet(d) => d.postprocess = config,
+            Self::MaskRcnn(d) => {
+                let (score, iou) = (config.score_threshold as f32, config.nms_threshold as f32);
+                d.limits = Limits { score, iou, count: config.max_detections };
+            }
         }
     }
 
@@ -74,6 +96,7 @@ impl Detector {
     pub fn backbone(&self) -> &BackboneWithFpn {
         match self {
             Self::RetinaNet(d) => &d.backbone,
+            Self::MaskRcnn(d) => &d.backbone,
         }
     }
 
@@ -81,6 +104,7 @@ impl Detector {
     pub fn classes(&self) -> i64 {
         match self {
             Self::RetinaNet(d) => d.head.classes(),
+            Self::MaskRcnn(d) => d.layout.classes(),
         }
     }
 }
@@ -89,12 +113,14 @@ impl Tree for Detector {
     fn visit(&self, v: &mut Visitor) {
         match self {
             Self::RetinaNet(d) => d.visit(v),
+            Self::MaskRcnn(d) => d.visit(v),
         }
     }
 
     fn fuse(&mut self, level: FuseLevel) {
         match self {
             Self::RetinaNet(d) => d.fuse(level),
+            Self::MaskRcnn(d) => d.fuse(level),
         }
     }
 }

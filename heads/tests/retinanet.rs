@@ -57,7 +57,7 @@ fn detector(v2: bool, box_loss: BoxLossName) -> Detector {
 }
 
 fn retinanet(detector: &Detector) -> &RetinaNet {
-    let Detector::RetinaNet(d) = detector;
+    let Detector::RetinaNet(d) = detector else { panic!("a RetinaNet was built") };
     d
 }
 
