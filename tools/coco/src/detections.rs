@@ -116,7 +116,7 @@ fn read_detection(
     let [height, width] = size.unwrap_or_default();
     let segmentation = shape.to_rle(height, width)?;
     let score = raw.score.number().filter(|score| score.is_finite());
-    let score = score.ok_or_else(|| format!("score is {}, a finite number is expected", raw.score))?;
+    let score = score.ok_or_else(|| format!("score is {}, a finite number is expected (NaN reads as missing)", raw.score))?;
     if bbox.is_none() && segmentation.is_none() {
         return Err("it has neither bbox nor segmentation".to_owned());
     }

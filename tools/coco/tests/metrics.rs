@@ -63,3 +63,117 @@ fn the_fixtures_agree_to_the_ninth_digit() {
         }
     }
 }
+
+#[test]
+fn small_sets_with_edge_cases_agree() {
+    let cases: Value = serde_json::from_str(include_str!("fixtures/metrics.json")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for case in cases.as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let (truth, detections) = (folder.path().join("gt.json"), folder.path().join("dt.json"));
+        std::fs::write(&truth, case["gt"].to_string()).unwrap();
+        std::fs::write(&detections, case["dt"].to_string()).unwrap();
+        let classes = case["classes"].as_array().map(|names| names.iter().map(|n| n.as_str().unwrap().to_owned()).collect());
+        let iou_type = if case["iou_type"] == "segm" { IouType::Segm } else { IouType::Bbox };
+        let truth = Dataset::load(&truth, &DatasetOptions { classes, ..Default::default() }).unwrap();
+        let detections = read_detections(&detections, &truth).unwrap();
+        let evaluation = evaluate(&truth, &detections, iou_type).unwrap();
+        compare(&evaluation, &case["expected"], name);
+        assert_eq!(evaluation.classes.len(), case["expected"]["per_category"].as_object().unwrap().len());
+    }
+}
+
+#[test]
+fn metrics_files_have_the_twelve_keys_in_full() {
+    let cases: Value = serde_json::from_str(include_str!("fixtures/metrics.json")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let truth = folder.path().join("gt.json");
+    std::fs::write(&truth, cases[0]["gt"].to_string()).unwrap();
+    let truth = Dataset::load(&truth, &DatasetOptions::default()).unwrap();
+    let evaluation = evaluate(&truth, &[], IouType::Bbox).unwrap();
+    let path = folder.path().join("out/metrics.json");
+    repghost_coco::metrics::write_metrics(&path, &[evaluation]).unwrap();
+    let text = std::fs::read_to_string(path).unwrap();
+    let back: Value = serde_json::from_str(&text).unwrap();
+    let keys: Vec<&String> = back["bbox"].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"]);
+    assert_eq!(back.as_object().unwrap().len(), 1);
+    assert_eq!(back["bbox"]["AP"].as_f64(), Some(0.0));
+}
+
+#[test]
+fn bad_detections_are_named() {
+    let cases: Value = serde_json::from_str(include_str!("fixtures/metrics.json")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (truth, path) = (folder.path().join("gt.json"), folder.path().join("dt.json"));
+    std::fs::write(&truth, cases[0]["gt"].to_string()).unwrap();
+    let truth = Dataset::load(&truth, &DatasetOptions::default()).unwrap();
+    let rows = [
+        (r#"{"image_id": 99, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}"#, "image_id 99 is not among the images"),
+        (r#"{"image_id": 1, "category_id": 8, "bbox": [1, 2, 3, 4], "score": 0.5}"#, "category_id 8 is not among the categories"),
+        (
+            r#"{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": NaN}"#,
+            "score is missing, a finite number is expected (NaN",
+        ),
+        (r#"{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}"#, "score is missing"),
+        (r#"{"image_id": 1, "category_id": 1, "bbox": [1, NaN, 3, 4], "score": 1}"#, "no finite number"),
+        (r#"{"image_id": 1, "category_id": 1, "bbox": [1, 2, -3, 4], "score": 1}"#, "negative width"),
+        (r#"{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3], "score": 1}"#, "3 numbers"),
+        (r#"{"image_id": 1, "category_id": 1, "score": 1}"#, "neither bbox nor segmentation"),
+        (
+            r#"{"image_id": 1, "category_id": 1, "score": 1, "segmentation": {"size": [4, 4], "counts": [16]}}"#,
+            "the run-length mask is for 4 x 4, the image is 120 x 160",
+        ),
+    ];
+    for (row, expected) in rows {
+        std::fs::write(&path, format!("[{row}]")).unwrap();
+        let message = read_detections(&path, &truth).unwrap_err().to_string();
+        assert!(message.contains("1 bad detections (number 1: ") && message.contains(expected), "{message}");
+    }
+    for (text, expected) in [("{}", "a JSON list of detections"), ("[1]", "line 1"), ("", "a JSON list")] {
+        std::fs::write(&path, text).unwrap();
+        let message = read_detections(&path, &truth).unwrap_err().to_string();
+        assert!(message.contains("is not a COCO detections file") && message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn detections_survive_the_way_to_disk_and_back() {
+    let cases: Value = serde_json::from_str(include_str!("fixtures/metrics.json")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let case = cases.as_array().unwrap().iter().find(|case| case["name"] == "masks beside boxes").unwrap();
+    let (truth, path) = (folder.path().join("gt.json"), folder.path().join("dt.json"));
+    std::fs::write(&truth, case["gt"].to_string()).unwrap();
+    std::fs::write(&path, case["dt"].to_string()).unwrap();
+    let truth = Dataset::load(&truth, &DatasetOptions::default()).unwrap();
+    let mut detections = read_detections(&path, &truth).unwrap();
+    assert!(detections.iter().all(|d| d.bbox.is_some() && d.segmentation.is_some()));
+    detections[0].file_name = Some("0.png".into());
+    repghost_coco::write_detections(&path, &detections).unwrap();
+    assert_eq!(read_detections(&path, &truth).unwrap(), detections);
+    detections[1].score = f64::NAN;
+    let message = repghost_coco::write_detections(&path, &detections).unwrap_err().to_string();
+    assert!(message.contains("1 bad detections"), "{message}");
+}
+
+#[test]
+fn an_annotation_with_id_zero_is_an_object_like_any_other() {
+    // Here we differ from pycocotools on purpose: it marks a match by the object's id and reads 0 as "no match", so that this
+    // perfect result gets AP 0.2525 there, and 1 with ids from 1.
+    let object =
+        |id: i32, x: i32| format!(r#"{{"id": {id}, "image_id": 1, "category_id": 1, "bbox": [{x}, 10, 20, 20], "area": 400}}"#);
+    let found =
+        |x: i32, score: f64| format!(r#"{{"image_id": 1, "category_id": 1, "bbox": [{x}, 10, 20, 20], "score": {score}}}"#);
+    let folder = tempfile::tempdir().unwrap();
+    let (truth, path) = (folder.path().join("gt.json"), folder.path().join("dt.json"));
+    let gt = format!(
+        r#"{{"images": [{{"id": 1, "file_name": "a", "height": 100, "width": 100}}], "annotations": [{}, {}],
+            "categories": [{{"id": 1, "name": "a"}}]}}"#,
+        object(0, 10),
+        object(1, 40)
+    );
+    std::fs::write(&truth, gt).unwrap();
+    std::fs::write(&path, format!("[{}, {}]", found(10, 0.9), found(40, 0.8))).unwrap();
+    let numbers = evaluate_files(&truth, &path, IouType::Bbox).numbers;
+    assert!((numbers.ap - 1.0).abs() < TOLERANCE, "{}", numbers.ap);
+}

@@ -3,9 +3,9 @@
 //! The format is the one of the COCO data set (Lin et al., "Microsoft COCO: Common Objects in Context", 2014): one JSON
 //! object with the lists `images`, `annotations` and `categories`. Three layers read it:
 //!
-//! - [`raw`] parses whatever the file holds, wrong types included, without losing a record;
+//! - `raw` parses whatever the file holds, wrong types included, without losing a record;
 //! - [`record`] turns one raw record into one typed record and names every [`Problem`] it meets;
-//! - [`dataset`] assembles the records for training and evaluation, [`crate::check`] lists the problems for a person.
+//! - [`dataset`] assembles the records for training and evaluation, the module `check` lists the problems for a person.
 
 pub mod classes;
 pub mod dataset;

@@ -97,6 +97,10 @@ pub enum Problem {
     FloatId { field: &'static str, found: String },
     #[error("the annotation has no id; its place in the file serves")]
     NoAnnotationId,
+    #[error(
+        "annotation id 0: pycocotools takes it for \"no match\" and counts the object as missed; here it counts like any other"
+    )]
+    AnnotationIdZero,
     #[error("image id {0} is used by more than one image")]
     DuplicateImageId(i64),
     #[error("annotation id {0} is used by more than one annotation")]
@@ -182,6 +186,7 @@ impl Problem {
             BadId { .. } => "bad-id",
             FloatId { .. } => "float-id",
             NoAnnotationId => "no-annotation-id",
+            AnnotationIdZero => "annotation-id-zero",
             DuplicateImageId(_) => "duplicate-image-id",
             DuplicateAnnotationId(_) => "duplicate-annotation-id",
             DuplicateCategoryId { .. } => "duplicate-category-id",
@@ -225,7 +230,9 @@ impl Problem {
         use Problem::*;
         match self {
             // COCO's own files hold boxes a little beyond the border and crowds of odd area; those are read as they stand.
-            BoxCrosses { .. } | NoArea | BoolCrowd(_) | CategoryZero(_) | BoxFromMask | SizeTurned { .. } => Severity::Note,
+            AnnotationIdZero | BoxCrosses { .. } | NoArea | BoolCrowd(_) | CategoryZero(_) | BoxFromMask | SizeTurned { .. } => {
+                Severity::Note
+            }
             FloatId { .. } | NoAnnotationId | DuplicateAnnotationId(_) | DuplicateCategoryName { .. } | NoCategoryName(_) => {
                 Severity::Warning
             }

@@ -105,7 +105,7 @@ impl Scalar<'_> {
 impl fmt::Display for Scalar<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Scalar::Missing => f.write_str("nothing"),
+            Scalar::Missing => f.write_str("missing"),
             Scalar::Int(value) => write!(f, "{value}"),
             Scalar::Float(value) => write!(f, "{value:?}"),
             Scalar::Bool(value) => write!(f, "{value}"),

@@ -119,6 +119,9 @@ pub(crate) fn read_annotation(raw: &RawAnnotation, position: usize, context: &Co
         }
         ref scalar => read_id(scalar, "annotation id", &mut problems),
     };
+    if id == Some(0) {
+        problems.push(Problem::AnnotationIdZero);
+    }
     let image_id = read_id(&raw.image_id, "image_id", &mut problems);
     let image_size = image_id.and_then(context.image_size);
     if let (Some(image_id), None) = (image_id, image_size) {

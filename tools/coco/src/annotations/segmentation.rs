@@ -110,7 +110,7 @@ fn mask(size: Option<[f64; 2]>, counts: RawCounts, image_size: Option<[u32; 2]>)
             .map(|&run| {
                 if run < 0.0 {
                     Err(format!("it holds the negative run {run}"))
-                } else if run.fract() != 0.0 || !(run <= f64::from(u32::MAX)) {
+                } else if run.fract() != 0.0 || run > f64::from(u32::MAX) {
                     Err(format!("it holds the run {run}, no whole number"))
                 } else {
                     Ok(run as u32)

@@ -39,7 +39,7 @@ pub(super) fn paint(canvas: &mut Canvas, random: &mut Random, busy: bool) {
 
 /// Lattice cell of a pixel and its fraction.
 fn place(at: usize, length: usize, cells: usize) -> (usize, i32) {
-    let scaled = (at * cells << SHIFT) / length.max(1);
+    let scaled = ((at * cells) << SHIFT) / length.max(1);
     (scaled >> SHIFT, (scaled & ((1 << SHIFT) - 1)) as i32)
 }
 

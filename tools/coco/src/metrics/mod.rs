@@ -4,6 +4,7 @@
 //! 0.95, 101 recall points, three sizes, at most 100 detections an image and class, crowds ignored. hotcoco does the matching
 //! and the accumulation, to the last bit as pycocotools does; this file feeds it and names what comes out. Where a file gives
 //! both a box and a mask, the mask is compared and the area is the box's, since `loadRes` of pycocotools has it so.
+//! One difference is meant: an object with annotation id 0 counts like any other (pycocotools takes 0 for "no match").
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,9 +13,15 @@ use hotcoco::types as hot;
 use hotcoco::{COCOeval, COCO};
 use serde::{Serialize, Serializer};
 
-use crate::annotations::{Annotation, Class, Dataset, Segmentation};
+use crate::annotations::{Class, Dataset};
 use crate::detections::Detection;
 use crate::files::write_atomic;
+
+mod feed;
+mod tables;
+
+use feed::{without_annotations, Ids};
+use tables::Tables;
 
 /// Number of the points at which precision is read: recall 0.00, 0.01, … 1.00.
 pub const RECALL_POINTS: usize = 101;
@@ -232,174 +239,10 @@ pub fn write_metrics(path: &Path, evaluations: &[Evaluation]) -> std::io::Result
     write_atomic(path, text.as_bytes())
 }
 
-fn without_annotations(dataset: &hot::Dataset) -> hot::Dataset {
-    hot::Dataset { images: dataset.images.clone(), categories: dataset.categories.clone(), ..Default::default() }
-}
-
 /// Mean of what was measured, as numpy sums it.
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let measured: Vec<f64> = values.filter(|&value| value > -1.0).collect();
     (!measured.is_empty()).then(|| measured.iter().sum::<f64>() / measured.len() as f64)
-}
-
-/// The evaluator wants ids that are not negative; ranks keep the order, on which ties depend.
-struct Ids {
-    images: HashMap<i64, u64>,
-    categories: HashMap<i64, u64>,
-}
-
-impl Ids {
-    fn new(ground_truth: &Dataset) -> Self {
-        fn ranks(ids: impl Iterator<Item = i64>) -> HashMap<i64, u64> {
-            let mut ids: Vec<i64> = ids.collect();
-            ids.sort_unstable();
-            ids.into_iter().zip(1..).collect()
-        }
-        Ids {
-            images: ranks(ground_truth.images.iter().map(|image| image.id)),
-            categories: ranks(ground_truth.classes.iter().map(|class| class.category_id)),
-        }
-    }
-
-    fn truth(&self, ground_truth: &Dataset, iou_type: IouType) -> Result<hot::Dataset, MetricError> {
-        let mut annotations = Vec::new();
-        let mut with_mask = 0;
-        for (index, image) in ground_truth.images.iter().enumerate() {
-            for object in ground_truth.annotations(index) {
-                with_mask += usize::from(!object.segmentation.is_none());
-                let ids = self.images.get(&image.id).zip(self.categories.get(&object.category_id));
-                if let Some((&image_id, &category_id)) = ids {
-                    let id = annotations.len() as u64 + 1;
-                    annotations.push(truth(object, [id, image_id, category_id], iou_type));
-                }
-            }
-        }
-        if iou_type == IouType::Segm && with_mask == 0 && !annotations.is_empty() {
-            return Err(MetricError::NoMasks { file: ground_truth.path.display().to_string() });
-        }
-        let images = ground_truth
-            .images
-            .iter()
-            .filter_map(|image| {
-                let id = *self.images.get(&image.id)?;
-                Some(hot::Image { id, height: image.height, width: image.width, ..Default::default() })
-            })
-            .collect();
-        let categories =
-            self.categories.values().map(|&id| hot::Category { id, name: id.to_string(), ..Default::default() }).collect();
-        Ok(hot::Dataset { images, annotations, categories, ..Default::default() })
-    }
-
-    fn detections(&self, detections: &[Detection], iou_type: IouType) -> Vec<hot::Annotation> {
-        // pycocotools judges the whole file by its first entry.
-        let boxes_first = detections.first().is_some_and(|first| first.bbox.is_some());
-        let mut annotations = Vec::with_capacity(detections.len());
-        for detection in detections {
-            let ids = self.images.get(&detection.image_id).zip(self.categories.get(&detection.category_id));
-            let Some((&image_id, &category_id)) = ids else { continue };
-            let mask = detection.segmentation.as_ref();
-            let bbox = detection.bbox.or_else(|| mask.map(|mask| mask.bbox()));
-            let box_area = bbox.map(|[_, _, w, h]| w * h);
-            let area = if boxes_first { box_area } else { mask.map(|mask| mask.area() as f64).or(box_area) };
-            let segmentation = match (iou_type, mask, bbox) {
-                (IouType::Bbox, ..) => None,
-                (IouType::Segm, Some(mask), _) => {
-                    Some(hot::Segmentation::UncompressedRle { size: mask.size, counts: mask.counts.clone() })
-                }
-                (IouType::Segm, None, bbox) => bbox.map(hot::Segmentation::Rect),
-            };
-            annotations.push(hot::Annotation {
-                id: annotations.len() as u64 + 1,
-                image_id,
-                category_id,
-                bbox,
-                area,
-                segmentation,
-                score: Some(detection.score),
-                ..Default::default()
-            });
-        }
-        annotations
-    }
-}
-
-/// A ground-truth object; in mask evaluation, an object that has only a box stands with the box.
-fn truth(object: &Annotation, [id, image_id, category_id]: [u64; 3], iou_type: IouType) -> hot::Annotation {
-    let segmentation = match (iou_type, &object.segmentation) {
-        (IouType::Bbox, _) => None,
-        (IouType::Segm, Segmentation::None) => Some(hot::Segmentation::Rect(object.bbox)),
-        (IouType::Segm, Segmentation::Polygons(polygons)) => Some(hot::Segmentation::Polygon(polygons.clone())),
-        (IouType::Segm, Segmentation::Rle(rle)) => {
-            Some(hot::Segmentation::UncompressedRle { size: rle.size, counts: rle.counts.clone() })
-        }
-    };
-    hot::Annotation {
-        id,
-        image_id,
-        category_id,
-        bbox: Some(object.bbox),
-        area: Some(object.area),
-        segmentation,
-        iscrowd: object.iscrowd,
-        ..Default::default()
-    }
-}
-
-/// The evaluator's tables at all sizes and at most a hundred detections.
-struct Tables<'a> {
-    accumulated: Option<&'a hotcoco::AccumulatedEval>,
-    ious: usize,
-    classes: usize,
-    area: usize,
-    limit: usize,
-}
-
-impl<'a> Tables<'a> {
-    fn new(evaluator: &'a COCOeval) -> Self {
-        let accumulated = evaluator.accumulated();
-        let shape = accumulated.map(|a| a.shape);
-        Tables {
-            accumulated,
-            ious: shape.map_or(0, |shape| shape.t),
-            classes: shape.map_or(0, |shape| shape.k),
-            area: evaluator.params.all_area_idx(),
-            limit: evaluator.params.max_det_idx(),
-        }
-    }
-
-    /// Precision at the recall points; -1 where the class has no object.
-    fn precision(&self, iou: usize, class: usize) -> impl Iterator<Item = f64> + '_ {
-        let points = self.accumulated.map_or(0, |a| a.shape.r);
-        (0..points).map(move |point| {
-            let at = |a: &hotcoco::AccumulatedEval| {
-                a.precision.get(a.precision_idx(iou, point, class, self.area, self.limit)).copied()
-            };
-            self.accumulated.and_then(at).unwrap_or(-1.0)
-        })
-    }
-
-    fn recall(&self, iou: usize, class: usize) -> f64 {
-        let at = |a: &hotcoco::AccumulatedEval| a.recall.get(a.recall_idx(iou, class, self.area, self.limit)).copied();
-        self.accumulated.and_then(at).unwrap_or(-1.0)
-    }
-
-    fn curves(&self) -> Vec<Curve> {
-        // Thresholds 0.50 and 0.75 are the first and the sixth of ten.
-        let wanted = [(Some(0.5), 0..1), (Some(0.75), 5..6), (None, 0..self.ious)];
-        let curve = |(iou, range): (Option<f64>, std::ops::Range<usize>)| {
-            let mut sum = vec![0.0; RECALL_POINTS];
-            let mut count = 0;
-            for (t, class) in range.flat_map(|t| (0..self.classes).map(move |class| (t, class))) {
-                let values: Vec<f64> = self.precision(t, class).collect();
-                if values.len() == RECALL_POINTS && values.iter().all(|&p| p > -1.0) {
-                    count += 1;
-                    sum.iter_mut().zip(&values).for_each(|(sum, value)| *sum += value);
-                }
-            }
-            (count > 0).then(|| Curve { iou, precision: sum.iter().map(|sum| sum / f64::from(count)).collect() })
-        };
-        wanted.into_iter().filter_map(curve).collect()
-    }
 }
 
 impl Serialize for IouType {
