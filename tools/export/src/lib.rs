@@ -8,6 +8,7 @@
 //! | [`tensorrt`] | trtexec: command lines and outputs of TensorRT up to 10 and from 11 on |
 //! | [`gate`] | comparing a file's outputs with the model's before it is kept |
 
+pub mod detector;
 pub mod error;
 pub mod export;
 pub mod gate;

@@ -56,7 +56,7 @@ struct Candidates {
 /// Detections as named outputs from class `logits [N, A, C]` and `deltas [N, A, 4]`.
 ///
 /// With [`Nms::Plain`]: `boxes [N, D, 4]`, `scores [N, D]`, `labels [N, D]`, score 0 where there is no detection. With [`Nms::Onnx`]:
-/// `boxes [R, 4]`, `scores [R]`, `labels [R]`, `images [R]`.
+/// `boxes [R, 4]`, `scores [R]`, `labels [R]`, `image_indices [R]`.
 pub fn detect(ops: &mut Onnx, logits: &Edge, deltas: &Edge, spec: &DetectSpec) -> Vec<(String, Edge)> {
     ops.scope("postprocess", |ops| {
         let found = candidates(ops, logits, deltas, spec);
@@ -135,5 +135,5 @@ fn standard(ops: &mut Onnx, found: &Candidates, spec: &DetectSpec) -> Vec<(Strin
     let labels = gather(ops, &found.labels, vec![rows]);
     let labels = ops.cast(&labels, Element::I64);
     let images = ops.reshape(&image, &[-1], vec![rows]);
-    vec![("boxes".into(), boxes), ("scores".into(), scores), ("labels".into(), labels), ("images".into(), images)]
+    vec![("boxes".into(), boxes), ("scores".into(), scores), ("labels".into(), labels), ("image_indices".into(), images)]
 }

@@ -1,0 +1,106 @@
+//! RetinaNet as a file gives the model's detections, in onnxruntime: raw outputs decoded on the host, and both ways of suppression in
+//! the graph, at two batch sizes.
+
+use repghost_backbone::{fill, BackboneConfig, Eager, FuseLevel, Tree};
+use repghost_export::detector::{detector, raw};
+use repghost_export::export::{encode, BatchSize, ExportSpec};
+use repghost_export::gate;
+use repghost_export::onnx::retinanet::Nms;
+use repghost_export::onnx::Element;
+use repghost_export::runtime::{onnxruntime, NamedOutput, OnnxRuntime};
+use repghost_heads::{Detections, FpnConfig, ImageBatch, PostprocessConfig, RetinaNet, RetinaNetConfig};
+use tch::{Kind, Tensor};
+
+const SIZE: [i64; 2] = [128, 160];
+
+fn net() -> RetinaNet {
+    let _guard = tch::no_grad_guard();
+    let body = BackboneConfig { width: 0.5, ..Default::default() }.build(10).unwrap();
+    let fpn = FpnConfig { channels: 32, ..Default::default() };
+    let head = RetinaNetConfig { tower_depth: 2, ..Default::default() };
+    let mut net = RetinaNet::new(body, &fpn, &head, 3).unwrap();
+    fill::fill(&net, "");
+    // By the rule box offsets would be so large that their exponentials magnify rounding; a trained network's are small.
+    for mut entry in net.named_tensors() {
+        if entry.name.ends_with("bbox_reg.weight") {
+            let _ = entry.tensor.g_mul_scalar_(0.05);
+        }
+    }
+    net.fuse(FuseLevel::All);
+    // Weights by rule give scores around one half: a threshold that leaves some hundred candidates.
+    net.postprocess = PostprocessConfig { score_threshold: 0.6, max_detections: 50, ..Default::default() };
+    net
+}
+
+fn images(n: i64) -> (ImageBatch, Vec<f32>) {
+    let pixels = fill::input("image", &[n, 3, SIZE[0], SIZE[1]]);
+    let data = Vec::try_from(pixels.reshape(-1)).unwrap();
+    (ImageBatch { pixels, sizes: vec![SIZE; n as usize] }, data)
+}
+
+fn floats(t: &Tensor) -> Vec<f32> {
+    Vec::try_from(t.to_kind(Kind::Float).reshape(-1)).unwrap()
+}
+
+fn by_name<'a>(outputs: &'a [NamedOutput], name: &str) -> &'a NamedOutput {
+    outputs.iter().find(|o| o.name == name).unwrap()
+}
+
+fn assert_same(expected: &Detections, boxes: &[f32], scores: &[f32], labels: &[f32]) {
+    let n = expected.scores.size()[0] as usize;
+    assert!(n > 10, "only {n} detections: nothing is compared");
+    assert!(scores[n..].iter().all(|s| *s == 0.0), "more detections than expected");
+    for (e, f) in floats(&expected.scores).iter().zip(scores) {
+        assert!((e - f).abs() < 1e-5, "score {e} against {f}");
+    }
+    for (e, f) in floats(&expected.boxes).iter().zip(boxes) {
+        assert!((e - f).abs() < 1e-2, "coordinate {e} against {f}");
+    }
+    assert_eq!(floats(&expected.labels), labels[..n]);
+}
+
+#[test]
+fn raw_outputs_and_detections_agree() {
+    if onnxruntime::find().is_none() {
+        println!("skipped: onnxruntime is absent (make setup)");
+        return;
+    }
+    let _guard = tch::no_grad_guard();
+    let net = net();
+    let spec = ExportSpec { precision: Element::F32, batch: BatchSize::Dynamic, size: SIZE };
+    let (file, sidecar) = raw(&net, &spec, &[]).unwrap();
+    let mut raw_file = OnnxRuntime::from_bytes(&encode(&file), 2).unwrap();
+    let mut plain = OnnxRuntime::from_bytes(&encode(&detector(&net, &spec, Nms::Plain, &[]).unwrap()), 2).unwrap();
+    let mut standard = OnnxRuntime::from_bytes(&encode(&detector(&net, &spec, Nms::Onnx, &[]).unwrap()), 2).unwrap();
+    assert_eq!(sidecar.anchors.len(), sidecar.anchors_per_level.iter().sum::<usize>());
+    for n in [1, 2] {
+        let (batch, data) = images(n);
+        let shape = [n, 3, SIZE[0], SIZE[1]];
+        let out = net.raw(&mut Eager::eval(), &batch.pixels);
+        let expected = [("logits", &out.logits), ("deltas", &out.deltas)].map(|(name, t)| NamedOutput {
+            name: name.into(),
+            shape: t.size(),
+            data: floats(t),
+        });
+        assert_eq!(expected[0].shape[1] as usize, sidecar.anchors.len());
+        gate::check(&gate::compare(&expected, &raw_file.run(&shape, &data).unwrap()).unwrap(), 1e-4).unwrap();
+
+        let detections = net.detect(&batch);
+        let found = plain.run(&shape, &data).unwrap();
+        let d = by_name(&found, "scores").shape[1] as usize;
+        for (i, expected) in detections.iter().enumerate() {
+            let part = |name: &str, width: usize| &by_name(&found, name).data[i * d * width..(i + 1) * d * width];
+            assert_same(expected, part("boxes", 4), part("scores", 1), part("labels", 1));
+        }
+
+        let found = standard.run(&shape, &data).unwrap();
+        let image = &by_name(&found, "image_indices").data;
+        for (i, expected) in detections.iter().enumerate() {
+            let rows: Vec<usize> = (0..image.len()).filter(|r| image[*r] == i as f32).collect();
+            let pick = |name: &str, width: usize| -> Vec<f32> {
+                rows.iter().flat_map(|r| by_name(&found, name).data[r * width..(r + 1) * width].to_vec()).collect()
+            };
+            assert_same(expected, &pick("boxes", 4), &pick("scores", 1), &pick("labels", 1));
+        }
+    }
+}
