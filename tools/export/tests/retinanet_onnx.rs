@@ -23,7 +23,7 @@ fn net() -> RetinaNet {
     // By the rule box offsets would be so large that their exponentials magnify rounding; a trained network's are small.
     for mut entry in net.named_tensors() {
         if entry.name.ends_with("bbox_reg.weight") {
-            let _ = entry.tensor.g_mul_scalar_(0.05);
+            let _ = entry.tensor.g_mul_scalar_(0.01);
         }
     }
     net.fuse(FuseLevel::All);
