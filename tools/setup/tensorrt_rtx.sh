@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Installs TensorRT for RTX under .deps/tensorrt (git-ignored, once) and builds every kind of exported file with it. No GPU is needed.
+set -euo pipefail
+
+RTX_VERSION=1.7.1.116
+root=$(cd "$(dirname "$0")/../.." && pwd)
+venv="$root/.deps/tensorrt"
+
+if [ "$(uname -s)-$(uname -m)" != Linux-x86_64 ]; then
+  echo "skipped: TensorRT for RTX has wheels for x86-64 Linux only"
+  exit 0
+fi
+if ! "$venv/bin/python" -c "import tensorrt_rtx" 2>/dev/null; then
+  echo "fetching TensorRT for RTX $RTX_VERSION (once, about 100 MB)…" >&2
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check "tensorrt-rtx==$RTX_VERSION"
+fi
+files=$(mktemp -d)
+trap 'rm -rf "$files"' EXIT
+cargo run --release --quiet --package repghost-export --example export_kinds -- "$files"
+"$venv/bin/python" "$root/tools/setup/build_engines.py" "$files"/*.onnx
