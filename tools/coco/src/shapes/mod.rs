@@ -32,6 +32,8 @@ pub const CLASS_NAMES: [&str; 5] = ["circle", "square", "triangle", "star", "rin
 pub const MIN_VISIBLE: f32 = 0.4;
 /// Longer side of the smallest object in pixels.
 pub const MIN_OBJECT: u32 = 16;
+/// Where the validation pictures of a series begin: never among those that are learned from.
+pub const FIRST_VAL: u64 = 1 << 32;
 /// Places tried for an object before it is given up.
 const PLACES_TRIED: usize = 12;
 
@@ -76,12 +78,13 @@ pub fn classes() -> ClassList {
     ClassList::new(categories, LabelMode::Contiguous).unwrap_or_default()
 }
 
-/// The file name that picture `index` has when it is written.
+/// The file name that picture `index` has when it is written, counted from the beginning of its set.
 pub fn file_name(index: u64) -> String {
-    format!("{index:06}.png")
+    format!("{:06}.png", index % FIRST_VAL)
 }
 
-/// Makes picture `index` of the series `seed`. Image ids are `index + 1`. The configuration is taken as valid.
+/// Makes picture `index` of the series `seed`. Image ids count from 1
+/// within the set (see [`FIRST_VAL`]). The configuration is taken as valid.
 pub fn generate(seed: u64, index: u64, config: &ShapesConfig) -> (RgbImage, SampleAnnotations) {
     let [height, width] = config.size;
     let mut random = Random::new(seed, index);
@@ -114,7 +117,7 @@ pub fn generate(seed: u64, index: u64, config: &ShapesConfig) -> (RgbImage, Samp
         canvas.grain(&mut random);
     }
     let masks = canvas.visible_masks();
-    let image = ImageRecord { id: index as i64 + 1, file_name: file_name(index), height, width };
+    let image = ImageRecord { id: (index % FIRST_VAL) as i64 + 1, file_name: file_name(index), height, width };
     let annotations = kinds
         .into_iter()
         .zip(masks)
@@ -136,7 +139,7 @@ fn annotation(index: u64, number: usize, kind: Kind, mask: InstanceMask, config:
     let label = kind.label();
     Annotation {
         // Ids stay unique and reproducible without counting through the series.
-        id: index as i64 * 128 + number as i64 + 1,
+        id: (index % FIRST_VAL) as i64 * 128 + number as i64 + 1,
         category_id: label + 1,
         label,
         bbox: [f64::from(mask.origin[0]), f64::from(mask.origin[1]), columns as f64, rows as f64],

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use repghost_coco::shapes::{write_set, ShapesConfig};
+use repghost_coco::shapes::{write_set, ShapesConfig, FIRST_VAL};
 use repghost_train::MarkBadInput;
 
 use crate::exit::Outcome;
@@ -16,9 +16,6 @@ Examples:
   then look at it:        repghost-det data stats --annotations shapes/annotations/instances_train.json
 
 The same seed gives the same bytes on every machine.";
-
-/// Where the pictures of the validation set begin in the series: never among those of the training set.
-const FIRST_VAL: u64 = 1 << 32;
 
 /// Arguments of `data shapes`.
 #[derive(Debug, clap::Args)]

@@ -1,0 +1,96 @@
+//! `repghost-det data …` and `eval` on files, as their users see them.
+
+mod common;
+
+use common::Folder;
+use serde_json::Value;
+
+/// One image with two objects of one of two classes.
+const TRUTH: &str = r#"{
+    "images": [{"id": 5, "file_name": "a.png", "width": 100, "height": 100}],
+    "annotations": [
+        {"id": 1, "image_id": 5, "category_id": 7, "bbox": [10, 10, 20, 20], "area": 400, "iscrowd": 0,
+         "segmentation": [[10, 10, 30, 10, 30, 30, 10, 30]]},
+        {"id": 2, "image_id": 5, "category_id": 7, "bbox": [60, 60, 20, 20], "area": 400, "iscrowd": 0,
+         "segmentation": [[60, 60, 80, 60, 80, 80, 60, 80]]}],
+    "categories": [{"id": 7, "name": "dog"}, {"id": 9, "name": "cat"}]}"#;
+const FOUND: &str = r#"[{"image_id": 5, "category_id": 7, "bbox": [10, 10, 20, 20], "score": 0.9}]"#;
+
+#[test]
+fn shapes_are_written_counted_and_clean() {
+    let folder = Folder::new(&[]);
+    let ran = folder.run(&["data", "shapes", "--output", "set", "--train", "6", "--val", "2", "--size", "128", "--seed", "3"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{}", ran.stdout);
+    assert_eq!(ran.stdout.lines().count(), 2);
+    let stats = folder.run(&["data", "stats", "--annotations", "set/annotations/instances_train.json", "--json"]);
+    let stats: Value = serde_json::from_str(&stats.stdout).unwrap();
+    assert_eq!(stats["images"], 6);
+    assert_eq!(stats["classes"].as_array().unwrap().len(), 5);
+    assert_eq!(stats["objects"], stats["with_mask"]);
+    assert!(folder.path().join("set/val/000001.png").is_file());
+    let again = folder.run(&["data", "shapes", "--output", "two", "--train", "6", "--val", "0", "--size", "128", "--seed", "3"]);
+    assert_eq!(again.code, 0);
+    let read = |path: &str| std::fs::read(folder.path().join(path)).unwrap();
+    assert_eq!(read("set/train/000004.png"), read("two/train/000004.png"));
+    assert_eq!(read("set/annotations/instances_train.json"), read("two/annotations/instances_train.json"));
+    let small = folder.run(&["data", "shapes", "--output", "set", "--size", "10"]);
+    assert_eq!(small.code, 2);
+    assert!(small.stderr.contains("64 to 4096"), "{}", small.stderr);
+}
+
+#[test]
+fn stats_name_classes_and_leave_bad_records_out() {
+    let folder = Folder::new(&[("a.json", TRUTH), ("bad.json", &TRUTH.replace("[60, 60, 20, 20]", "[60, 60, -2, 20]"))]);
+    let ran = folder.run(&["data", "stats", "--annotations", "a.json"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    assert!(ran.stdout.contains("objects      2 (2 with a mask), 0 crowds"), "{}", ran.stdout);
+    assert!(ran.stdout.lines().any(|line| line.split_whitespace().eq(["7", "dog", "2", "100.0", "%", "1", "2", "0", "0", "0"])));
+    let bad = folder.run(&["data", "stats", "--annotations", "bad.json", "--json"]);
+    assert_eq!((bad.code, serde_json::from_str::<Value>(&bad.stdout).unwrap()["objects"].as_u64()), (0, Some(1)));
+    assert!(bad.stderr.contains("1 bad annotations are left out"), "{}", bad.stderr);
+    let unknown = folder.run(&["data", "stats", "--annotations", "a.json", "--classes", "dgo"]);
+    assert_eq!(unknown.code, 2);
+    assert_eq!(unknown.stderr.lines().count(), 1);
+    assert!(unknown.stderr.contains(r#"did you mean "dog"?"#), "{}", unknown.stderr);
+    let missing = folder.run(&["data", "stats", "--annotations", "nowhere.json"]);
+    assert_eq!(missing.code, 2);
+    assert!(missing.stderr.contains("nowhere.json: cannot be read"), "{}", missing.stderr);
+}
+
+#[test]
+fn eval_on_files_prints_tables_and_writes_metrics() {
+    let folder = Folder::new(&[("a.json", TRUTH), ("found.json", FOUND)]);
+    let ran = folder.run(&["eval", "--annotations", "a.json", "--detections", "found.json", "--output", "out"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    // One of two objects is found: precision 1 up to recall 0.5, 51 of 101 points.
+    assert!(ran.stdout.contains("0.5050"), "{}", ran.stdout);
+    let written: Value = serde_json::from_slice(&std::fs::read(folder.path().join("out/metrics.json")).unwrap()).unwrap();
+    assert!((written["bbox"]["AP"].as_f64().unwrap() - 51.0 / 101.0).abs() < 1e-12, "{written}");
+    assert_eq!(written["bbox"]["APl"], -1.0);
+    assert!(written["segm"].is_null());
+
+    // A box that stands for its mask is exactly the square object.
+    let both = folder.run(&["eval", "--annotations", "a.json", "--detections", "found.json", "--iou-type", "segm,bbox"]);
+    assert_eq!(both.code, 0, "{}", both.stderr);
+    let last: Vec<&str> = both.stdout.lines().rev().take(2).collect();
+    assert_eq!(last[0].trim_start_matches("segm"), last[1].trim_start_matches("bbox"));
+    let other = folder.run(&["eval", "--annotations", "a.json", "--detections", "found.json", "--classes", "cat"]);
+    assert_eq!(other.code, 0);
+    assert!(other.stderr.contains("no detections of the evaluated classes"), "{}", other.stderr);
+}
+
+#[test]
+fn eval_refuses_what_it_cannot_use_in_one_line() {
+    let alien = FOUND.replace("\"image_id\": 5", "\"image_id\": 6");
+    let folder = Folder::new(&[("a.json", TRUTH), ("alien.json", &alien), ("list.json", "[1, 2, 3]"), ("found.json", FOUND)]);
+    for (annotations, detections, expected) in [
+        ("a.json", "alien.json", "image_id 6 is not among the images"),
+        ("a.json", "a.json", "a JSON list of detections is expected"),
+        ("list.json", "found.json", "it is a list"),
+        ("a.json", "none.json", "none.json: cannot be read"),
+    ] {
+        let ran = folder.run(&["eval", "--annotations", annotations, "--detections", detections]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{detections}");
+        assert!(ran.stderr.lines().count() == 1 && ran.stderr.contains(expected), "{}", ran.stderr);
+    }
+}
