@@ -13,6 +13,7 @@
 //! | [`losses`] | focal loss; L1, smooth L1 and GIoU losses of boxes |
 //! | [`retinanet`] | the dense detector |
 //! | [`detector`] | all detectors as one type |
+//! | [`legacy_names`] | names of older torchvision checkpoints |
 
 pub mod anchors;
 pub mod box_coder;
@@ -21,6 +22,7 @@ pub mod detector;
 pub mod error;
 pub mod fpn;
 pub mod init;
+pub mod legacy_names;
 pub mod losses;
 pub mod mask_rcnn;
 pub mod matcher;
