@@ -43,7 +43,7 @@ fn modern(name: &str) -> Option<String> {
         return Some(format!("{path}.0.{leaf}"));
     }
     let tower = parent.ends_with("head.classification_head.conv") || parent.ends_with("head.regression_head.conv");
-    (tower && index % 2 == 0).then(|| format!("{parent}.{}.0.{leaf}", index / 2))
+    (tower && index.is_multiple_of(2)).then(|| format!("{parent}.{}.0.{leaf}", index / 2))
 }
 
 #[cfg(test)]

@@ -175,7 +175,7 @@ fn focal_term(x: f32, gamma: f32, modulation: impl Fn(f32) -> f32) -> (f32, f32)
     let softplus = x.max(0.0) + ln_1p_of_fraction(e);
     let modulation = modulation(p);
     // A logit that is not a number must not be mended by the branch-free functions.
-    let poison = x - x;
+    let poison = x * 0.0;
     (modulation * softplus + poison, modulation * (gamma * q * softplus + p))
 }
 
