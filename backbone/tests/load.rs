@@ -195,6 +195,20 @@ fn config_at(width: f64) -> Backbone {
     BackboneConfig { width, ..config() }.build(CLASSES).unwrap()
 }
 
+/// Every name of the registry, as it is built and folded: a family that joins later must be told too.
+#[test]
+fn every_backbone_is_guessed_by_its_name() {
+    for name in repghost_backbone::registry::NAMES {
+        let mut net = BackboneConfig { name: name.to_string(), ..Default::default() }.build(10).unwrap();
+        for form in ["trained", "folded"] {
+            let found = guess(&StateDict::of(&net, "")).unwrap_or_else(|| panic!("{name}, {form}: no guess"));
+            assert_eq!(found.family, *name, "{form}");
+            assert!(found.width.is_none_or(|w| w == 1.0), "{name}, {form}: {:?}", found.width);
+            net.fuse(FuseLevel::All);
+        }
+    }
+}
+
 #[test]
 fn inspecting_lists_all_that_is_in_a_file() {
     let folder = tempfile::tempdir().unwrap();

@@ -30,8 +30,10 @@ impl std::fmt::Display for Guess {
     }
 }
 
-/// Published widths, tried before any other.
-const PUBLISHED: [f64; 12] = [1.0, 0.5, 0.58, 0.8, 1.11, 1.1, 1.3, 1.5, 1.6, 2.0, 0.75, 1.4];
+/// Published widths, tried before any other. Some give equal channels (1.1 and 1.11), so each group of families has its own.
+const REPGHOST_WIDTHS: &[f64] = &[1.0, 0.5, 0.58, 0.8, 1.11, 1.3, 1.5, 2.0];
+const GHOST_WIDTHS: &[f64] = &[1.0, 0.5, 1.1, 1.3, 1.6];
+const MOBILE_WIDTHS: &[f64] = &[1.0, 0.75, 0.5, 0.35, 1.4];
 /// Prefixes under which a backbone may stand.
 const PREFIXES: [&str; 4] = ["", "backbone.body.", "backbone.", "model.backbone."];
 
@@ -62,9 +64,14 @@ struct Names<'a> {
 }
 
 impl Names<'_> {
+    /// Shape of the first of `names` that is there.
+    fn shape(&self, names: &[&str]) -> Option<&[i64]> {
+        names.iter().find_map(|n| self.shapes.get(format!("{}{n}", self.prefix).as_str())).map(Vec::as_slice)
+    }
+
     /// Output channels of the first of `names` that is there.
     fn outputs(&self, names: &[&str]) -> Option<i64> {
-        names.iter().find_map(|n| self.shapes.get(format!("{}{n}", self.prefix).as_str())?.first().copied())
+        self.shape(names)?.first().copied()
     }
 
     fn has(&self, part: &str) -> bool {
@@ -83,12 +90,12 @@ fn ghost(n: &Names) -> Option<(String, Option<f64>)> {
     let stem = n.outputs(&["conv_stem.weight"])?;
     let primary = n.outputs(&["blocks.1.0.ghost1.primary_conv.0.weight"])?;
     let behind = n.outputs(&["blocks.1.0.conv_dw.weight"])?;
-    let family = if n.has(".short_conv.") {
-        "ghostnetv2"
+    let (family, widths) = if n.has(".short_conv.") {
+        ("ghostnetv2", GHOST_WIDTHS)
     } else if primary == behind {
-        "repghostnet"
+        ("repghostnet", REPGHOST_WIDTHS)
     } else {
-        "ghostnet"
+        ("ghostnet", GHOST_WIDTHS)
     };
     // The projection shortcut's last convolution has the block's output channels, at widths 24, 40, 80 and 160.
     let mut channels = vec![(16.0, stem)];
@@ -96,60 +103,80 @@ fn ghost(n: &Names) -> Option<(String, Option<f64>)> {
         let name = format!("blocks.{group}.0.shortcut.2.weight");
         channels.extend(n.outputs(&[&name]).map(|c| (base, c)));
     }
-    Some((family.into(), width(&channels, 4)))
+    Some((family.into(), width(&channels, 4, widths)))
 }
 
+/// MobileNets have torchvision's names; V2 has more blocks and no gates. The last block's projection tells the width.
 fn mobilenet(n: &Names) -> Option<(String, Option<f64>)> {
     let stem = n.outputs(&["features.0.0.weight"])?;
-    let blocks = n.count("features");
-    let squeezed = n.has(".fc1.") || n.has(".fc2.");
-    let (family, base) = match (squeezed, blocks) {
-        (false, 18..) => ("mobilenetv2", 32.0),
-        (true, 15..) => ("mobilenetv3_large", 16.0),
-        (true, _) => ("mobilenetv3_small", 16.0),
+    let (family, base, last, last_base) = match (n.has(".fc1."), n.count("features")) {
+        (false, 18..) => ("mobilenet_v2", 32.0, "features.17.conv.2.weight", 320.0),
+        (true, 16..) => ("mobilenet_v3_large", 16.0, "features.15.block.3.0.weight", 160.0),
+        (true, 12..) => ("mobilenet_v3_small", 16.0, "features.11.block.3.0.weight", 96.0),
         _ => return None,
     };
-    let mut known = vec![(base, stem)];
-    if family == "mobilenetv2" {
-        known.extend(n.outputs(&["features.17.conv.2.weight"]).map(|c| (320.0, c)));
-    }
-    Some((family.into(), width(&known, 8)))
+    let mut channels = vec![(base, stem)];
+    channels.extend(n.outputs(&[last]).map(|c| (last_base, c)));
+    Some((family.into(), width(&channels, 8, MOBILE_WIDTHS)))
 }
 
 /// Networks without a width: told by their blocks.
 fn plain(n: &Names) -> Option<(String, Option<f64>)> {
-    if n.has("conv_kxk.0.") {
-        return Some(("mobileone".into(), None));
-    }
-    if n.has("conv_kxk.") {
-        return Some(("repvgg".into(), None));
-    }
-    n.outputs(&["conv1.weight"])?;
-    let depth = [1, 2, 3, 4].map(|l| n.count(&format!("layer{l}")));
-    let ghost = n.has("primary_conv");
-    let bottleneck = n.has("layer1.0.conv3");
-    let family = match (depth, bottleneck, ghost) {
-        ([2, 2, 2, 2], false, false) => "resnet18",
-        ([3, 4, 6, 3], false, false) => "resnet34",
-        ([3, 4, 6, 3], true, false) => "resnet50",
-        ([3, 4, 23, 3], true, false) => "resnet101",
-        ([3, 4, 6, 3], true, true) => "ghost_resnet50",
-        _ => return None,
-    };
-    Some((family.into(), None))
+    multi_branch(n).or_else(|| resnet(n)).map(|family| (family.to_string(), None))
 }
 
-/// The width at which every base count rounds to the channels found: a published one, else the one nearest to the widest ratio.
-fn width(channels: &[(f64, i64)], divisor: i64) -> Option<f64> {
-    let fits = |w: f64| channels.iter().all(|(base, c)| make_divisible(base * w, divisor) == *c);
-    if let Some(w) = PUBLISHED.into_iter().find(|w| fits(*w)) {
-        return Some(w);
+/// RepVGG and MobileOne have timm's names, and share them once fused; MobileOne's blocks are depthwise and pointwise in turn.
+fn multi_branch(n: &Names) -> Option<&'static str> {
+    let block = |name: &str| {
+        let kinds = ["conv_kxk.0.conv", "conv_kxk.conv", "reparam_conv"].map(|kind| format!("{name}.{kind}.weight"));
+        n.shape(&kinds.each_ref().map(String::as_str))
+    };
+    let depthwise = block("stages.0.0")?.get(1) == Some(&1);
+    let outputs = |name: &str| block(name).and_then(|s| s.first().copied()).unwrap_or_default();
+    if depthwise {
+        return match (outputs("stages.0.1"), outputs("stages.1.1")) {
+            (48, _) => Some("mobileone_s0"),
+            (96, 192) => Some("mobileone_s1"),
+            (96, 256) => Some("mobileone_s2"),
+            (128, _) => Some("mobileone_s3"),
+            (192, _) => Some("mobileone_s4"),
+            _ => None,
+        };
+    }
+    match (outputs("stages.0.0"), n.count("stages.0")) {
+        (48, 2) => Some("repvgg_a0"),
+        (64, 2) => Some("repvgg_a1"),
+        (96, 2) => Some("repvgg_a2"),
+        (64, 4) => Some("repvgg_b0"),
+        _ => None,
+    }
+}
+
+fn resnet(n: &Names) -> Option<&'static str> {
+    n.outputs(&["conv1.weight"])?;
+    let depth = [1, 2, 3, 4].map(|l| n.count(&format!("layer{l}")));
+    let bottleneck = n.has("layer1.0.conv3.");
+    let ghost = n.has(".primary_conv.");
+    let added = n.has(".fusion_bn.") || n.has(".cheap_operation.weight");
+    match (depth, bottleneck, ghost) {
+        ([2, 2, 2, 2], false, false) => Some("resnet18"),
+        ([3, 4, 6, 3], false, false) => Some("resnet34"),
+        ([3, 4, 6, 3], true, false) => Some("resnet50"),
+        ([3, 4, 23, 3], true, false) => Some("resnet101"),
+        ([3, 4, 6, 3], true, true) => Some(if added { "repghost_resnet50" } else { "ghost_resnet50" }),
+        _ => None,
+    }
+}
+
+/// The width at which every base count rounds to the channels found: a published one, else the nearest in hundredths to the ratio of
+/// the widest.
+fn width(channels: &[(f64, i64)], divisor: i64, published: &[f64]) -> Option<f64> {
+    const STEPS: i32 = 20;
+    let fits = |w: f64| w > 0.0 && channels.iter().all(|(base, c)| make_divisible(base * w, divisor) == *c);
+    if let Some(w) = published.iter().find(|w| fits(**w)) {
+        return Some(*w);
     }
     let (base, widest) = channels.iter().copied().max_by(|a, b| a.0.total_cmp(&b.0))?;
-    let ratio = widest as f64 / base;
-    // Hundredths around the ratio, nearest first.
-    (0..20)
-        .flat_map(|d| [ratio + f64::from(d) / 100.0, ratio - f64::from(d) / 100.0])
-        .map(|w| (w * 100.0).round() / 100.0)
-        .find(|w| *w > 0.0 && fits(*w))
+    let hundredths = (widest as f64 / base * 100.0).round();
+    (0..STEPS).flat_map(|d| [f64::from(d), f64::from(-d)]).map(|d| (hundredths + d) / 100.0).find(|w| fits(*w))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tch::Kind;
 
-use super::{detect_form, guess, read, sniff, Container, Form, Guess, WeightsError};
+use super::{detect_form, guess, read, sniff, Container, Form, Guess, StateDict, WeightsError};
 
 /// Name, shape and kind of a tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,16 +50,21 @@ impl Inspection {
 /// Those of [`read`].
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection, WeightsError> {
     let path = path.as_ref();
-    let container = sniff(path)?;
-    let state = read(path)?;
-    let info = |(name, t): &(String, tch::Tensor)| TensorInfo { name: name.clone(), shape: t.size(), kind: t.kind() };
-    Ok(Inspection {
-        container,
-        tensors: state.tensors.iter().map(info).collect(),
-        form: detect_form(&state),
-        guess: guess(&state),
-        chosen: state.chosen,
-        metadata: state.metadata,
-        foreign: state.foreign,
-    })
+    Ok(Inspection::of(sniff(path)?, read(path)?))
+}
+
+impl Inspection {
+    /// What a state dict from a file of kind `container` holds.
+    pub fn of(container: Container, state: StateDict) -> Self {
+        let info = |(name, t): &(String, tch::Tensor)| TensorInfo { name: name.clone(), shape: t.size(), kind: t.kind() };
+        Self {
+            container,
+            tensors: state.tensors.iter().map(info).collect(),
+            form: detect_form(&state),
+            guess: guess(&state),
+            chosen: state.chosen,
+            metadata: state.metadata,
+            foreign: state.foreign,
+        }
+    }
 }

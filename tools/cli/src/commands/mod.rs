@@ -7,6 +7,7 @@ pub mod config;
 pub mod data;
 pub mod doctor;
 pub mod eval;
+pub mod weights;
 
 use clap::Subcommand;
 
@@ -24,6 +25,9 @@ pub enum Command {
     /// Compute the COCO numbers of detections.
     #[command(after_help = eval::EXAMPLES)]
     Eval(eval::Args),
+    /// Look into weight files, or write them as safetensors.
+    #[command(after_help = weights::EXAMPLES)]
+    Weights(weights::Args),
     /// Show versions, libraries and devices: what is found, what is not, and where was looked.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Args),
@@ -35,6 +39,7 @@ pub fn run(command: Command) -> anyhow::Result<Outcome> {
         Command::Config(args) => config::run(args),
         Command::Data(args) => data::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Weights(args) => weights::run(args),
         Command::Doctor(args) => doctor::run(args),
     }
 }
