@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use repghost_backbone::cost::Cost;
 use repghost_backbone::fill::{fill, input, uniform};
 use repghost_backbone::{BackboneConfig, Eager, FuseLevel, Tree};
 use repghost_heads::fpn::FpnConfig;
@@ -266,6 +267,28 @@ fn trains_without_masks_and_with_empty_boxes() {
     targets[1].masks = None;
     targets[2] = Target::new(&[[5.0, 5.0, 5.0, 9.0], [3.0, 3.0, 3.0, 3.0]], &[0, 1]);
     finite(&model, &model.losses(&mut Eager::train(), &images(), &targets));
+}
+
+/// The stages are priced from shapes alone, under the paths of their parameters. By hand for the published widths and 91 outputs:
+/// the box head is 256 * 49 x 1024, 1024 x 1024 and 1024 x 5 * 91; the mask head four 3x3 convolutions of 256 channels on 14 x 14, a 2x2
+/// transposed one, and a 1x1 to 91 on 28 x 28.
+#[test]
+fn stages_are_priced() {
+    let body = BackboneConfig::default().build(1000).unwrap();
+    let model = MaskRcnn::new(body, &FpnConfig::default(), &MaskRcnnConfig::default(), 90).unwrap();
+    let mut cost = Cost::default();
+    let one = model.stage_one(&mut cost, &vec![2, 3, 320, 320]);
+    // 3 anchors on 80, 40, 20, 10 and 5 squared positions.
+    assert_eq!((one.rpn.logits, one.rpn.deltas), (vec![2, 25575, 1], vec![2, 25575, 4]));
+    assert_eq!(one.pyramid.last().unwrap(), &[2, 256, 5, 5]);
+    let mut cost = Cost::default();
+    let out = model.box_stage(&mut cost, &vec![1, 256, 7, 7]);
+    assert_eq!((out.logits, out.deltas), (vec![1, 91], vec![1, 364]));
+    assert_eq!(cost.macs(), 12544 * 1024 + 1024 * 1024 + 1024 * 5 * 91);
+    assert!(cost.rows.iter().any(|r| r.path == "roi_heads.box_head.fc6"), "{:?}", cost.rows[0]);
+    let mut cost = Cost::default();
+    assert_eq!(model.mask_stage(&mut cost, &vec![1, 256, 14, 14]), [1, 91, 28, 28]);
+    assert_eq!(cost.macs(), 196 * (4 * 256 * 256 * 9 + 256 * 256 * 4) + 784 * 256 * 91);
 }
 
 /// The same seed and step give the same losses; another step gives others.
