@@ -1,7 +1,8 @@
 //! Looking at a tensor's memory without copying it.
 //!
 //! The dense parts of a detector (a focal loss over millions of logits, the search for the few that matter) are single passes over
-//! memory. This is the one place with `unsafe` in this crate.
+//! memory. Beside [`roi_align`](crate::roi_align) this is the one place
+//! with `unsafe` in this crate.
 
 use tch::{Device, Kind, Tensor};
 

@@ -72,6 +72,25 @@ fn levels_keep_their_places() {
     assert!((total - 162.0).abs() < 1e-3, "{total}");
 }
 
+/// Half precision goes in and comes out; sums are taken in single precision.
+#[test]
+fn keeps_the_kind() {
+    let sampling = Sampling { output: 3, ratio: 2, aligned: false };
+    let rois: Vec<Roi> = ROIS.iter().map(|(image, bbox)| Roi { level: 0, image: *image, bbox: *bbox }).collect();
+    let full = input("a", &[2, 18, 9, 11]).to_kind(Kind::BFloat16).to_kind(Kind::Float);
+    let want = roi_align(&[&full], &[0.25], &rois, sampling, Engine::Auto);
+    for engine in [Engine::Auto, Engine::TensorOps] {
+        let half = full.to_kind(Kind::BFloat16).set_requires_grad(true);
+        let got = roi_align(&[&half], &[0.25], &rois, sampling, engine);
+        assert_eq!(got.kind(), Kind::BFloat16);
+        got.sum(Kind::Float).backward();
+        assert_eq!(half.grad().kind(), Kind::BFloat16);
+        // Eight bits of mantissa: half a unit in the last place is 1/512 of the value.
+        let worst = ((got.to_kind(Kind::Float) - &want).abs() - want.abs() / 256.0).max().double_value(&[]);
+        assert!(worst < 1e-6, "{engine:?}: off by {worst}");
+    }
+}
+
 #[test]
 fn no_regions_and_no_images() {
     for engine in [Engine::Auto, Engine::TensorOps] {

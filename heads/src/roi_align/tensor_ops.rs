@@ -48,11 +48,12 @@ pub(crate) fn forward(maps: &[&Tensor], groups: &[Group], rois: usize, bins: usi
             }
         }
     }
-    let table: Vec<Tensor> = maps.iter().map(|m| m.permute([0, 2, 3, 1]).reshape([-1, channels])).collect();
-    let table = Tensor::cat(&table, 0);
-    let weight = Tensor::from_slice(&weight).to_device(device).to_kind(table.kind());
+    // Sums of half-precision values are taken in single precision.
+    let pixels = |m: &&Tensor| m.permute([0, 2, 3, 1]).reshape([-1, channels]).to_kind(Kind::Float);
+    let table = Tensor::cat(&maps.iter().map(pixels).collect::<Vec<_>>(), 0);
+    let weight = Tensor::from_slice(&weight).to_device(device);
     let (index, offsets) = (Tensor::from_slice(&index).to_device(device), Tensor::from_slice(&offsets).to_device(device));
     let (bags, ..) = Tensor::embedding_bag(&table, &index, &offsets, false, SUM, false, Some(weight), false);
     let side = bins as i64;
-    bags.view([rois as i64, side, side, channels]).permute([0, 3, 1, 2]).contiguous().to_kind(Kind::Float)
+    bags.view([rois as i64, side, side, channels]).permute([0, 3, 1, 2]).contiguous().to_kind(maps[0].kind())
 }
