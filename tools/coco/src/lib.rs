@@ -1,12 +1,20 @@
 //! COCO data on disk to decoded, augmented samples; COCO metrics. No tensors in here.
 
 pub mod annotations;
+pub mod augment;
+pub mod decode;
 pub mod detections;
 pub mod draw;
+pub mod error;
 pub mod files;
+pub mod loader;
 pub mod mask;
 pub mod metrics;
+pub mod resize;
+pub mod sample;
+pub mod sampler;
 pub mod shapes;
+pub mod source;
 pub mod stats;
 pub mod types;
 
@@ -14,7 +22,14 @@ pub use annotations::{
     Annotation, AnnotationError, BadAnnotations, ClassList, Dataset, DatasetOptions, ImageRecord, LabelMode, Rle,
     SampleAnnotations, Segmentation,
 };
+pub use augment::{AugmentConfig, ResizeConfig};
+pub use decode::{read_image, DecodeConfig};
 pub use detections::{read_detections, write_detections, Detection};
+pub use error::DataError;
+pub use loader::{Loader, LoaderConfig, OnUnreadable};
 pub use mask::MaskShape;
 pub use metrics::{evaluate, Evaluation, IouType, MetricError, Numbers};
+pub use resize::Normalize;
+pub use sample::Sample;
+pub use source::{CocoSource, ShapesSource, Source};
 pub use types::{Batch, BoxXyxy, InstanceMask, SampleTarget};

@@ -5,6 +5,8 @@
 //! flipped and cropped (detectron2 does the same), run-length masks are resampled once, and an image with 90 objects needs no
 //! 90 images of memory: pixels exist for the tight crop only ([`InstanceMask`]). Polygons are filled as pycocotools fills them.
 
+use std::borrow::Cow;
+
 use crate::annotations::{Rle, Segmentation};
 use crate::types::InstanceMask;
 
@@ -128,7 +130,7 @@ impl Runs {
 /// The outline of an object under the augmentations so far.
 #[derive(Clone, Debug)]
 pub struct MaskShape<'a> {
-    segmentation: &'a Segmentation,
+    segmentation: Cow<'a, Segmentation>,
     /// x' = scale x + shift, for x and y.
     scale: [f64; 2],
     shift: [f64; 2],
@@ -139,8 +141,27 @@ pub struct MaskShape<'a> {
 impl<'a> MaskShape<'a> {
     /// The outline as the file has it; `None` where an object has only a box.
     pub fn new(segmentation: &'a Segmentation) -> Option<Self> {
+        Self::of(Cow::Borrowed(segmentation))
+    }
+
+    fn of(segmentation: Cow<'a, Segmentation>) -> Option<Self> {
         let window = [f64::NEG_INFINITY, f64::NEG_INFINITY, f64::INFINITY, f64::INFINITY];
         (!segmentation.is_none()).then_some(MaskShape { segmentation, scale: [1.0; 2], shift: [0.0; 2], window })
+    }
+
+    /// [`Self::new`] with an outline of its own, for samples that outlive their data set's borrow.
+    pub fn owned(segmentation: Segmentation) -> Option<MaskShape<'static>> {
+        MaskShape::of(Cow::Owned(segmentation))
+    }
+
+    /// Memory that the outline takes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let outline = match &*self.segmentation {
+            Segmentation::None => 0,
+            Segmentation::Polygons(polygons) => polygons.iter().map(|p| size_of_val(p.as_slice())).sum(),
+            Segmentation::Rle(rle) => size_of_val(rle.counts.as_slice()),
+        };
+        size_of::<Self>() + outline
     }
 
     /// Resizes by factors for x and y.
@@ -190,7 +211,7 @@ impl<'a> MaskShape<'a> {
             self.window[2].min(canvas[2]),
             self.window[3].min(canvas[3]),
         ];
-        match self.segmentation {
+        match &*self.segmentation {
             Segmentation::None => InstanceMask::empty(),
             Segmentation::Polygons(polygons) => {
                 let moved: Vec<Vec<f64>> = polygons.iter().map(|polygon| self.moved(polygon)).collect();

@@ -1,0 +1,122 @@
+//! Keep-ratio resize: the short side to a given (or drawn) length, unless the long side would exceed its limit.
+
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use super::config::side;
+use crate::error::DataError;
+use crate::resize::{resize, Filter};
+use crate::sample::Sample;
+
+/// Short side of the `1x` recipes.
+pub const DEFAULT_MIN_SIZE: usize = 800;
+/// Long side of the `1x` recipes.
+pub const DEFAULT_MAX_SIZE: usize = 1333;
+
+/// Target sizes. `{size: 320}` brings the *long* side to 320 pixels, whatever the other keys say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ResizeConfig {
+    /// Long side, in place of the other two keys.
+    pub size: Option<usize>,
+    /// Short sides, of which training draws one for each image.
+    pub min_sizes: Vec<usize>,
+    /// The long side never exceeds this.
+    pub max_size: usize,
+}
+
+impl Default for ResizeConfig {
+    fn default() -> Self {
+        Self { size: None, min_sizes: vec![DEFAULT_MIN_SIZE], max_size: DEFAULT_MAX_SIZE }
+    }
+}
+
+impl ResizeConfig {
+    /// The long side to `size` pixels.
+    pub fn longest(size: usize) -> Self {
+        Self { size: Some(size), ..Self::default() }
+    }
+
+    pub(super) fn validate(&self, key: &str) -> Result<(), DataError> {
+        if let Some(size) = self.size {
+            return side(size, &format!("{key}.size"));
+        }
+        if self.min_sizes.is_empty() {
+            return Err(DataError::config(format!("{key}.min_sizes"), "expected at least one short side, found none"));
+        }
+        self.min_sizes.iter().try_for_each(|&s| side(s, &format!("{key}.min_sizes")))?;
+        side(self.max_size, &format!("{key}.max_size"))
+    }
+
+    pub(super) fn for_evaluation(&self) -> Self {
+        let largest = self.min_sizes.iter().max().copied();
+        Self { min_sizes: largest.into_iter().collect(), ..self.clone() }
+    }
+
+    /// Whether nothing is drawn.
+    pub(super) fn is_fixed(&self) -> bool {
+        self.size.is_some() || self.min_sizes.len() <= 1
+    }
+
+    pub(super) fn apply(&self, sample: &mut Sample, rng: &mut impl Rng) {
+        let short = match self.min_sizes.as_slice() {
+            _ if self.size.is_some() => 0,
+            [] => DEFAULT_MIN_SIZE,
+            [only] => *only,
+            several => several[rng.random_range(0..several.len())],
+        };
+        let size = self.target(sample.size(), short);
+        resize_sample(sample, size);
+    }
+
+    /// Width and height after the resize, for a short side.
+    fn target(&self, from: [usize; 2], short_side: usize) -> [usize; 2] {
+        let (short, long) = (from[0].min(from[1]) as f64, from[0].max(from[1]) as f64);
+        let scale = match self.size {
+            Some(size) => size as f64 / long,
+            None => (short_side as f64 / short).min(self.max_size as f64 / long),
+        };
+        scaled(from, scale)
+    }
+}
+
+/// Both sides times a factor, rounded, at least 1.
+pub(super) fn scaled(from: [usize; 2], scale: f64) -> [usize; 2] {
+    from.map(|side| ((side as f64 * scale + 0.5) as usize).max(1))
+}
+
+/// Resizes image, boxes and masks to a width and height.
+pub(super) fn resize_sample(sample: &mut Sample, to: [usize; 2]) {
+    let from = sample.size();
+    if from == to {
+        return;
+    }
+    sample.image = resize(&sample.image, to[0], to[1], Filter::Bilinear);
+    // Rounded sides have slightly different factors, so each axis has its own, as in torchvision.
+    let (sx, sy) = (to[0] as f32 / from[0] as f32, to[1] as f32 / from[1] as f32);
+    for b in &mut sample.target.boxes {
+        // A factor's rounding may carry an edge a hair over the border.
+        *b = [b[0] * sx, b[1] * sy, (b[2] * sx).min(to[0] as f32), (b[3] * sy).min(to[1] as f32)];
+    }
+    let factors = [to[0] as f64 / from[0] as f64, to[1] as f64 / from[1] as f64];
+    sample.move_shapes(|shape| shape.resize(factors));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_those_of_the_usual_recipes() {
+        // mmdetection's rescale_size((w, h), (1333, 800)) for the first four.
+        let recipe = ResizeConfig::default();
+        for (from, to) in
+            [([640, 480], [1067, 800]), ([480, 640], [800, 1067]), ([500, 100], [1333, 267]), ([640, 427], [1199, 800])]
+        {
+            assert_eq!(recipe.target(from, 800), to, "{from:?}");
+        }
+        for (from, to) in [([640, 480], [320, 240]), ([300, 3], [320, 3]), ([3, 3000], [1, 320]), ([320, 320], [320, 320])] {
+            assert_eq!(ResizeConfig::longest(320).target(from, 800), to, "{from:?}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! JPEG, by zune-jpeg, with Pillow's view of damaged files.
+
+use image::metadata::Orientation;
+use image::{DynamicImage, RgbImage};
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+
+use super::{check_pixels, DecodeConfig, Refusal};
+
+/// Largest side that the format can express.
+const MAX_SIDE: usize = 65_535;
+
+const SOI: u8 = 0xD8;
+const EOI: u8 = 0xD9;
+const TEM: u8 = 0x01;
+const RST0: u8 = 0xD0;
+const RST7: u8 = 0xD7;
+
+pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
+    bytes.starts_with(&[0xFF, SOI, 0xFF])
+}
+
+pub(super) fn decode(bytes: &[u8], config: &DecodeConfig) -> Result<RgbImage, Refusal> {
+    let (mut decoder, [width, height]) = open(bytes, config)?;
+    if !is_complete(bytes) {
+        return Err(Refusal::Broken("image file is truncated (JPEG data without its end marker)".into()));
+    }
+    let pixels = decoder.decode().map_err(|e| Refusal::Broken(e.to_string()))?;
+    let stored = RgbImage::from_raw(width as u32, height as u32, pixels)
+        .ok_or_else(|| Refusal::Broken("the decoder returned fewer pixels than the header says".into()))?;
+    match orientation(&decoder, config) {
+        None => Ok(stored),
+        Some(turn) => {
+            let mut upright = DynamicImage::ImageRgb8(stored);
+            upright.apply_orientation(turn);
+            Ok(upright.into_rgb8())
+        }
+    }
+}
+
+pub(super) fn size(bytes: &[u8], config: &DecodeConfig) -> Result<[usize; 2], Refusal> {
+    let (decoder, [width, height]) = open(bytes, config)?;
+    let turned = matches!(
+        orientation(&decoder, config),
+        Some(Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH)
+    );
+    Ok(if turned { [height, width] } else { [width, height] })
+}
+
+/// Parses the header and checks the size.
+fn open<'a>(bytes: &'a [u8], config: &DecodeConfig) -> Result<(JpegDecoder<ZCursor<&'a [u8]>>, [usize; 2]), Refusal> {
+    let options =
+        DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::RGB).set_max_width(MAX_SIDE).set_max_height(MAX_SIDE);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(|e| Refusal::Broken(e.to_string()))?;
+    let info = decoder.info().ok_or_else(|| Refusal::Broken("it has no frame header".into()))?;
+    let size = [usize::from(info.width), usize::from(info.height)];
+    check_pixels(size[0], size[1], config)?;
+    Ok((decoder, size))
+}
+
+fn orientation(decoder: &JpegDecoder<ZCursor<&[u8]>>, config: &DecodeConfig) -> Option<Orientation> {
+    let exif = decoder.exif().filter(|_| config.apply_exif)?;
+    Orientation::from_exif_chunk(exif).filter(|turn| *turn != Orientation::NoTransforms)
+}
+
+/// Whether the end marker is there. Decoders fill what is missing with gray; Pillow calls the file truncated, and so do we.
+///
+/// Markers are followed from segment to segment, so that a thumbnail's end marker inside of an EXIF segment does not count.
+fn is_complete(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    loop {
+        // In entropy-coded data a literal FF is followed by 00; restart markers have no segment; FF may be repeated as filling.
+        let Some(step) = bytes.get(at..).and_then(|rest| rest.iter().position(|&b| b == 0xFF)) else { return false };
+        at += step + 1;
+        let Some(&marker) = bytes.get(at) else { return false };
+        match marker {
+            EOI => return true,
+            0xFF => {}
+            0x00 | TEM | SOI | RST0..=RST7 => at += 1,
+            _ => {
+                let Some(length) = bytes.get(at + 1..at + 3) else { return false };
+                at += 1 + usize::from(u16::from_be_bytes([length[0], length[1]]));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_marker_counts_only_outside_of_segments() {
+        let app1_with_thumbnail_end = [0xFF, SOI, 0xFF, 0xE1, 0, 6, 1, 0xFF, EOI, 2];
+        assert!(!is_complete(&app1_with_thumbnail_end));
+        let mut whole = app1_with_thumbnail_end.to_vec();
+        whole.extend([0xFF, 0xDA, 0, 2, 9, 0xFF, 0, 9, 0xFF, RST0, 9, 0xFF, 0xFF, EOI]);
+        assert!(is_complete(&whole));
+        for cut in 0..whole.len() {
+            assert!(!is_complete(&whole[..cut]), "cut to {cut} bytes");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Image files to RGB bytes, as Pillow's `convert('RGB')` sees them.
+//!
+//! Real data sets hold gray and CMYK JPEG files, palettes, transparency, 16-bit PNG and files whose extension lies, so the
+//! *content* decides who decodes. What follows is what every COCO trainer in Python gets from Pillow, since box coordinates and
+//! published accuracies rest on it:
+//!
+//! - gray is repeated into three channels; an alpha channel is dropped, not blended; 16-bit samples keep their high byte;
+//! - CMYK is taken as Adobe writes it (inverted);
+//! - the EXIF orientation is ignored (COCO's width and height are those of the stored pixels) unless asked for;
+//! - a truncated file is an error. Half a picture with gray below would train on boxes over nothing.
+//!
+//! The number of pixels is checked in the header, before anything is allocated.
+
+mod jpeg;
+mod other;
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+use crate::error::DataError;
+
+/// Pillow's `DecompressionBombError` limit: twice 89,478,485 pixels.
+pub const MAX_PIXELS: usize = 178_956_970;
+
+/// How files are decoded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecodeConfig {
+    /// Turn the image as its EXIF orientation says. Off for COCO, whose boxes refer to the stored pixels.
+    pub apply_exif: bool,
+    /// Images with more pixels than this are refused.
+    pub max_pixels: usize,
+}
+
+impl Default for DecodeConfig {
+    fn default() -> Self {
+        Self { apply_exif: false, max_pixels: MAX_PIXELS }
+    }
+}
+
+/// Why bytes gave no image; the caller knows the path.
+#[derive(Debug)]
+enum Refusal {
+    Broken(String),
+    TooManyPixels { width: usize, height: usize },
+}
+
+impl Refusal {
+    fn about(self, path: &Path, config: &DecodeConfig) -> DataError {
+        let path = path.into();
+        match self {
+            // Decoders' messages may span lines.
+            Self::Broken(reason) => DataError::Image { path, reason: reason.split_whitespace().collect::<Vec<_>>().join(" ") },
+            Self::TooManyPixels { width, height } => DataError::TooManyPixels { path, width, height, limit: config.max_pixels },
+        }
+    }
+}
+
+/// Reads and decodes one file.
+///
+/// # Errors
+/// The path and the reason, where the file is missing, no image, truncated or larger than [`DecodeConfig::max_pixels`].
+pub fn read_image(path: &Path, config: &DecodeConfig) -> Result<RgbImage, DataError> {
+    decode_image(&read_bytes(path)?, path, config)
+}
+
+/// Decodes an image that is in memory; `path` is for messages only.
+///
+/// # Errors
+/// As [`read_image`].
+pub fn decode_image(bytes: &[u8], path: &Path, config: &DecodeConfig) -> Result<RgbImage, DataError> {
+    let decoded = if jpeg::is_jpeg(bytes) { jpeg::decode(bytes, config) } else { other::decode(bytes, config) };
+    decoded.map_err(|refusal| refusal.about(path, config))
+}
+
+/// Width and height of an image file as [`read_image`] would give them, from its header alone.
+///
+/// # Errors
+/// As [`read_image`], as far as the header tells.
+pub fn image_size(path: &Path, config: &DecodeConfig) -> Result<[usize; 2], DataError> {
+    let bytes = read_bytes(path)?;
+    let size = if jpeg::is_jpeg(&bytes) { jpeg::size(&bytes, config) } else { other::size(&bytes, config) };
+    size.map_err(|refusal| refusal.about(path, config))
+}
+
+/// The path of an annotation's `file_name` under the image folder.
+///
+/// # Errors
+/// [`DataError::OutsideRoot`] for absolute names and names with `..`: an annotation file is data and may not choose which files
+/// of the machine are read.
+pub fn resolve(root: &Path, name: &str) -> Result<PathBuf, DataError> {
+    let relative = Path::new(name);
+    let stays = relative.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir));
+    if name.is_empty() || name.contains('\0') || !stays {
+        return Err(DataError::OutsideRoot { root: root.into(), name: name.into() });
+    }
+    Ok(root.join(relative))
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
+    let failed = |source| DataError::Read { path: path.into(), source };
+    // A pipe or a device would block or never end.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(DataError::Image { path: path.into(), reason: "not a regular file".into() });
+    }
+    fs::read(path).map_err(failed)
+}
+
+fn check_pixels(width: usize, height: usize, config: &DecodeConfig) -> Result<(), Refusal> {
+    if width == 0 || height == 0 {
+        return Err(Refusal::Broken(format!("its header says {width}x{height} pixels")));
+    }
+    match width.checked_mul(height) {
+        Some(pixels) if pixels <= config.max_pixels => Ok(()),
+        _ => Err(Refusal::TooManyPixels { width, height }),
+    }
+}

@@ -1,0 +1,161 @@
+//! From a source to a stream of batches.
+//!
+//! Workers are threads. Worker w of W makes the batches w, w + W, w + 2W, … and puts them into a bounded queue of its own; the
+//! consumer takes from the queues in turn. So batches arrive in order, memory is bounded, and since each sample draws from its
+//! own random stream, the stream of batches is the same, bit for bit, for any number of workers.
+
+mod cache;
+mod config;
+mod epoch;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+pub use config::{LoaderConfig, OnUnreadable};
+pub use epoch::Epoch;
+
+use self::cache::Cache;
+use crate::augment::sample_rng;
+use crate::error::DataError;
+use crate::sample::Sample;
+use crate::sampler::Sampler;
+use crate::source::Source;
+use crate::types::Batch;
+
+/// Batches of a source, epoch by epoch.
+pub struct Loader {
+    shared: Arc<Shared>,
+    sampler: Sampler,
+}
+
+/// What the threads share.
+struct Shared {
+    source: Arc<dyn Source>,
+    config: LoaderConfig,
+    cache: Option<Cache>,
+    unreadable: Mutex<Vec<String>>,
+}
+
+impl Loader {
+    /// A loader over a source.
+    ///
+    /// # Errors
+    /// [`DataError::Config`] where a value is out of range or no batch would come out.
+    pub fn new(source: Arc<dyn Source>, config: LoaderConfig) -> Result<Self, DataError> {
+        config.validate()?;
+        let wide = match config.group_by_aspect {
+            true => (0..source.len()).map(|i| source.aspect(i) >= 1.0).collect(),
+            false => Vec::new(),
+        };
+        let LoaderConfig { batch_size, shuffle, seed, drop_last, .. } = config;
+        let sampler = Sampler { batch_size, shuffle, seed, drop_last, wide };
+        if sampler.batches_per_epoch(source.len()) == 0 {
+            let reason =
+                format!("no batch of {batch_size} can be made of {} images; lower it or set drop_last: false", source.len());
+            return Err(DataError::config("batch_size", reason));
+        }
+        let cache = (config.cache_mb > 0).then(|| Cache::new(config.cache_mb << 20));
+        Ok(Self { shared: Arc::new(Shared { source, config, cache, unreadable: Mutex::default() }), sampler })
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.shared.source.len()
+    }
+
+    /// Whether there are no images (a loader that was made has some).
+    pub fn is_empty(&self) -> bool {
+        self.shared.source.is_empty()
+    }
+
+    /// Number of batches in every epoch.
+    pub fn batches_per_epoch(&self) -> usize {
+        self.sampler.batches_per_epoch(self.len())
+    }
+
+    /// The batches of an epoch from number `skip` on, as a run that resumes in the middle of an epoch needs them.
+    ///
+    /// Each item is a batch, or the error of an image in it. A batch all of whose images were unreadable is passed over
+    /// where `on_unreadable_image` is `skip`.
+    pub fn epoch(&self, epoch: usize, skip: usize) -> Epoch {
+        let mut batches = self.sampler.batches(self.len(), epoch);
+        batches.drain(..skip.min(batches.len()));
+        Epoch::start(self.shared.clone(), epoch, skip, batches)
+    }
+
+    /// One sample as it is in an epoch, before normalisation: what a contact sheet shows.
+    ///
+    /// # Errors
+    /// As the source.
+    pub fn sample(&self, epoch: usize, index: usize) -> Result<Sample, DataError> {
+        self.shared.sample(epoch, index)
+    }
+
+    /// Messages of the unreadable images that were skipped so far.
+    pub fn unreadable(&self) -> Vec<String> {
+        self.shared.unreadable.lock().map(|list| list.clone()).unwrap_or_default()
+    }
+}
+
+impl Shared {
+    /// One batch; `None` if the consumer has gone or no image was readable.
+    fn batch(&self, epoch: usize, number: usize, indices: &[usize], stop: &AtomicBool) -> Result<Option<Batch>, DataError> {
+        let mut samples = Vec::with_capacity(indices.len());
+        for &index in indices {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(None);
+            }
+            match self.sample(epoch, index) {
+                Ok(sample) => samples.push(sample),
+                Err(error) if error.is_unreadable_image() && self.config.on_unreadable_image == OnUnreadable::Skip => {
+                    self.note_unreadable(error.to_string());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((!samples.is_empty()).then(|| collate(samples, number, &self.config)))
+    }
+
+    fn sample(&self, epoch: usize, index: usize) -> Result<Sample, DataError> {
+        let augment = &self.config.augment;
+        let mut rng = sample_rng(self.config.seed, epoch, index);
+        if !augment.resize_is_fixed() {
+            let sample = self.cached(index, |sample| sample)?;
+            return Ok(augment.apply(sample, &mut rng));
+        }
+        // A resize that draws nothing gives the same pixels in every epoch, so the small image is kept, not the large one.
+        let mut sample = self.cached(index, |sample| augment.resize_fixed(sample))?;
+        augment.finish(&mut sample, &mut rng);
+        Ok(sample)
+    }
+
+    fn cached(&self, index: usize, prepare: impl FnOnce(Sample) -> Sample) -> Result<Sample, DataError> {
+        let Some(cache) = &self.cache else { return Ok(prepare(self.source.load(index)?)) };
+        if let Some(sample) = cache.get(index) {
+            return Ok(sample);
+        }
+        let sample = prepare(self.source.load(index)?);
+        cache.put(index, &sample);
+        Ok(sample)
+    }
+
+    fn note_unreadable(&self, message: String) {
+        if let Ok(mut list) = self.unreadable.lock() {
+            if !list.contains(&message) {
+                list.push(message);
+            }
+        }
+    }
+}
+
+/// Puts samples into one padded buffer.
+fn collate(samples: Vec<Sample>, index: usize, config: &LoaderConfig) -> Batch {
+    let sizes: Vec<[usize; 2]> = samples.iter().map(|s| [s.image.height() as usize, s.image.width() as usize]).collect();
+    let padded = |axis: usize| sizes.iter().map(|s| s[axis]).max().unwrap_or(1).next_multiple_of(config.pad_multiple);
+    let shape = [samples.len(), 3, padded(0), padded(1)];
+    let mut pixels = vec![0.0; shape.iter().product()];
+    for (sample, slot) in samples.iter().zip(pixels.chunks_exact_mut(3 * shape[2] * shape[3])) {
+        config.normalize.write(&sample.image, slot, shape[2], shape[3]);
+    }
+    Batch { index, pixels, shape, sizes, targets: samples.into_iter().map(|s| s.target).collect() }
+}

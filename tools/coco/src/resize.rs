@@ -1,0 +1,125 @@
+//! Antialiased resizing, and the last step from bytes to the batch buffer.
+//!
+//! Filters widen with the reduction, as in Pillow's `resize` and torchvision's `antialias=True`: a shrunk image is an average,
+//! not a sample. The vector kernels are fast_image_resize's.
+
+use std::cell::RefCell;
+
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use image::RgbImage;
+use serde::{Deserialize, Serialize};
+
+/// Mean of ImageNet's pixels, in [0, 1].
+pub const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+/// Standard deviation of ImageNet's pixels, in [0, 1].
+pub const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// Interpolation filters, both antialiased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Filter {
+    /// Triangle filter: detection's default.
+    #[default]
+    Bilinear,
+    /// Cubic with a = -0.5, Pillow's `BICUBIC`.
+    Bicubic,
+}
+
+thread_local! {
+    /// The resizer owns scratch buffers, so that each thread keeps one.
+    static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
+}
+
+/// The image at another size (each side at least 1 pixel); a copy where the size is the same.
+pub fn resize(image: &RgbImage, width: usize, height: usize, filter: Filter) -> RgbImage {
+    let (width, height) = (width.max(1) as u32, height.max(1) as u32);
+    if (width, height) == image.dimensions() {
+        return image.clone();
+    }
+    let alg = ResizeAlg::Convolution(match filter {
+        Filter::Bilinear => FilterType::Bilinear,
+        Filter::Bicubic => FilterType::CatmullRom,
+    });
+    let options = ResizeOptions::new().resize_alg(alg);
+    let mut out = RgbImage::new(width, height);
+    // Both buffers are exactly width x height x 3 bytes and of one pixel type, so that no step of this can fail.
+    let source =
+        ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3).expect("an RgbImage's buffer fits");
+    let mut target = Image::from_slice_u8(width, height, &mut out, PixelType::U8x3).expect("an RgbImage's buffer fits");
+    RESIZER.with_borrow_mut(|r| r.resize(&source, &mut target, &options)).expect("same pixel type, no crop");
+    out
+}
+
+/// Per-channel `(byte / 255 - mean) / std`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Normalize {
+    /// Mean of each channel, in [0, 1].
+    pub mean: [f32; 3],
+    /// Standard deviation of each channel, above 0.
+    pub std: [f32; 3],
+}
+
+impl Default for Normalize {
+    fn default() -> Self {
+        Self { mean: IMAGENET_MEAN, std: IMAGENET_STD }
+    }
+}
+
+impl Normalize {
+    /// Pixels in [0, 1], nothing subtracted.
+    pub const UNIT: Self = Self { mean: [0.0; 3], std: [1.0; 3] };
+
+    /// Writes an image into the top left of one `[3, plane_height, plane_width]` slot of a batch: conversion, normalisation and
+    /// the turn from interleaved to planar in one pass. What lies outside of the image stays as it is (zero in a fresh batch).
+    ///
+    /// # Panics
+    /// If the slot is smaller than its planes or a plane smaller than the image: a batch is sized by its largest image.
+    pub fn write(&self, image: &RgbImage, slot: &mut [f32], plane_height: usize, plane_width: usize) {
+        let (width, height) = (image.width() as usize, image.height() as usize);
+        assert!(width <= plane_width && height <= plane_height && slot.len() == 3 * plane_height * plane_width);
+        let scale = self.std.map(|s| 1.0 / (255.0 * s));
+        let offset = [0, 1, 2].map(|c| -self.mean[c] / self.std[c]);
+        let (red, rest) = slot.split_at_mut(plane_height * plane_width);
+        let (green, blue) = rest.split_at_mut(plane_height * plane_width);
+        for (y, row) in image.as_raw().chunks_exact(3 * width).enumerate() {
+            let span = y * plane_width..y * plane_width + width;
+            let planes = red[span.clone()].iter_mut().zip(&mut green[span.clone()]).zip(&mut blue[span]);
+            for (pixel, ((r, g), b)) in row.chunks_exact(3).zip(planes) {
+                *r = f32::from(pixel[0]) * scale[0] + offset[0];
+                *g = f32::from(pixel[1]) * scale[1] + offset[1];
+                *b = f32::from(pixel[2]) * scale[2] + offset[2];
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normalised_pixels_lie_in_planes_and_padding_stays_zero() {
+        let image = RgbImage::from_raw(2, 1, vec![0, 255, 51, 255, 0, 102]).unwrap();
+        let mut slot = vec![0.0; 3 * 2 * 4];
+        let norm = Normalize { mean: [0.5, 0.0, 0.2], std: [0.5, 1.0, 0.1] };
+        norm.write(&image, &mut slot, 2, 4);
+        let plane = |c: usize| &slot[c * 8..c * 8 + 8];
+        let near = |a: &[f32], b: [f32; 8]| a.iter().zip(b).all(|(x, y)| (x - y).abs() < 1e-5);
+        assert!(near(plane(0), [-1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]));
+        assert!(near(plane(1), [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]));
+        assert!(near(plane(2), [0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]));
+    }
+
+    #[test]
+    fn a_shrunk_image_is_an_average() {
+        let stripes = RgbImage::from_fn(64, 64, |x, _| image::Rgb([if x % 2 == 0 { 0 } else { 255 }; 3]));
+        for filter in [Filter::Bilinear, Filter::Bicubic] {
+            let small = resize(&stripes, 8, 8, filter);
+            assert!(small.as_raw().iter().all(|&v| (118..=137).contains(&v)), "{:?}", small.as_raw());
+        }
+        assert_eq!(resize(&stripes, 64, 64, Filter::Bilinear), stripes);
+        assert_eq!(resize(&stripes, 0, 5, Filter::Bilinear).dimensions(), (1, 5));
+    }
+}

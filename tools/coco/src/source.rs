@@ -1,0 +1,134 @@
+//! Where samples come from.
+//!
+//! A [`Source`] gives the n-th image with its objects, unaltered; what is drawn by chance happens later, in the loader. So a
+//! folder of COCO files, the built-in shapes and a test's four pixels feed the same loader.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::annotations::dataset::trainable;
+use crate::annotations::{Annotation, Dataset, ImageRecord};
+use crate::decode::{read_image, resolve, DecodeConfig};
+use crate::error::DataError;
+use crate::mask::MaskShape;
+use crate::sample::Sample;
+use crate::shapes::{generate, ShapesConfig};
+use crate::types::{BoxXyxy, SampleTarget};
+
+/// A numbered set of samples, read from several threads at once.
+pub trait Source: Send + Sync {
+    /// Number of samples.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Width / height of a sample, without reading it; for batches of similar shapes.
+    fn aspect(&self, index: usize) -> f64;
+
+    /// Reads a sample. The same index always gives the same sample.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    fn load(&self, index: usize) -> Result<Sample, DataError>;
+}
+
+/// A COCO annotation file and its folder of images.
+///
+/// Targets hold what there is to train on: no crowds, no boxes without area; boxes are clipped to the image.
+#[derive(Clone, Debug)]
+pub struct CocoSource {
+    dataset: Arc<Dataset>,
+    root: PathBuf,
+    decode: DecodeConfig,
+    masks: bool,
+}
+
+impl CocoSource {
+    /// A source over a data set whose images lie under `root`. With `masks` objects carry their outlines, and those without
+    /// one are left out.
+    pub fn new(dataset: Arc<Dataset>, root: impl Into<PathBuf>, decode: DecodeConfig, masks: bool) -> Self {
+        Self { dataset, root: root.into(), decode, masks }
+    }
+}
+
+impl Source for CocoSource {
+    fn len(&self) -> usize {
+        self.dataset.len()
+    }
+
+    fn aspect(&self, index: usize) -> f64 {
+        self.dataset.images.get(index).map_or(1.0, |image| f64::from(image.width) / f64::from(image.height.max(1)))
+    }
+
+    fn load(&self, index: usize) -> Result<Sample, DataError> {
+        let record = self.dataset.images.get(index).ok_or(DataError::NoSuchSample { index, len: self.len() })?;
+        let path = resolve(&self.root, &record.file_name)?;
+        let image = read_image(&path, &self.decode)?;
+        if image.dimensions() != (record.width, record.height) {
+            let (found, expected) = ([image.width(), image.height()], [record.width, record.height]);
+            return Err(DataError::SizeMismatch { path, found, expected });
+        }
+        Ok(Sample { image, ..annotated(record, self.dataset.training_objects(index), self.masks) })
+    }
+}
+
+/// The built-in shapes, drawn when they are asked for.
+#[derive(Clone, Debug)]
+pub struct ShapesSource {
+    config: ShapesConfig,
+    seed: u64,
+    first: u64,
+    count: usize,
+    masks: bool,
+}
+
+impl ShapesSource {
+    /// Pictures `first..first + count` of the series `seed`. The configuration is taken as valid.
+    pub fn new(config: ShapesConfig, seed: u64, first: u64, count: usize, masks: bool) -> Self {
+        Self { config, seed, first, count, masks }
+    }
+}
+
+impl Source for ShapesSource {
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    fn aspect(&self, _index: usize) -> f64 {
+        f64::from(self.config.size[1]) / f64::from(self.config.size[0].max(1))
+    }
+
+    fn load(&self, index: usize) -> Result<Sample, DataError> {
+        if index >= self.count {
+            return Err(DataError::NoSuchSample { index, len: self.count });
+        }
+        let (image, drawn) = generate(self.seed, self.first + index as u64, &self.config);
+        let objects = trainable(&drawn.annotations, [drawn.image.height, drawn.image.width]);
+        Ok(Sample { image, ..annotated(&drawn.image, objects, self.masks) })
+    }
+}
+
+/// A sample without its pixels.
+fn annotated<'a>(record: &ImageRecord, objects: impl Iterator<Item = (&'a Annotation, BoxXyxy)>, masks: bool) -> Sample {
+    let target = SampleTarget {
+        image_id: record.id,
+        file_name: record.file_name.clone(),
+        original_size: [record.height as usize, record.width as usize],
+        ..SampleTarget::default()
+    };
+    let mut sample = Sample { target, shapes: masks.then(Vec::new), ..Sample::default() };
+    for (annotation, bbox) in objects {
+        if let Some(shapes) = &mut sample.shapes {
+            match MaskShape::owned(annotation.segmentation.clone()) {
+                Some(shape) => shapes.push(shape),
+                None => continue,
+            }
+        }
+        sample.target.boxes.push(bbox);
+        sample.target.labels.push(annotation.label);
+    }
+    sample
+}
