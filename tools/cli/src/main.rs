@@ -5,6 +5,7 @@
 
 mod commands;
 mod exit;
+mod interrupt;
 mod logging;
 mod tables;
 
@@ -35,11 +36,12 @@ Examples:
 Exit codes: 0 done, 1 a run failed, 2 bad input, 130 interrupted.";
 
 fn main() -> std::process::ExitCode {
+    repghost_train::memory::bound_caches();
     exit::install_panic_hook();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => return exit::usage(&e),
     };
     logging::start(cli.verbose, cli.quiet);
-    exit::report(commands::run(cli.command), cli.verbose)
+    exit::report(commands::run(cli.command, cli.quiet), cli.verbose)
 }

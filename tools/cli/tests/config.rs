@@ -289,7 +289,7 @@ fn the_papers_recipe_is_what_its_file_says() {
         ("use_running_stats", "true"),
         ("freeze_affine", "false"),
         ("max_size", "1333"),
-        ("short_sides", "[800]"),
+        ("min_sizes", "[800]"),
         ("hflip", "0.5"),
         ("extra_levels", "p6p7_from_c5"),
         ("relu_before_p7", "false"),

@@ -52,6 +52,24 @@ pub enum TrainError {
     /// Weights could not be read, written or loaded.
     #[error(transparent)]
     Weights(#[from] repghost_backbone::weights::WeightsError),
+    /// The experiment file cannot be used.
+    #[error(transparent)]
+    Experiment(#[from] crate::config::ConfigError),
+    /// Images cannot be read.
+    #[error(transparent)]
+    Data(#[from] repghost_coco::DataError),
+    /// An annotation file cannot be used.
+    #[error(transparent)]
+    Annotation(#[from] repghost_coco::AnnotationError),
+    /// The settings make no detector.
+    #[error(transparent)]
+    Head(#[from] repghost_heads::HeadError),
+    /// The settings make no backbone.
+    #[error(transparent)]
+    Backbone(#[from] repghost_backbone::registry::RegistryError),
+    /// Detections could not be measured.
+    #[error(transparent)]
+    Metric(#[from] repghost_coco::MetricError),
     /// libtorch refused an operation.
     #[error("libtorch: {}", first_line(.0))]
     Torch(#[from] tch::TchError),
@@ -61,7 +79,15 @@ impl TrainError {
     /// 2 for input that cannot be used, 1 for a run that failed.
     pub fn exit_code(&self) -> u8 {
         match self {
-            TrainError::Config(_) | TrainError::RunFolder { .. } | TrainError::Checkpoint { .. } => 2,
+            TrainError::Config(_)
+            | TrainError::RunFolder { .. }
+            | TrainError::Checkpoint { .. }
+            | TrainError::Experiment(_)
+            | TrainError::Data(_)
+            | TrainError::Annotation(_)
+            | TrainError::Head(_)
+            | TrainError::Backbone(_)
+            | TrainError::Weights(_) => 2,
             _ => 1,
         }
     }

@@ -6,6 +6,10 @@
 //! | [`optim`] | SGD and AdamW with saved state, gradients as values, parameter groups |
 //! | [`schedule`] | step to learning rate |
 //! | [`ema`] | the moving average of the weights |
+//! | [`session`] | a whole run, from an experiment file to its end |
+//! | [`dry_run`] | one batch and an estimate, nothing written |
+//! | [`detection`] | data, model and measure of detectors |
+//! | [`evaluate`] | the COCO numbers of a weights file |
 //! | [`trainer`] | the loop, which owns order only, and its hooks |
 //! | [`checkpoint`] | complete, checked, atomic checkpoints; which of them stay |
 //! | [`run`] | the run folder: records, metrics.jsonl, TensorBoard, progress |
@@ -17,13 +21,17 @@
 pub mod bad_input;
 pub mod checkpoint;
 pub mod config;
+pub mod detection;
+pub mod dry_run;
 pub mod ema;
 pub mod environment;
 pub mod error;
+pub mod evaluate;
 pub mod memory;
 pub mod optim;
 pub mod run;
 pub mod schedule;
+pub mod session;
 pub mod sweep;
 pub mod trainer;
 

@@ -7,6 +7,7 @@ pub mod config;
 pub mod data;
 pub mod doctor;
 pub mod eval;
+pub mod train;
 pub mod weights;
 
 use clap::Subcommand;
@@ -31,15 +32,19 @@ pub enum Command {
     /// Show versions, libraries and devices: what is found, what is not, and where was looked.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Args),
+    /// Train a detector.
+    #[command(after_help = train::EXAMPLES)]
+    Train(train::Args),
 }
 
 /// Runs a command.
-pub fn run(command: Command) -> anyhow::Result<Outcome> {
+pub fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
     match command {
         Command::Config(args) => config::run(args),
         Command::Data(args) => data::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Weights(args) => weights::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Train(args) => train::run(args, quiet),
     }
 }

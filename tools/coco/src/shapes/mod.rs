@@ -14,6 +14,7 @@ mod export;
 mod figure;
 mod paint;
 mod random;
+mod source;
 
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,7 @@ pub use export::{write_set, ShapesExport};
 use figure::{Figure, Kind};
 use paint::Canvas;
 use random::Random;
+pub use source::ShapesSource;
 
 /// Names of the classes; label i has category id i + 1.
 pub const CLASS_NAMES: [&str; 5] = ["circle", "square", "triangle", "star", "ring"];

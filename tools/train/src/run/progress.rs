@@ -22,7 +22,8 @@ pub struct Progress {
     steps_per_epoch: u64,
     started: Instant,
     first_step: u64,
-    shown_anything: bool,
+    /// Step of the last line.
+    shown: Option<u64>,
     quiet: bool,
 }
 
@@ -38,7 +39,7 @@ impl Progress {
         let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bars = (!quiet && !target.is_hidden()).then(|| Bars::new(target, total_steps, steps_per_epoch, done));
         let started = Instant::now();
-        Self { bars, total_steps, steps_per_epoch, started, first_step: done, shown_anything: false, quiet }
+        Self { bars, total_steps, steps_per_epoch, started, first_step: done, shown: None, quiet }
     }
 
     /// A line for people, above the bars.
@@ -60,9 +61,8 @@ impl Progress {
             });
             bars.steps.set_message(numbers(record));
             bars.epochs.set_position(record.step / per_epoch);
-        } else if !self.shown_anything {
-            self.shown_anything = true;
-            self.say(&self.line(record));
+        } else if self.shown.is_none() {
+            self.line_of(record);
         }
     }
 
@@ -71,6 +71,11 @@ impl Progress {
         if let Some(bars) = &self.bars {
             bars.steps.set_message(format!("evaluating: {done} of {total} images"));
         }
+    }
+
+    fn line_of(&mut self, record: &StepRecord) {
+        self.shown = Some(record.step);
+        self.say(&self.line(record));
     }
 
     fn line(&self, record: &StepRecord) -> String {
@@ -88,7 +93,7 @@ impl Progress {
 impl Sink for Progress {
     fn take(&mut self, record: &Record) -> Result<(), TrainError> {
         match record {
-            Record::Step(r) if self.bars.is_none() && self.shown_anything => self.say(&self.line(r)),
+            Record::Step(r) if self.bars.is_none() && self.shown != Some(r.step) => self.line_of(r),
             Record::Step(_) => {}
             Record::Epoch(r) => self.say(&format!(
                 "epoch {} done in {}: loss {:.4}, {:.0} % of the time waiting for data",
@@ -140,7 +145,9 @@ fn numbers(r: &StepRecord) -> String {
 }
 
 fn evaluation(r: &EvalRecord) -> String {
-    let numbers: Vec<String> = r.metrics.iter().map(|(name, v)| format!("{name} {v:.4}")).collect();
+    // Recalls are in the files.
+    let shown = r.metrics.iter().filter(|(name, _)| !name.contains("/AR"));
+    let numbers: Vec<String> = shown.map(|(name, v)| format!("{name} {v:.4}")).collect();
     let best = if r.best { ", the best so far" } else { "" };
     let which = if r.ema { "average of weights, " } else { "" };
     let seconds = duration(Duration::from_secs_f64(r.seconds));

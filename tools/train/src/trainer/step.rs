@@ -34,6 +34,7 @@ impl<T: Task> Run<T> {
         let started = Instant::now();
         // All that this step draws from torch's generator depends on the seed and the step only: a resumed run draws the same.
         tch::manual_seed(step_seed(self.progress.seed, self.progress.step));
+        self.task.seed_step(self.progress.seed, self.progress.step);
         let mut report = StepReport::default();
         let mut sum: Option<Gradients> = None;
         let mut seen = vec![];

@@ -1,5 +1,6 @@
 //! `data`: where samples come from.
 
+use repghost_coco::AugmentConfig;
 use serde::{Deserialize, Serialize};
 
 use crate::config::path::PathTemplate;
@@ -98,24 +99,6 @@ pub struct SplitConfig {
     pub annotations: Option<PathTemplate>,
 }
 
-/// The keys below `data.augment`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AugmentConfig {
-    /// Target lengths of the short side in pixels; one is drawn a sample, the first is used in evaluation.
-    pub short_sides: Vec<u32>,
-    /// Upper bound of the long side in pixels.
-    pub max_size: u32,
-    /// Probability of a horizontal flip.
-    pub hflip: f64,
-}
-
-impl Default for AugmentConfig {
-    fn default() -> Self {
-        Self { short_sides: vec![800], max_size: 1333, hflip: 0.5 }
-    }
-}
-
 /// The keys below `data.shapes`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -124,14 +107,14 @@ pub struct ShapesConfig {
     pub train_images: usize,
     /// Images to measure on (never among the former).
     pub val_images: usize,
-    /// Height and width of an image in pixels.
-    pub size: u32,
     /// Seed of the generator.
     pub seed: u64,
+    /// What the pictures look like.
+    pub picture: repghost_coco::shapes::ShapesConfig,
 }
 
 impl Default for ShapesConfig {
     fn default() -> Self {
-        Self { train_images: 1000, val_images: 200, size: 256, seed: 0 }
+        Self { train_images: 1000, val_images: 200, seed: 0, picture: Default::default() }
     }
 }

@@ -10,12 +10,15 @@ pub mod train;
 
 use serde::{Deserialize, Serialize};
 
-pub use data::{AugmentConfig, DataConfig, DataSource, OnBadAnnotation, OnUnreadableImage, ShapesConfig, SplitConfig};
+pub use data::{DataConfig, DataSource, OnBadAnnotation, OnUnreadableImage, ShapesConfig, SplitConfig};
 pub use repghost_backbone::BackboneConfig;
+pub use repghost_coco::AugmentConfig;
 pub use repghost_heads::fpn::{ExtraLevels, FpnConfig};
 
 pub use eval::{EvalConfig, RunConfig};
-pub use model::{ClassifierConfig, HeadConfig, InitConfig, MaskRcnnConfig, ModelConfig, RetinaNetConfig};
+pub use model::{ClassifierConfig, HeadConfig, InitConfig, ModelConfig};
+pub use repghost_heads::mask_rcnn::MaskRcnnConfig;
+pub use repghost_heads::RetinaNetConfig;
 pub use train::{
     BatchNormConfig, CheckpointConfig, EmaConfig, OptimizerConfig, OptimizerName, ScheduleConfig, ScheduleName, ScheduleStep,
     TrainConfig,

@@ -2,6 +2,8 @@
 
 use repghost_backbone::BackboneConfig;
 use repghost_heads::fpn::FpnConfig;
+use repghost_heads::mask_rcnn::MaskRcnnConfig;
+use repghost_heads::RetinaNetConfig;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::ser::SerializeMap;
@@ -20,16 +22,6 @@ pub struct ModelConfig {
     /// Head, chosen by `name`.
     pub head: HeadConfig,
 }
-
-/// The keys below `model.head` for `name: retinanet`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RetinaNetConfig {}
-
-/// The keys below `model.head` for `name: mask_rcnn`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MaskRcnnConfig {}
 
 /// The keys below `model.head` for `name: classifier`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,77 @@
+//! `train`: an experiment file to weights.
+
+use std::path::PathBuf;
+
+use repghost_train::config::Loaded;
+use repghost_train::session::{self, Options};
+use repghost_train::trainer::End;
+
+use crate::exit::Outcome;
+use crate::interrupt;
+
+/// Worked examples for `--help`.
+pub const EXAMPLES: &str = "\
+Examples:
+  built-in data, nothing needed:   repghost-det train experiments/demo.yaml
+  a set of one's own:              repghost-det train experiments/small.yaml data.train.images=DIR data.train.annotations=FILE \\
+                                     data.val.images=DIR data.val.annotations=FILE --run-dir runs/mine
+  go on after an interruption:     repghost-det train experiments/small.yaml … --run-dir runs/mine --resume
+  longer, from trained weights:    repghost-det train experiments/small.yaml … --init-weights runs/mine/weights/best.safetensors
+  will it work, and how long?      repghost-det train experiments/demo.yaml --dry-run";
+
+/// Arguments of `train`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Experiment file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Values that replace the file's: `train.epochs=3`.
+    #[arg(value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+
+    /// Folder for everything the run writes. Without it: `run.dir`, or `runs/` and the file's name, numbered where that is taken.
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+
+    /// Go on with the run in the folder, from its newest good checkpoint.
+    #[arg(long)]
+    resume: bool,
+
+    /// Build everything, run one batch, print shapes, parameters, memory and the time a run would take; write nothing.
+    #[arg(long, conflicts_with = "resume")]
+    dry_run: bool,
+
+    /// Weights of a whole detector to start from (`init.detector`).
+    #[arg(long, value_name = "FILE")]
+    init_weights: Option<String>,
+
+    /// Weights of the backbone to start from (`init.backbone`).
+    #[arg(long, value_name = "FILE")]
+    init_backbone: Option<String>,
+}
+
+/// Runs `train`.
+pub fn run(mut args: Args, quiet: bool) -> anyhow::Result<Outcome> {
+    args.overrides.extend(args.init_weights.map(|f| format!("init.detector={f}")));
+    args.overrides.extend(args.init_backbone.map(|f| format!("init.backbone={f}")));
+    let loaded = Loaded::read(&args.file, &args.overrides)?;
+    if args.dry_run {
+        print!("{}", repghost_train::dry_run::dry_run(&loaded)?);
+        return Ok(Outcome::Done);
+    }
+    let stop = interrupt::flag("finishing this step and saving");
+    let options = Options { run_dir: args.run_dir, resume: args.resume, quiet };
+    let outcome = session::train(&loaded, &options, stop, |line| {
+        if !quiet || line.starts_with("warning") {
+            eprintln!("{line}");
+        }
+    })?;
+    if !quiet {
+        println!("{}", outcome.folder.root().display());
+    }
+    Ok(match outcome.end {
+        End::Finished => Outcome::Done,
+        End::Interrupted => Outcome::Interrupted,
+    })
+}

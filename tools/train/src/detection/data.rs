@@ -1,0 +1,110 @@
+//! An experiment's data: splits with their loaders, ground truth and classes.
+
+use std::sync::Arc;
+
+use repghost_coco::annotations::BadAnnotations;
+use repghost_coco::decode::DecodeConfig;
+use repghost_coco::shapes::{self, ShapesSource};
+use repghost_coco::{CocoSource, Dataset, DatasetOptions, Loader, LoaderConfig, OnUnreadable, Source};
+
+use crate::config::needs::Split;
+use crate::config::{DataSource, Experiment, HeadConfig, OnBadAnnotation, OnUnreadableImage};
+use crate::error::TrainError;
+
+/// Part of a data set, ready to be read.
+pub struct SplitData {
+    /// Images and objects as the annotation file has them.
+    pub dataset: Arc<Dataset>,
+    /// Samples.
+    pub source: Arc<dyn Source>,
+}
+
+/// Whether the experiment's head learns masks.
+pub fn wants_masks(e: &Experiment) -> bool {
+    matches!(e.model.head, HeadConfig::MaskRcnn(_))
+}
+
+/// Opens a split. `classes` are the wanted names in the order of their labels; `None` takes the experiment's, or all of the file.
+///
+/// # Errors
+/// Paths that are not set or do not exist, annotation files that would poison training.
+pub fn open(e: &Experiment, split: Split, classes: Option<&[String]>) -> Result<SplitData, TrainError> {
+    let masks = wants_masks(e);
+    match e.data.source {
+        DataSource::Coco => coco(e, split, classes, masks),
+        DataSource::Shapes => built_in(e, split, masks),
+        DataSource::ImageFolder => Err(TrainError::Config(
+            "data.source: image_folder has no boxes, so no detector can be trained on it; use coco or shapes".into(),
+        )),
+    }
+}
+
+fn coco(e: &Experiment, split: Split, classes: Option<&[String]>, masks: bool) -> Result<SplitData, TrainError> {
+    let paths = e.split_paths(split)?;
+    let options = DatasetOptions {
+        classes: classes.map(<[String]>::to_vec).or_else(|| e.data.classes.clone()),
+        on_bad_annotation: match e.data.on_bad_annotation {
+            OnBadAnnotation::Error => BadAnnotations::Error,
+            OnBadAnnotation::Drop => BadAnnotations::Drop,
+        },
+        segmentations: masks,
+        // Evaluation counts false alarms on empty images too.
+        keep_empty_images: split == Split::Val || e.data.keep_empty,
+        ..Default::default()
+    };
+    let dataset = Arc::new(Dataset::load(&paths.annotations, &options)?);
+    let decode = DecodeConfig { apply_exif: e.data.apply_exif, ..Default::default() };
+    let source = Arc::new(CocoSource::new(dataset.clone(), paths.images, decode, masks));
+    Ok(SplitData { dataset, source })
+}
+
+fn built_in(e: &Experiment, split: Split, masks: bool) -> Result<SplitData, TrainError> {
+    let s = &e.data.shapes;
+    s.picture.validate().map_err(|reason| TrainError::Config(format!("data.shapes.picture: {reason}")))?;
+    let (first, count) = match split {
+        Split::Train => (0, s.train_images),
+        Split::Val => (shapes::FIRST_VAL, s.val_images),
+    };
+    if count == 0 {
+        return Err(TrainError::Config(format!("data.shapes.{}_images: there must be at least one", split.key())));
+    }
+    let dataset = Arc::new(shapes::dataset(s.seed, first, count as u64, &s.picture));
+    let source = Arc::new(ShapesSource { seed: s.seed, first, count, config: s.picture.clone(), masks });
+    Ok(SplitData { dataset, source })
+}
+
+/// What both loaders share.
+fn loader_config(e: &Experiment) -> LoaderConfig {
+    LoaderConfig {
+        batch_size: e.train.batch_size,
+        workers: e.data.workers,
+        seed: e.train.seed,
+        augment: e.data.augment.clone(),
+        cache_mb: e.data.cache_mb,
+        on_unreadable_image: match e.data.on_unreadable_image {
+            OnUnreadableImage::Error => OnUnreadable::Error,
+            OnUnreadableImage::Skip => OnUnreadable::Skip,
+        },
+        ..Default::default()
+    }
+}
+
+/// A loader to learn from. A data set smaller than a batch makes one small batch.
+///
+/// # Errors
+/// Settings out of range.
+pub fn train_loader(e: &Experiment, source: Arc<dyn Source>) -> Result<Loader, TrainError> {
+    let mut config = loader_config(e);
+    config.drop_last = source.len() >= config.batch_size;
+    Ok(Loader::new(source, config)?)
+}
+
+/// A loader to measure on: every image once, in order, nothing drawn. With an unreadable image an evaluation would be of other data than
+/// it says, so it is an error whatever the experiment says.
+///
+/// # Errors
+/// Settings out of range.
+pub fn eval_loader(e: &Experiment, source: Arc<dyn Source>) -> Result<Loader, TrainError> {
+    let config = LoaderConfig { batch_size: e.eval.batch_size, on_unreadable_image: OnUnreadable::Error, ..loader_config(e) };
+    Ok(Loader::new(source, config.evaluation())?)
+}

@@ -1,0 +1,91 @@
+//! A detector over a loader: detections in pixels of the original images.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use repghost_coco::{Batch, Detection, Loader, Rle, SampleTarget};
+use repghost_heads::mask_rcnn::paste::paste_all;
+use repghost_heads::{Detections, Detector};
+use tch::{Device, Kind, Tensor};
+
+use super::model::Class;
+use super::tensors;
+use crate::error::TrainError;
+
+/// What was found in one image.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// The image.
+    pub image_id: i64,
+    /// Its file name.
+    pub file_name: String,
+    /// Detections, best first.
+    pub detections: Vec<Detection>,
+}
+
+/// Runs the detector over all images of a loader, in its order. `None` when `stop` was raised on the way. `progress` is told of images
+/// done and images in all.
+///
+/// # Errors
+/// Images that cannot be read.
+pub fn run(
+    detector: &Detector,
+    device: Device,
+    loader: &Loader,
+    classes: &[Class],
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Option<Vec<Found>>, TrainError> {
+    let total = loader.len();
+    let mut found = Vec::with_capacity(total);
+    for batch in loader.epoch(0, 0) {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        found.extend(detect(detector, device, &batch?, classes)?);
+        progress(found.len(), total);
+    }
+    Ok(Some(found))
+}
+
+/// Detections of a batch.
+///
+/// # Errors
+/// When libtorch fails.
+pub fn detect(detector: &Detector, device: Device, batch: &Batch, classes: &[Class]) -> Result<Vec<Found>, TrainError> {
+    let images = tensors::images(batch, device);
+    let all = detector.detect(&images);
+    let each = all.iter().zip(&batch.sizes).zip(&batch.targets);
+    each.map(|((d, size), target)| found(d, *size, target, classes)).collect()
+}
+
+fn found(d: &Detections, size: [usize; 2], image: &SampleTarget, classes: &[Class]) -> Result<Found, TrainError> {
+    let plain = |t: &Tensor, kind: Kind| t.f_to_device(Device::Cpu)?.f_to_kind(kind)?.f_reshape([-1]);
+    let boxes = Vec::<f64>::try_from(plain(&d.boxes, Kind::Double)?)?;
+    let scores = Vec::<f64>::try_from(plain(&d.scores, Kind::Double)?)?;
+    let labels = Vec::<i64>::try_from(plain(&d.labels, Kind::Int64)?)?;
+    // Torchvision's rule: each axis has a factor of its own, since the resized sides are rounded.
+    let [fy, fx] = [0, 1].map(|axis| image.original_size[axis] as f64 / size[axis].max(1) as f64);
+    let detection = |((b, score), label): ((&[f64], f64), i64)| Detection {
+        image_id: image.image_id,
+        file_name: None,
+        category_id: usize::try_from(label).ok().and_then(|l| classes.get(l)).map_or(label, |c| c.id),
+        bbox: Some([b[0] * fx, b[1] * fy, (b[2] - b[0]) * fx, (b[3] - b[1]) * fy]),
+        score,
+        segmentation: None,
+    };
+    let mut detections: Vec<Detection> = boxes.chunks_exact(4).zip(scores).zip(labels).map(detection).collect();
+    if let Some(masks) = &d.masks {
+        let side = masks.size().last().copied().unwrap_or(0) as usize;
+        let values = Vec::<f32>::try_from(plain(masks, Kind::Float)?)?;
+        let corners: Vec<[f32; 4]> = detections
+            .iter()
+            .map(|d| d.bbox.unwrap_or_default())
+            .map(|[x, y, w, h]| [x as f32, y as f32, (x + w) as f32, (y + h) as f32])
+            .collect();
+        let pasted = paste_all(&values, side, &corners, image.original_size);
+        for (detection, mask) in detections.iter_mut().zip(pasted) {
+            detection.segmentation = Some(Rle { size: mask.size.map(|v| v as u32), counts: mask.counts });
+        }
+    }
+    Ok(Found { image_id: image.image_id, file_name: image.file_name.clone(), detections })
+}

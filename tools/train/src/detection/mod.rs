@@ -1,0 +1,19 @@
+//! Detection: an experiment's data, model and measure, joined to a task for the trainer.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | [`data`] | splits: loaders, ground truth, class names |
+//! | [`model`] | the detector of an experiment, initial weights, freezing, weight files with metadata |
+//! | [`tensors`] | batches from bytes to tensors |
+//! | [`infer`] | a detector over a loader: detections in original pixels |
+//! | [`pictures`] | ground truth beside prediction |
+//! | [`task`] | all of it as the trainer's [`Task`](crate::trainer::Task) |
+
+pub mod data;
+pub mod infer;
+pub mod model;
+pub mod pictures;
+pub mod task;
+pub mod tensors;
+
+pub use task::DetectionTask;

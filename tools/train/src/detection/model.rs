@@ -1,0 +1,189 @@
+//! The detector of an experiment, and weight files that know what they are.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use repghost_backbone::freeze;
+use repghost_backbone::weights::{self, detect_form, load, load_backbone, Form, StateDict, Strictness};
+use repghost_backbone::{FuseLevel, Tree};
+use repghost_heads::{Detector, PostprocessConfig};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind};
+
+use crate::checkpoint::file::published;
+use crate::config::{Experiment, HeadConfig, Loaded};
+use crate::error::TrainError;
+
+/// Metadata keys of our weight files.
+pub mod keys {
+    /// Class names and category ids, as JSON.
+    pub const CLASSES: &str = "classes";
+    /// The resolved experiment, as YAML.
+    pub const EXPERIMENT: &str = "experiment";
+}
+
+/// A class that a detector knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Class {
+    /// Category id in the annotation file it was trained on.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+}
+
+/// The classes of a data set, by label.
+pub fn classes_of(dataset: &repghost_coco::Dataset) -> Vec<Class> {
+    dataset.classes.iter().map(|c| Class { id: c.category_id, name: c.name.clone() }).collect()
+}
+
+/// Where networks run: the first CUDA device if libtorch sees one, else the CPU.
+pub fn device() -> Device {
+    Device::cuda_if_available()
+}
+
+/// Builds the detector with initial weights that depend on `train.seed` only.
+///
+/// # Errors
+/// Settings that make no detector.
+pub fn build(e: &Experiment, classes: usize) -> Result<Detector, TrainError> {
+    tch::manual_seed(e.train.seed as i64);
+    // The classifier is cut off by the head.
+    let backbone = e.model.backbone.build(1)?;
+    let head = match &e.model.head {
+        HeadConfig::RetinaNet(c) => repghost_heads::HeadConfig::Retinanet(c.clone()),
+        HeadConfig::MaskRcnn(c) => repghost_heads::HeadConfig::MaskRcnn(c.clone()),
+        HeadConfig::Classifier(_) => {
+            return Err(TrainError::Config("model.head.name: classifier is no detector; retinanet and mask_rcnn are".into()));
+        }
+    };
+    let mut detector = head.build(backbone, &e.model.fpn, classes as i64)?;
+    let p = &e.eval;
+    detector.set_postprocess(PostprocessConfig {
+        score_threshold: p.score_threshold,
+        nms_threshold: p.nms_threshold,
+        pre_nms_top_k: p.pre_nms_top_k,
+        max_detections: p.max_detections,
+    });
+    Ok(detector)
+}
+
+/// Loads `init.backbone` and `init.detector`, in this order. Returns lines for people about what was loaded and what was not.
+///
+/// # Errors
+/// Files that are missing, damaged, in a folded form, or that do not fit.
+pub fn initialise(e: &Experiment, detector: &Detector) -> Result<Vec<String>, TrainError> {
+    let mut notes = vec![];
+    if let Some(path) = e.init_backbone()? {
+        let state = published(weights::read(&path)?);
+        trainable(&path, &state)?;
+        let report = load(&detector.backbone().body, "", &state, Strictness::Covering)?;
+        notes.push(format!("init.backbone {}: loaded {} tensors", path.display(), report.loaded.len()));
+    }
+    if let Some(path) = e.init_detector()? {
+        let state = published(weights::read(&path)?);
+        trainable(&path, &state)?;
+        let report = load(detector, "", &state, Strictness::Partial)?;
+        if report.loaded.is_empty() {
+            return Err(TrainError::Config(format!("init.detector: no tensor of {} fits the model:\n{report}", path.display())));
+        }
+        notes.push(format!("init.detector {}: {report}", path.display()));
+    }
+    Ok(notes)
+}
+
+fn trainable(path: &Path, state: &StateDict) -> Result<(), TrainError> {
+    match detect_form(state) {
+        Form::Train => Ok(()),
+        form => Err(TrainError::Config(format!(
+            "{}: the weights are in {form} form, in which training branches or batch norms are folded away; a run starts from the \
+             training form",
+            path.display()
+        ))),
+    }
+}
+
+/// Applies `train.batch_norm` to the backbone. Returns a line for people where anything is frozen.
+///
+/// # Errors
+/// When something is to be frozen that nothing was loaded into: that would keep noise.
+pub fn apply_freezing(e: &Experiment, detector: &Detector) -> Result<Option<String>, TrainError> {
+    let c = &e.train.batch_norm;
+    let loaded = e.init.backbone.is_some() || e.init.detector.is_some();
+    for (key, set) in
+        [("frozen_stages", c.frozen_stages > 0), ("freeze_affine", c.freeze_affine), ("use_running_stats", c.use_running_stats)]
+    {
+        if set && !loaded {
+            return Err(TrainError::Config(format!(
+                "train.batch_norm.{key} freezes what the backbone starts with, but nothing was loaded into it: set init.backbone or \
+                 init.detector, or switch it off"
+            )));
+        }
+    }
+    let body = &detector.backbone().body;
+    let mut frozen = freeze::freeze_stages(body, c.frozen_stages);
+    if c.freeze_affine {
+        frozen += freeze::freeze_affine(body);
+    }
+    let norms = if c.use_running_stats { freeze::use_running_stats(body, true) } else { 0 };
+    Ok((frozen > 0 || norms > 0)
+        .then(|| format!("frozen: {frozen} elements of the backbone; {norms} of its batch norms use their running statistics")))
+}
+
+/// What a weights file says about itself.
+pub fn metadata(resolved: &str, classes: &[Class]) -> BTreeMap<String, String> {
+    let classes = serde_json::to_string(classes).unwrap_or_default();
+    [
+        ("format".to_string(), "repghost-det detector".to_string()),
+        (keys::CLASSES.into(), classes),
+        (keys::EXPERIMENT.into(), resolved.to_string()),
+    ]
+    .into()
+}
+
+/// A detector with its weights, to predict with.
+pub struct Ready {
+    /// The network, in the form of the file's weights, on [`device`].
+    pub detector: Detector,
+    /// Its classes, by label.
+    pub classes: Vec<Class>,
+    /// The form of the weights.
+    pub form: Form,
+    /// Metadata of the file.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Builds the experiment's detector and loads a weights file (in any form) or a checkpoint into it. The classes are the file's; where it
+/// names none, `fallback` gives them.
+///
+/// # Errors
+/// Files that are damaged or do not fit, tensor by tensor.
+pub fn ready(
+    e: &Experiment,
+    path: &Path,
+    fallback: impl FnOnce() -> Result<Vec<Class>, TrainError>,
+) -> Result<Ready, TrainError> {
+    let state = published(weights::read(path)?);
+    let classes = match state.metadata.get(keys::CLASSES).and_then(|c| serde_json::from_str::<Vec<Class>>(c).ok()) {
+        Some(classes) => classes,
+        None => fallback()?,
+    };
+    let mut detector = build(e, classes.len())?;
+    let form = detect_form(&state);
+    load_backbone(&mut detector, "", &state, Strictness::Exact)?;
+    detector.convert(device(), Kind::Float);
+    Ok(Ready { detector, classes, form, metadata: state.metadata })
+}
+
+/// Reads an experiment: a YAML file, or a run folder (its `config.yaml`).
+///
+/// # Errors
+/// See [`Loaded::read`].
+pub fn read_experiment(path: &Path, overrides: &[String]) -> Result<Loaded, TrainError> {
+    let file = if path.is_dir() { path.join("config.yaml") } else { path.to_path_buf() };
+    Ok(Loaded::read(&file, overrides)?)
+}
+
+/// Folds everything for speed: no batch norm is left. Predictions stay the same up to rounding.
+pub fn fuse_all(detector: &mut Detector) {
+    detector.fuse(FuseLevel::All);
+}

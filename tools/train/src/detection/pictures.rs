@@ -1,0 +1,40 @@
+//! Sample pictures: ground truth beside prediction.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use repghost_coco::draw::{draw_objects, of_annotations, of_detections, truth_and_prediction, Style};
+use repghost_coco::{Dataset, Source};
+
+use super::infer::Found;
+use crate::error::TrainError;
+
+/// Images on a sheet.
+const SHOWN: usize = 8;
+/// Truth and prediction pairs in a row of a sheet.
+const PAIRS: usize = 2;
+/// Side of a picture on a sheet.
+const CELL: u32 = 420;
+/// Detections below this score are not drawn.
+pub const SHOWN_SCORE: f64 = 0.3;
+
+/// Draws some images of a data set, evenly spread, and writes the sheet.
+///
+/// # Errors
+/// Images that cannot be read, the disk's.
+pub fn sheet(source: &Arc<dyn Source>, truth: &Dataset, found: &[Found], path: &Path) -> Result<(), TrainError> {
+    let count = found.len().min(truth.len()).min(source.len());
+    let shown = count.min(SHOWN);
+    let mut images = Vec::with_capacity(shown);
+    for i in (0..shown).map(|i| i * count / shown) {
+        let (record, found) = (&truth.images[i], &found[i]);
+        let mut left = source.load(i)?.image;
+        let mut right = left.clone();
+        let style = Style::for_size(left.width(), left.height());
+        draw_objects(&mut left, &of_annotations(truth.annotations(i), &truth.classes, record.height, record.width), &style);
+        draw_objects(&mut right, &of_detections(&found.detections, &truth.classes, SHOWN_SCORE), &style);
+        images.push((record.file_name.clone(), left, right));
+    }
+    let picture = truth_and_prediction(images, PAIRS, CELL);
+    picture.save(path).map_err(|e| TrainError::Drawing { path: path.into(), reason: e.to_string() })
+}

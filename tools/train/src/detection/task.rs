@@ -1,0 +1,157 @@
+//! Detection as a task for the trainer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use repghost_backbone::{Eager, Tree};
+use repghost_coco::{Batch, Dataset, Detection, Loader, Source};
+use repghost_heads::{Detector, Losses};
+use tch::{Device, Kind};
+
+use super::model::{self, Class};
+use super::{data, infer, pictures, tensors};
+use crate::config::needs::Split;
+use crate::config::{Experiment, Loaded};
+use crate::error::TrainError;
+use crate::evaluate::{self, Measured};
+use crate::trainer::{Batches, EvalContext, Evaluation, Task};
+
+/// A detector, its data and its measure.
+pub struct DetectionTask {
+    /// The network.
+    pub detector: Detector,
+    /// Its classes, by label.
+    pub classes: Vec<Class>,
+    device: Device,
+    masks: bool,
+    train: Loader,
+    val: Loader,
+    truth: Arc<Dataset>,
+    source: Arc<dyn Source>,
+    metadata: BTreeMap<String, String>,
+    /// Lines for people: what was read, loaded, frozen.
+    pub notes: Vec<String>,
+}
+
+impl DetectionTask {
+    /// Opens the data, builds the detector, loads initial weights and freezes what is to be frozen.
+    ///
+    /// # Errors
+    /// Data, settings and files that cannot be used.
+    pub fn new(loaded: &Loaded) -> Result<Self, TrainError> {
+        let e = &loaded.experiment;
+        let train = data::open(e, Split::Train, None)?;
+        let classes = model::classes_of(&train.dataset);
+        let names: Vec<String> = classes.iter().map(|c| c.name.clone()).collect();
+        let val = data::open(e, Split::Val, Some(&names))?;
+        let mut notes = vec![summary(&train.dataset, &val.dataset, &names)];
+        let detector = model::build(e, classes.len())?;
+        notes.extend(model::initialise(e, &detector)?);
+        notes.extend(model::apply_freezing(e, &detector)?);
+        let device = model::device();
+        detector.convert(device, Kind::Float);
+        let source = val.source.clone();
+        Ok(Self {
+            metadata: model::metadata(&loaded.to_yaml(false), &classes),
+            masks: data::wants_masks(e),
+            train: data::train_loader(e, train.source)?,
+            val: data::eval_loader(e, val.source)?,
+            truth: val.dataset,
+            source,
+            detector,
+            classes,
+            device,
+            notes,
+        })
+    }
+
+    /// The first batch of the first epoch.
+    ///
+    /// # Errors
+    /// Images that cannot be read.
+    pub fn first_batch(&self) -> Result<Batch, TrainError> {
+        match self.train.epoch(0, 0).next() {
+            Some(batch) => Ok(batch?),
+            None => Err(TrainError::Config("there are no images to train on".into())),
+        }
+    }
+
+    /// Images to learn from and to measure on.
+    pub fn image_counts(&self) -> [usize; 2] {
+        [self.train.len(), self.val.len()]
+    }
+}
+
+fn summary(train: &Dataset, val: &Dataset, names: &[String]) -> String {
+    let objects = |d: &Dataset| (0..d.len()).map(|i| d.training_objects(i).count()).sum::<usize>();
+    let dropped = match train.report.dropped {
+        0 => String::new(),
+        n => format!("; {n} bad annotations were dropped"),
+    };
+    format!(
+        "data: {} images with {} objects to train on, {} with {} to measure on, {} classes ({}){dropped}",
+        train.len(),
+        objects(train),
+        val.len(),
+        objects(val),
+        names.len(),
+        shortened(names)
+    )
+}
+
+fn shortened(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let more = if names.len() > SHOWN { ", …" } else { "" };
+    format!("{}{more}", names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "))
+}
+
+impl Task for DetectionTask {
+    type Batch = Batch;
+
+    fn network(&self) -> &dyn Tree {
+        &self.detector
+    }
+
+    fn batches_per_epoch(&self) -> usize {
+        self.train.batches_per_epoch()
+    }
+
+    fn batches(&self, epoch: usize, skip: usize) -> Result<Batches<Batch>, TrainError> {
+        Ok(Box::new(self.train.epoch(epoch, skip).map(|batch| Ok(batch?))))
+    }
+
+    fn seed_step(&self, seed: u64, step: u64) {
+        self.detector.set_sampling(seed, step);
+    }
+
+    fn losses(&self, batch: &Batch) -> Result<Losses, TrainError> {
+        let images = tensors::images(batch, self.device);
+        let targets = tensors::targets(batch, self.device);
+        Ok(self.detector.losses(&mut Eager::train(), &images, &targets))
+    }
+
+    fn images(&self, batch: &Batch) -> Vec<String> {
+        batch.targets.iter().map(|t| format!("{} ({})", t.image_id, t.file_name)).collect()
+    }
+
+    fn evaluate(&self, context: &mut EvalContext) -> Result<Evaluation, TrainError> {
+        let run = infer::run(&self.detector, self.device, &self.val, &self.classes, context.stop, context.progress)?;
+        let Some(found) = run else { return Ok(Evaluation::Interrupted) };
+        let detections: Vec<Detection> = found.iter().flat_map(|f| f.detections.iter().cloned()).collect();
+        let measured = Measured::new(&self.truth, detections, self.masks)?;
+        measured.write(context.folder.root())?;
+        let sheet = context.folder.predictions().join(format!("step_{:08}.png", context.step));
+        pictures::sheet(&self.source, &self.truth, &found, &sheet)?;
+        let headline = measured.headline();
+        Ok(Evaluation::Done { metrics: evaluate::short(&measured), headline })
+    }
+
+    fn metadata(&self) -> BTreeMap<String, String> {
+        self.metadata.clone()
+    }
+}
+
+/// Whether the experiment trains a detector.
+pub fn is_detection(e: &Experiment) -> bool {
+    e.task == crate::config::Task::Detection
+}

@@ -1,0 +1,106 @@
+//! `train --dry-run`: everything built, one batch forward and backward, nothing written.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use repghost_backbone::Role;
+use tch::{Kind, Tensor};
+
+use crate::config::Loaded;
+use crate::detection::DetectionTask;
+use crate::error::TrainError;
+use crate::memory;
+use crate::optim::Gradients;
+use crate::run::progress::duration;
+use crate::trainer::{plan, Plan, Task};
+
+/// Steps timed; the first one compiles kernels and is left out.
+const TIMED_STEPS: usize = 2;
+
+/// What was seen.
+#[derive(Clone, Debug)]
+pub struct DryRun {
+    notes: Vec<String>,
+    backbone: String,
+    parameters: i64,
+    trained: i64,
+    batch: [usize; 4],
+    taps: Vec<String>,
+    losses: Vec<(String, f64)>,
+    step: Duration,
+    data: Duration,
+    peak_mib: Option<f64>,
+    plan: Plan,
+    images: [usize; 2],
+}
+
+/// Builds the experiment and runs a batch.
+///
+/// # Errors
+/// As a real run.
+pub fn dry_run(loaded: &Loaded) -> Result<DryRun, TrainError> {
+    let config = &loaded.experiment.train;
+    let task = DetectionTask::new(loaded)?;
+    let plan = Plan::new(config, task.batches_per_epoch())?;
+    let slots = plan::grouping(config).slots(task.network().named_tensors());
+    let reading = Instant::now();
+    let batch = task.first_batch()?;
+    let data = reading.elapsed();
+    let mut losses = vec![];
+    let mut step = Duration::MAX;
+    for _ in 0..=TIMED_STEPS {
+        let started = Instant::now();
+        let each = task.losses(&batch)?;
+        losses.clear();
+        for (name, loss) in &each {
+            losses.push((name.to_string(), f64::try_from(loss.detach().f_to_kind(Kind::Double)?)?));
+        }
+        let tensors: Vec<Tensor> = each.into_iter().map(|(_, l)| l).collect();
+        Gradients::of(&Tensor::f_stack(&tensors, 0)?.f_sum(Kind::Float)?, &slots)?.norm()?;
+        step = step.min(started.elapsed());
+    }
+    let network = task.network().named_tensors();
+    let body = &task.detector.backbone().body;
+    Ok(DryRun {
+        notes: task.notes.clone(),
+        backbone: body.name.clone(),
+        parameters: network.iter().filter(|e| e.role == Role::Parameter).map(|e| e.tensor.numel() as i64).sum(),
+        trained: slots.iter().map(|s| s.tensor.numel() as i64).sum(),
+        batch: batch.shape,
+        taps: body.taps().iter().map(|t| format!("C{} {} channels, stride {}", t.level, t.channels, t.stride)).collect(),
+        losses,
+        step,
+        data,
+        peak_mib: memory::peak_mib(),
+        images: task.image_counts(),
+        plan,
+    })
+}
+
+impl fmt::Display for DryRun {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        for note in &self.notes {
+            writeln!(f, "{note}")?;
+        }
+        let p = &self.plan;
+        writeln!(f, "model: {}, {} parameters, {} of them trained", self.backbone, self.parameters, self.trained)?;
+        writeln!(f, "taps: {}", self.taps.join("; "))?;
+        writeln!(f, "batch: {:?} (images, channels, height, width), read in {:.2} s", self.batch, self.data.as_secs_f64())?;
+        let losses: Vec<String> = self.losses.iter().map(|(n, v)| format!("{n} {v:.4}")).collect();
+        writeln!(f, "losses: {}", losses.join(", "))?;
+        writeln!(f, "schedule: {} epochs of {} steps; rate {:.3e}", p.epochs, p.steps_per_epoch, p.base_lr)?;
+        writeln!(f, "step: {:.2} s forward and backward", self.step.as_secs_f64())?;
+        if let Some(peak) = self.peak_mib {
+            writeln!(f, "memory: {peak:.0} MiB at most so far")?;
+        }
+        let batches = (p.stop_at * p.accumulate as u64) as f64;
+        let total = self.step.mul_f64(batches);
+        writeln!(
+            f,
+            "time: about {} for {} steps on {} images, evaluations not counted",
+            duration(total),
+            p.stop_at,
+            self.images[0]
+        )
+    }
+}

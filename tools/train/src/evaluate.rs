@@ -1,0 +1,80 @@
+//! Measuring a detector: the COCO numbers, the files that hold them, the tables and plots that show them.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use repghost_coco::metrics::{evaluate, write_metrics, Evaluation};
+use repghost_coco::{write_detections, Dataset, Detection, IouType};
+
+use crate::config::needs::Split;
+use crate::config::Experiment;
+use crate::detection::{data, infer, model};
+use crate::error::TrainError;
+
+/// Detections and their numbers.
+pub struct Measured {
+    /// Everything that was found.
+    pub detections: Vec<Detection>,
+    /// The numbers of boxes, and of masks where there are some.
+    pub evaluations: Vec<Evaluation>,
+}
+
+impl Measured {
+    /// Compares detections with the ground truth: boxes, and masks with `masks`.
+    ///
+    /// # Errors
+    /// When the evaluator refuses its input.
+    pub fn new(truth: &Dataset, detections: Vec<Detection>, masks: bool) -> Result<Self, TrainError> {
+        let mut evaluations = vec![evaluate(truth, &detections, IouType::Bbox)?];
+        if masks {
+            evaluations.push(evaluate(truth, &detections, IouType::Segm)?);
+        }
+        Ok(Self { detections, evaluations })
+    }
+
+    /// The number that decides which weights are best: AP of masks where they are learned, else of boxes.
+    pub fn headline(&self) -> f64 {
+        self.evaluations.last().map_or(f64::NAN, |e| e.numbers.ap)
+    }
+
+    /// Writes `metrics.json` and `detections.json` into a folder.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn write(&self, folder: &Path) -> Result<(), TrainError> {
+        let numbers = folder.join("metrics.json");
+        write_metrics(&numbers, &self.evaluations).map_err(TrainError::io(numbers))?;
+        Ok(write_detections(&folder.join("detections.json"), &self.detections)?)
+    }
+}
+
+/// The numbers that a line about an evaluation shows.
+pub fn short(measured: &Measured) -> Vec<(String, f64)> {
+    let named =
+        measured.evaluations.iter().flat_map(|e| e.numbers.named().map(|(n, v)| (format!("{}/{n}", e.iou_type.name()), v)));
+    named.collect()
+}
+
+/// Measures a weights file on the experiment's validation data. `None` when `stop` was raised.
+///
+/// # Errors
+/// Files that do not fit, data that cannot be read.
+pub fn evaluate_weights(
+    e: &Experiment,
+    weights: &Path,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Option<Measured>, TrainError> {
+    let fallback = || Ok(model::classes_of(&data::open(e, Split::Val, None)?.dataset));
+    let mut ready = model::ready(e, weights, fallback)?;
+    let names: Vec<String> = ready.classes.iter().map(|c| c.name.clone()).collect();
+    let val = data::open(e, Split::Val, Some(&names))?;
+    // The ids of the file that is measured on, which may differ from those that were trained on.
+    let classes = model::classes_of(&val.dataset);
+    model::fuse_all(&mut ready.detector);
+    let loader = data::eval_loader(e, val.source)?;
+    let found = infer::run(&ready.detector, model::device(), &loader, &classes, stop, progress)?;
+    let Some(found) = found else { return Ok(None) };
+    let detections = found.into_iter().flat_map(|f| f.detections).collect();
+    Measured::new(&val.dataset, detections, data::wants_masks(e)).map(Some)
+}
