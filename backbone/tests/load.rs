@@ -66,6 +66,28 @@ fn all_three_forms_are_told_apart_and_followed() {
     }
 }
 
+/// Variants without anything to re-parameterise keep their names when folded; the form is still told.
+#[test]
+fn every_variant_is_followed_to_its_folded_form() {
+    use repghost_backbone::ReuseKind::{AddAfterRelu, Concat};
+    let variants = [
+        BackboneConfig { reuse: Concat, ..config() },
+        BackboneConfig { reuse: AddAfterRelu, ..config() },
+        BackboneConfig { branches: vec![], ..config() },
+        BackboneConfig { se: false, shortcut: false, ..config() },
+    ];
+    for variant in variants {
+        let mut source = variant.build(CLASSES).unwrap();
+        fill::fill_with_gain(&source, "", 0.7);
+        source.fuse(FuseLevel::All);
+        let state = StateDict::of(&source, "");
+        assert_eq!(detect_form(&state), Form::Folded, "{variant:?}");
+        let mut net = variant.build(CLASSES).unwrap();
+        load_backbone(&mut net, "", &state, Strictness::Exact).unwrap();
+        assert!(logits(&net).equal(&logits(&source)), "{variant:?}");
+    }
+}
+
 #[test]
 fn a_bad_fit_is_listed_in_full_and_changes_nothing() {
     let net = filled();
