@@ -20,6 +20,13 @@ pub struct Tap {
     pub node: usize,
 }
 
+impl Tap {
+    /// A tap at `stride`, a power of two.
+    pub fn new(channels: i64, stride: i64, node: usize) -> Self {
+        Self { level: stride.trailing_zeros(), channels, stride, node }
+    }
+}
+
 /// A block and its name in the state dict (`"blocks.2.0"`, `"conv_stem"`; empty where the block's children carry full names).
 #[derive(Debug)]
 pub struct Node {
@@ -68,6 +75,11 @@ impl Backbone {
     /// The nodes before the classifier.
     pub fn body(&self) -> &[Node] {
         &self.body
+    }
+
+    /// The classifier's nodes: pooling and what follows, and the wide convolution before it where the family has one.
+    pub fn tail(&self) -> &[Node] {
+        &self.tail
     }
 
     /// Keeps only the taps at `levels` and drops the nodes behind the last of them, and the classifier: the form that a detector

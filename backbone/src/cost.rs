@@ -81,8 +81,9 @@ impl Ops for Cost {
         self.record("linear", out * inputs + out, x[0] * out * inputs, vec![x[0], out])
     }
 
-    fn batch_norm(&mut self, x: &Vec<i64>, _: &BatchNorm) -> Vec<i64> {
-        self.record("batch_norm", 2 * x[1], 0, x.clone())
+    fn batch_norm(&mut self, x: &Vec<i64>, layer: &BatchNorm) -> Vec<i64> {
+        let learned = if layer.config.tracked { 2 * x[1] } else { 0 };
+        self.record("batch_norm", learned, 0, x.clone())
     }
 
     fn group_norm(&mut self, x: &Vec<i64>, _: &GroupNorm) -> Vec<i64> {

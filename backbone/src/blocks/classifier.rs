@@ -1,4 +1,4 @@
-//! Parts of a classifier tail.
+//! Blocks that learn nothing, and the parts of a classifier tail.
 
 use crate::layers::Conv2d;
 use crate::module::{Module, Tree, Visitor};
@@ -15,6 +15,41 @@ impl Tree for GlobalPool {
 impl Module for GlobalPool {
     fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
         ops.mean_hw(x)
+    }
+}
+
+/// Maximum over `kernel x kernel` windows (ResNet's stem).
+#[derive(Debug)]
+pub struct MaxPool {
+    /// Side of the window.
+    pub kernel: i64,
+    /// Step of the window.
+    pub stride: i64,
+    /// Border, filled with minus infinity.
+    pub padding: i64,
+}
+
+impl Tree for MaxPool {
+    fn visit(&self, _: &mut Visitor) {}
+}
+
+impl Module for MaxPool {
+    fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
+        ops.max_pool2d(x, self.kernel, self.stride, self.padding)
+    }
+}
+
+/// A non-linearity on its own.
+#[derive(Debug)]
+pub struct Act(pub Activation);
+
+impl Tree for Act {
+    fn visit(&self, _: &mut Visitor) {}
+}
+
+impl Module for Act {
+    fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
+        ops.activation(x, self.0)
     }
 }
 

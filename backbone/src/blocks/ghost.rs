@@ -54,6 +54,8 @@ pub struct GhostModuleConfig {
     pub activation: Activation,
     /// How features are reused.
     pub reuse: Reuse,
+    /// The paper's `s`: with [`Reuse::Concat`], one channel in `ratio` comes from the primary convolution and the others are cheap.
+    pub ratio: i64,
     /// Geometry of the primary convolution (1x1, stride 1 in GhostNet; the replaced convolution's in Ghost-ResNet).
     pub primary: Conv2dConfig,
     /// Constants of all batch norms.
@@ -84,7 +86,14 @@ impl GhostModule {
     /// A module with `inputs` channels in.
     pub fn new(inputs: i64, config: &GhostModuleConfig) -> Self {
         let outputs = config.outputs;
-        let primary_outputs = if config.reuse == Reuse::Concat { (outputs + 1) / 2 } else { outputs };
+        let (primary_outputs, cheap_outputs) = match config.reuse {
+            Reuse::Concat => {
+                let primary = (outputs + config.ratio - 1) / config.ratio;
+                (primary, primary * (config.ratio - 1))
+            }
+            _ => (outputs, outputs),
+        };
+        let cheap = Conv2dConfig::same(CHEAP_KERNEL).groups(primary_outputs);
         let branches = match &config.reuse {
             Reuse::Add(branches) => branches.iter().map(|b| AddedBranch::new(*b, outputs, config.norm)).collect(),
             _ => vec![],
@@ -96,8 +105,8 @@ impl GhostModule {
                 config.norm,
                 config.activation,
             ),
-            cheap: Conv2d::depthwise(primary_outputs, CHEAP_KERNEL, 1),
-            cheap_bn: Some(BatchNorm::new(primary_outputs, config.norm)),
+            cheap: Conv2d::new(primary_outputs, cheap_outputs, cheap),
+            cheap_bn: Some(BatchNorm::new(cheap_outputs, config.norm)),
             branches,
             reuse: config.reuse.clone(),
             activation: config.activation,
@@ -195,7 +204,7 @@ impl Module for GhostModule {
             Reuse::Concat => {
                 let y = ops.activation(&y, self.activation);
                 let both = ops.concat(&[x1, y], 1);
-                if self.outputs % 2 == 0 {
+                if self.primary.conv.outputs() + self.cheap.outputs() == self.outputs {
                     both
                 } else {
                     ops.narrow_channels(&both, 0, self.outputs)

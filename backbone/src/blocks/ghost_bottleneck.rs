@@ -4,12 +4,17 @@
 //! ghost1 (ReLU) → [depthwise k x k, stride 2, BN] → [squeeze-excite] → ghost2 (linear) → + shortcut
 //! ```
 //!
+//! GhostNetV2 (Tang et al., 2022) multiplies ghost1's output by an [`AxialGate`] that looks at ghost1's input.
+//!
 //! The kernel `k` is used only by the stride-2 convolution and by the projection shortcut. Nothing follows the sum.
 
-use super::{GhostModule, GhostModuleConfig, Reuse, SqueezeExcite};
+use super::{AxialGate, GhostModule, GhostModuleConfig, Reuse, SqueezeExcite};
 use crate::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn};
 use crate::module::{FuseLevel, Module, Tree, Visitor};
 use crate::ops::{Activation, Ops};
+
+/// Path of the gate, which the published state dicts keep inside ghost1.
+const GATE: &str = "ghost1.short_conv";
 
 /// Settings of a [`GhostBottleneck`].
 #[derive(Clone, Debug)]
@@ -28,6 +33,8 @@ pub struct GhostBottleneckConfig {
     pub squeeze: Option<i64>,
     /// How the ghost modules reuse features.
     pub reuse: Reuse,
+    /// Whether ghost1 is gated by axial attention (GhostNetV2).
+    pub gate: bool,
     /// Whether identity shortcuts are kept (projection shortcuts always are).
     pub shortcut: bool,
     /// Constants of all batch norms.
@@ -38,6 +45,7 @@ pub struct GhostBottleneckConfig {
 #[derive(Debug)]
 pub struct GhostBottleneck {
     ghost1: GhostModule,
+    gate: Option<AxialGate>,
     downsample: Option<ConvBn>,
     squeeze: Option<SqueezeExcite>,
     ghost2: GhostModule,
@@ -55,8 +63,14 @@ impl GhostBottleneck {
     /// A block by its settings.
     pub fn new(c: &GhostBottleneckConfig) -> Self {
         let module = |inputs, outputs, activation| {
-            let config =
-                GhostModuleConfig { outputs, activation, reuse: c.reuse.clone(), primary: Conv2dConfig::default(), norm: c.norm };
+            let config = GhostModuleConfig {
+                outputs,
+                activation,
+                reuse: c.reuse.clone(),
+                ratio: 2,
+                primary: Conv2dConfig::default(),
+                norm: c.norm,
+            };
             GhostModule::new(inputs, &config)
         };
         let linear = |names, conv| ConvBn::new(names, conv, c.norm, Activation::Identity);
@@ -74,6 +88,7 @@ impl GhostBottleneck {
         };
         Self {
             ghost1: module(c.inputs, c.middle, Activation::Relu),
+            gate: c.gate.then(|| AxialGate::new(c.inputs, c.middle, c.norm)),
             downsample: (c.stride > 1).then(|| linear(["conv_dw", "bn_dw"], Conv2d::depthwise(c.middle, c.kernel, c.stride))),
             squeeze: c
                 .squeeze
@@ -87,6 +102,9 @@ impl GhostBottleneck {
 impl Tree for GhostBottleneck {
     fn visit(&self, v: &mut Visitor) {
         v.child("ghost1", &self.ghost1);
+        if let Some(gate) = &self.gate {
+            v.child(GATE, gate);
+        }
         if let Some(downsample) = &self.downsample {
             v.child("", downsample);
         }
@@ -103,6 +121,9 @@ impl Tree for GhostBottleneck {
 
     fn fuse(&mut self, level: FuseLevel) {
         self.ghost1.fuse(level);
+        if let Some(gate) = &mut self.gate {
+            gate.fuse(level);
+        }
         if let Some(downsample) = &mut self.downsample {
             downsample.fuse(level);
         }
@@ -116,6 +137,9 @@ impl Tree for GhostBottleneck {
 impl Module for GhostBottleneck {
     fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
         let mut y = ops.scope("ghost1", |ops| self.ghost1.forward(ops, x));
+        if let Some(gate) = &self.gate {
+            y = ops.scope(GATE, |ops| gate.apply(ops, x, &y));
+        }
         if let Some(downsample) = &self.downsample {
             y = downsample.forward(ops, &y);
         }

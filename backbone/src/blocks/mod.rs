@@ -1,13 +1,21 @@
 //! Building blocks: what stands between two names of a backbone's list.
 
+mod axial_gate;
 mod classifier;
 mod ghost;
 mod ghost_bottleneck;
+mod inverted_residual;
+mod multi_branch;
+mod residual;
 mod squeeze_excite;
 
-pub use classifier::{Dropout, Flatten, GlobalPool, HeadConv};
+pub use axial_gate::AxialGate;
+pub use classifier::{Act, Dropout, Flatten, GlobalPool, HeadConv, MaxPool};
 pub use ghost::{Branch, GhostModule, GhostModuleConfig, Reuse};
 pub use ghost_bottleneck::{GhostBottleneck, GhostBottleneckConfig};
+pub use inverted_residual::{InvertedNames, InvertedResidual, InvertedResidualConfig};
+pub use multi_branch::{BranchNames, MultiBranch, MultiBranchConfig};
+pub use residual::{ResidualBlock, Unit};
 pub use squeeze_excite::SqueezeExcite;
 
 use crate::layers::{ConvBn, Linear};
@@ -21,6 +29,16 @@ pub enum Block {
     ConvBn(ConvBn),
     /// The bottleneck of GhostNet, RepGhostNet and their ablations.
     Ghost(Box<GhostBottleneck>),
+    /// The block of MobileNetV2 and V3.
+    Inverted(Box<InvertedResidual>),
+    /// The block of ResNet and its ghost forms.
+    Residual(ResidualBlock),
+    /// The block of RepVGG and MobileOne.
+    MultiBranch(Box<MultiBranch>),
+    /// Maximum over windows.
+    MaxPool(MaxPool),
+    /// A non-linearity.
+    Act(Act),
     /// Mean over height and width.
     GlobalPool(GlobalPool),
     /// A convolution with bias and activation.
@@ -38,6 +56,11 @@ impl Block {
         match self {
             Block::ConvBn(b) => b,
             Block::Ghost(b) => b.as_ref(),
+            Block::Inverted(b) => b.as_ref(),
+            Block::Residual(b) => b,
+            Block::MultiBranch(b) => b.as_ref(),
+            Block::MaxPool(b) => b,
+            Block::Act(b) => b,
             Block::GlobalPool(b) => b,
             Block::HeadConv(b) => b,
             Block::Flatten(b) => b,
@@ -50,6 +73,11 @@ impl Block {
         match self {
             Block::ConvBn(b) => b,
             Block::Ghost(b) => b.as_mut(),
+            Block::Inverted(b) => b.as_mut(),
+            Block::Residual(b) => b,
+            Block::MultiBranch(b) => b.as_mut(),
+            Block::MaxPool(b) => b,
+            Block::Act(b) => b,
             Block::GlobalPool(b) => b,
             Block::HeadConv(b) => b,
             Block::Flatten(b) => b,
@@ -74,6 +102,11 @@ impl Module for Block {
         match self {
             Block::ConvBn(b) => b.forward(ops, x),
             Block::Ghost(b) => b.forward(ops, x),
+            Block::Inverted(b) => b.forward(ops, x),
+            Block::Residual(b) => b.forward(ops, x),
+            Block::MultiBranch(b) => b.forward(ops, x),
+            Block::MaxPool(b) => b.forward(ops, x),
+            Block::Act(b) => b.forward(ops, x),
             Block::GlobalPool(b) => b.forward(ops, x),
             Block::HeadConv(b) => b.forward(ops, x),
             Block::Flatten(b) => b.forward(ops, x),
@@ -122,5 +155,35 @@ impl From<Flatten> for Block {
 impl From<Dropout> for Block {
     fn from(b: Dropout) -> Self {
         Block::Dropout(b)
+    }
+}
+
+impl From<InvertedResidual> for Block {
+    fn from(b: InvertedResidual) -> Self {
+        Block::Inverted(Box::new(b))
+    }
+}
+
+impl From<ResidualBlock> for Block {
+    fn from(b: ResidualBlock) -> Self {
+        Block::Residual(b)
+    }
+}
+
+impl From<MultiBranch> for Block {
+    fn from(b: MultiBranch) -> Self {
+        Block::MultiBranch(Box::new(b))
+    }
+}
+
+impl From<MaxPool> for Block {
+    fn from(b: MaxPool) -> Self {
+        Block::MaxPool(b)
+    }
+}
+
+impl From<Act> for Block {
+    fn from(b: Act) -> Self {
+        Block::Act(b)
     }
 }

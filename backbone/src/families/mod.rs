@@ -1,6 +1,14 @@
 //! One file a family: a table of blocks.
 
+mod ghost_layout;
+pub mod ghostnet;
+mod init;
+pub mod mobilenet_v2;
+pub mod mobilenet_v3;
+pub mod mobileone;
 pub mod repghostnet;
+pub mod repvgg;
+pub mod resnet;
 
 /// Rounds a channel count to a multiple of `divisor`, never losing more than a tenth (the rule of the MobileNet papers' code).
 pub fn make_divisible(v: f64, divisor: i64) -> i64 {

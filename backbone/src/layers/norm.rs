@@ -13,7 +13,8 @@ pub struct BatchNormConfig {
     pub eps: f64,
     /// Weight of the new batch in the running statistics.
     pub momentum: f64,
-    /// Whether the state dict holds `num_batches_tracked` (torchvision's FrozenBatchNorm2d has none).
+    /// False makes torchvision's FrozenBatchNorm2d: running statistics in training too, scale and shift are buffers that nothing
+    /// learns, and the state dict has no `num_batches_tracked`.
     pub tracked: bool,
 }
 
@@ -46,14 +47,18 @@ impl BatchNorm {
     /// Scale 1, shift 0, statistics of a standard normal.
     pub fn new(channels: i64, config: BatchNormConfig) -> Self {
         let float = (Kind::Float, Device::Cpu);
+        let use_running_stats = StatsSwitch::default();
+        if !config.tracked {
+            use_running_stats.freeze();
+        }
         Self {
-            weight: constant_parameter(&[channels], 1.0),
-            bias: constant_parameter(&[channels], 0.0),
+            weight: constant_parameter(&[channels], 1.0).set_requires_grad(config.tracked),
+            bias: constant_parameter(&[channels], 0.0).set_requires_grad(config.tracked),
             running_mean: Tensor::zeros([channels], float),
             running_var: Tensor::ones([channels], float),
             num_batches_tracked: Tensor::zeros([], (Kind::Int64, Device::Cpu)),
             config,
-            use_running_stats: StatsSwitch::default(),
+            use_running_stats,
         }
     }
 
@@ -69,8 +74,12 @@ impl BatchNorm {
 
 impl Tree for BatchNorm {
     fn visit(&self, v: &mut Visitor) {
-        v.parameter("weight", &self.weight);
-        v.parameter("bias", &self.bias);
+        for (name, tensor) in [("weight", &self.weight), ("bias", &self.bias)] {
+            match self.config.tracked {
+                true => v.parameter(name, tensor),
+                false => v.buffer(name, tensor),
+            }
+        }
         v.buffer("running_mean", &self.running_mean);
         v.buffer("running_var", &self.running_var);
         if self.config.tracked {

@@ -69,13 +69,9 @@ fn check_model(c: &mut Checker, e: &Experiment) {
         Task::Classification => "classifier, as task is classification (or task: detection)",
     };
     c.check(classifier == (e.task == Task::Classification), "model.head.name", e.model.head.name(), expected);
-    let names = repghost_backbone::registry::NAMES;
-    let near = super::suggest::nearest(&e.model.backbone.name, names.iter().copied());
-    let hint = near.map_or(String::new(), |n| format!("; did you mean {n}?"));
-    let known = names.contains(&e.model.backbone.name.as_str());
-    c.check(known, "model.backbone.name", format!("'{}'", e.model.backbone.name), &format!("one of {}{hint}", names.join(", ")));
-    c.check((0.05..=16.0).contains(&e.model.backbone.width), "model.backbone.width", e.model.backbone.width, "from 0.05 to 16");
-    c.share_below_one("model.backbone.dropout", e.model.backbone.dropout);
+    if let Err(error) = e.model.backbone.check() {
+        c.check(false, &format!("model.backbone.{}", error.key), error.found, &error.expected);
+    }
 }
 
 fn check_data(c: &mut Checker, e: &Experiment) {

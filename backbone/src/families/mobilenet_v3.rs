@@ -1,0 +1,114 @@
+//! MobileNetV3 large and small (Howard et al., 2019, tables 1 and 2), with torchvision's names.
+//!
+//! torchvision's batch norms have eps 1e-3 and momentum 0.01 here. timm's files of the same network were trained with eps 1e-5:
+//! loading those gives slightly different outputs, and no error.
+
+use super::{init, make_divisible};
+use crate::backbone::{Backbone, Node, Tap};
+use crate::blocks::{Act, Dropout, Flatten, GlobalPool, InvertedNames, InvertedResidual, InvertedResidualConfig};
+use crate::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn, Linear};
+use crate::ops::Activation::{self, HardSwish, Relu};
+
+/// Kernel, expanded width, output width (at 1.0x), squeeze-excite or not, activation, stride.
+struct Row(i64, f64, f64, bool, Activation, i64);
+
+const LARGE: [Row; 15] = [
+    Row(3, 16.0, 16.0, false, Relu, 1),
+    Row(3, 64.0, 24.0, false, Relu, 2),
+    Row(3, 72.0, 24.0, false, Relu, 1),
+    Row(5, 72.0, 40.0, true, Relu, 2),
+    Row(5, 120.0, 40.0, true, Relu, 1),
+    Row(5, 120.0, 40.0, true, Relu, 1),
+    Row(3, 240.0, 80.0, false, HardSwish, 2),
+    Row(3, 200.0, 80.0, false, HardSwish, 1),
+    Row(3, 184.0, 80.0, false, HardSwish, 1),
+    Row(3, 184.0, 80.0, false, HardSwish, 1),
+    Row(3, 480.0, 112.0, true, HardSwish, 1),
+    Row(3, 672.0, 112.0, true, HardSwish, 1),
+    Row(5, 672.0, 160.0, true, HardSwish, 2),
+    Row(5, 960.0, 160.0, true, HardSwish, 1),
+    Row(5, 960.0, 160.0, true, HardSwish, 1),
+];
+
+const SMALL: [Row; 11] = [
+    Row(3, 16.0, 16.0, true, Relu, 2),
+    Row(3, 72.0, 24.0, false, Relu, 2),
+    Row(3, 88.0, 24.0, false, Relu, 1),
+    Row(5, 96.0, 40.0, true, HardSwish, 2),
+    Row(5, 240.0, 40.0, true, HardSwish, 1),
+    Row(5, 240.0, 40.0, true, HardSwish, 1),
+    Row(5, 120.0, 48.0, true, HardSwish, 1),
+    Row(5, 144.0, 48.0, true, HardSwish, 1),
+    Row(5, 288.0, 96.0, true, HardSwish, 2),
+    Row(5, 576.0, 96.0, true, HardSwish, 1),
+    Row(5, 576.0, 96.0, true, HardSwish, 1),
+];
+
+const STEM_CHANNELS: f64 = 16.0;
+/// The convolution before pooling has this many times the last block's channels.
+const LAST_EXPANSION: i64 = 6;
+const DIVISOR: i64 = 8;
+const SQUEEZE_DIVIDER: i64 = 4;
+const NORM: BatchNormConfig = BatchNormConfig { eps: 1e-3, momentum: 0.01, tracked: true };
+/// Nothing finer than this is tapped.
+const FIRST_TAP_STRIDE: i64 = 4;
+
+/// Which of the two networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Size {
+    /// 5.5 M parameters at 1.0x.
+    Large,
+    /// 2.5 M parameters at 1.0x.
+    Small,
+}
+
+/// Builds the network.
+pub fn build(size: Size, width: f64, classes: i64, dropout: f64) -> Backbone {
+    let (name, rows, hidden): (_, &[Row], f64) = match size {
+        Size::Large => ("mobilenet_v3_large", &LARGE, 1280.0),
+        Size::Small => ("mobilenet_v3_small", &SMALL, 1024.0),
+    };
+    let scale = |c: f64| make_divisible(c * width, DIVISOR);
+    let mut inputs = scale(STEM_CHANNELS);
+    let stem = Conv2d::new(3, inputs, Conv2dConfig::same(3).stride(2));
+    let mut body = vec![Node::new("features.0", ConvBn::new(["0", "1"], stem, NORM, HardSwish))];
+    let mut taps = vec![];
+    let mut stride = 2;
+    for (r, &Row(kernel, expanded, outputs, se, activation, step)) in rows.iter().enumerate() {
+        let expanded = scale(expanded);
+        let config = InvertedResidualConfig {
+            inputs,
+            expanded,
+            outputs: scale(outputs),
+            kernel,
+            stride: step,
+            squeeze: se.then(|| make_divisible((expanded / SQUEEZE_DIVIDER) as f64, DIVISOR)),
+            activation,
+            norm: NORM,
+            names: InvertedNames::V3,
+        };
+        inputs = config.outputs;
+        stride *= step;
+        body.push(Node::new(format!("features.{}", body.len()), InvertedResidual::new(&config)));
+        let ends_stage = rows.get(r + 1).is_none_or(|next| next.5 > 1);
+        if ends_stage && stride >= FIRST_TAP_STRIDE {
+            taps.push(Tap::new(inputs, stride, body.len() - 1));
+        }
+    }
+    let last = LAST_EXPANSION * inputs;
+    let hidden = scale(hidden);
+    let last_conv = Conv2d::new(inputs, last, Conv2dConfig::default());
+    let tail = vec![
+        Node::new(format!("features.{}", body.len()), ConvBn::new(["0", "1"], last_conv, NORM, HardSwish)),
+        Node::new("", GlobalPool),
+        Node::new("", Flatten),
+        Node::new("classifier.0", Linear::new(last, hidden)),
+        Node::new("", Act(HardSwish)),
+        Node::new("", Dropout(dropout)),
+        Node::new("classifier.3", Linear::new(hidden, classes)),
+    ];
+    let net = Backbone::new(format!("{name} {width}x"), body, taps, tail);
+    init::kaiming_fan_out(&net);
+    init::small_linear_zero_bias(&net);
+    net
+}
