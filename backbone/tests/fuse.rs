@@ -105,6 +105,7 @@ fn a_single_module_folds_exactly_at_the_border() {
         outputs: 4,
         activation: Activation::Relu,
         reuse: Reuse::Add(vec![Bn, Dw1x1, Identity]),
+        ratio: 2,
         primary: Conv2dConfig::default(),
         norm: BatchNormConfig::default(),
     };
