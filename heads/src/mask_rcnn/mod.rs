@@ -7,13 +7,14 @@
 //! | 2 | [`crate::roi_align`] | pyramid, boxes | features on a fixed grid |
 //! |   | [`heads`] | those | classes, boxes, masks |
 //! |   | [`postprocess`], [`paste`] | those | detections; masks in the image |
-//! | training | [`sampler`], `targets`, `mask_targets`, `losses` | objects | five losses |
+//! | training | [`sampler`], `targets`, `mask_targets`, `losses`, `early_backward` | objects | five losses |
 //!
 //! Semantics and names are torchvision's. What is a network is generic over [`Ops`] ([`MaskRcnn::stage_one`],
 //! [`MaskRcnn::box_stage`], [`MaskRcnn::mask_stage`]); what lies between is plain Rust.
 
 pub mod classes;
 pub mod config;
+mod early_backward;
 pub mod heads;
 mod losses;
 mod mask_targets;
@@ -43,11 +44,15 @@ use crate::fpn::{ExtraLevels, FpnConfig};
 use crate::pyramid_backbone::BackboneWithFpn;
 use crate::roi_align::MultiScaleRoiAlign;
 use crate::types::{Detections, ImageBatch, Losses, Target};
+use early_backward::sum_of_parts;
 use mask_targets::{mask_targets, Crop, Wanted};
 use postprocess::{FoundBoxes, Limits};
 use proposals::Proposals;
 use sampler::{Balance, SampleStream};
 use targets::{sample_anchors, sample_rois, Objects, RoiSamples};
+
+/// Regions that pass the mask head together in training. Each holds about 2.5 MB there at 256 channels.
+const REGIONS_AT_ONCE: i64 = 32;
 
 /// The detector.
 #[derive(Debug)]
@@ -232,8 +237,23 @@ impl MaskRcnn {
             return zero(pyramid);
         }
         let targets = mask_targets(&wanted, &crops, 2 * self.config.mask_head.pool);
-        let logits = self.mask_logits(ops, pyramid, &boxes, &outputs);
-        losses::mask_loss(&logits, &targets)
+        let pooled = self.pool_masks(pyramid, &boxes);
+        let outputs = Tensor::from_slice(&outputs).to_device(pooled.device());
+        if wanted.is_empty() {
+            // The head runs on an empty batch, so that its parameters get gradients of zero.
+            let logits = ops.scope("roi_heads", |ops| self.mask_head.forward_of(ops, &pooled, &outputs));
+            return losses::mask_loss(&logits, &targets);
+        }
+        // Batch statistics are those of all regions, so a head with norms cannot be split.
+        let n = wanted.len() as i64;
+        let rows = if self.mask_head.has_norm() { n } else { REGIONS_AT_ONCE };
+        let learned = self.mask_head.named_tensors().into_iter().map(|e| e.tensor).filter(Tensor::requires_grad).collect();
+        sum_of_parts(&pooled, rows, learned, |part, start| {
+            let len = part.size()[0];
+            let outputs = outputs.narrow(0, start, len);
+            let logits = ops.scope("roi_heads", |ops| self.mask_head.forward_of(ops, part, &outputs));
+            losses::mask_loss(&logits, &targets.narrow(0, start, len)) * (len as f64 / n as f64)
+        })
     }
 
     /// Mask logits `[K, 28, 28]` of regions, each for its own output.
