@@ -9,6 +9,7 @@
 //! | [`backbone`] | the [`Backbone`]: a list of named blocks with taps |
 //! | [`fill`], [`fixture`] | weights by rule and numbers from Python, for tests |
 //! | [`freeze`] | the three switches of batch norms and frozen stages |
+//! | [`price`] | what a network costs, stage by stage |
 //! | [`registry`] | names and settings to backbones |
 //! | [`weights`] | weight files: reading, comparing, loading, writing |
 
@@ -23,6 +24,7 @@ pub mod freeze;
 pub mod layers;
 pub mod module;
 pub mod ops;
+pub mod price;
 pub mod registry;
 pub mod weights;
 

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | plain | itself | 25.56 M, 4.09 G |
 //! | Ghost-ResNet (Han et al., 2020, section 4.2) | a Ghost module of ratio `s` with the convolution's kernel and stride | s=2: 13.95 M, 2.15 G; s=4: 8.15 M, 1.18 G |
-//! | RepGhost-ResNet | a RepGhost module (in shortcuts: itself), between `s` times thinner middles | s=2: 12.6 M, 1.89 G; s=4: 8.1 M, 1.10 G |
+//! | RepGhost-ResNet | a RepGhost module (in shortcuts: itself), between `s` times thinner middles | s=2: 12.63 M, 1.89 G; s=4: 8.14 M, 1.09 G |
 //!
 //! Ghost-ResNet's published multiply-adds are met; its published parameters (13.0 M, 6.5 M) lie below every faithful count. The
 //! definition of RepGhost-ResNet was not published: this one is *re-derived* by analogy with RepGhostNet's bottleneck (middle
