@@ -7,6 +7,8 @@ use repghost_backbone::{fill, Backbone, BackboneConfig, Eager, Tree};
 use tch::Tensor;
 
 fn network() -> Backbone {
+    // Tests run side by side; torch's threads would only wait for each other.
+    tch::set_num_threads(1);
     let mut net = BackboneConfig { width: 0.25, ..Default::default() }.build(4).unwrap();
     fill::fill(&net, "");
     assert!(net.keep_levels(&[3, 4, 5]));

@@ -44,6 +44,8 @@ fn outputs(net: &Backbone, image: &Tensor) -> Vec<Tensor> {
 }
 
 fn agree(config: &BackboneConfig, kind: Kind, tolerance: f64, features_only: bool) -> f64 {
+    // Tests run side by side; torch's threads would only wait for each other.
+    tch::set_num_threads(1);
     let mut net = config.build(CLASSES).unwrap();
     if features_only {
         assert!(net.keep_levels(&[3, 4, 5]));

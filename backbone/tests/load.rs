@@ -16,6 +16,8 @@ fn config() -> BackboneConfig {
 }
 
 fn filled() -> Backbone {
+    // Tests run side by side; torch's threads would only wait for each other.
+    tch::set_num_threads(1);
     let net = config().build(CLASSES).unwrap();
     fill::fill_with_gain(&net, "", fill::DEEP_GAIN);
     net
