@@ -94,3 +94,31 @@ fn eval_refuses_what_it_cannot_use_in_one_line() {
         assert!(ran.stderr.lines().count() == 1 && ran.stderr.contains(expected), "{}", ran.stderr);
     }
 }
+
+#[test]
+fn check_lists_every_problem_with_its_records() {
+    let bad = TRUTH.replace("[60, 60, 20, 20]", "[60, 60, -2, 20]").replace("\"iscrowd\": 0", "\"iscrowd\": false");
+    let folder = Folder::new(&[("a.json", TRUTH), ("bad.json", &bad), ("images/b.txt", "")]);
+    let clean = folder.run(&["data", "check", "--annotations", "a.json"]);
+    assert_eq!((clean.code, clean.stderr.as_str()), (0, ""));
+    assert_eq!(clean.stdout, "a.json: 1 image, 2 annotations, 2 categories: 0 errors, 0 warnings, 0 notes\n");
+
+    let ran = folder.run(&["data", "check", "--annotations", "bad.json", "--images", "images"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (2, "error: bad.json: 2 errors\n"));
+    for part in [
+        "error    bbox-negative-size       annotation 2, image 5: bbox [60.0, 60.0, -2.0, 20.0]",
+        "error    file-missing             image 5 (a.png): the file is missing",
+        "note     iscrowd-bool             annotation 1, image 5",
+        "2 errors, 0 warnings, 2 notes",
+    ] {
+        assert!(ran.stdout.contains(part), "{part:?} not in\n{}", ran.stdout);
+    }
+    let json = folder.run(&["data", "check", "--annotations", "bad.json", "--json"]);
+    let report: Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((json.code, report["errors"].as_u64(), report["notes"].as_u64()), (2, Some(1), Some(2)));
+    let first = report["findings"].as_array().unwrap().iter().find(|f| f["severity"] == "error").unwrap();
+    assert_eq!((first["code"].as_str(), first["annotation_id"].as_i64()), (Some("bbox-negative-size"), Some(2)));
+
+    let nowhere = folder.run(&["data", "check", "--annotations", "a.json", "--images", "nowhere"]);
+    assert_eq!((nowhere.code, nowhere.stderr.as_str()), (2, "error: nowhere: is no folder of images\n"));
+}

@@ -2,6 +2,7 @@
 
 pub mod annotations;
 pub mod augment;
+pub mod check;
 pub mod decode;
 pub mod detections;
 pub mod draw;

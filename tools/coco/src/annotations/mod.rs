@@ -5,7 +5,7 @@
 //!
 //! - `raw` parses whatever the file holds, wrong types included, without losing a record;
 //! - [`record`] turns one raw record into one typed record and names every [`Problem`] it meets;
-//! - [`dataset`] assembles the records for training and evaluation, the module `check` lists the problems for a person.
+//! - [`dataset`] assembles the records for training and evaluation, [`crate::check`] lists the problems for a person.
 
 pub mod classes;
 pub mod dataset;

@@ -1,5 +1,6 @@
 //! `data`: look at data sets, check them, make one.
 
+mod check;
 mod shapes;
 mod stats;
 
@@ -11,6 +12,7 @@ use crate::exit::Outcome;
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
 Examples:
+  everything that is wrong:           repghost-det data check --annotations instances_train.json --images train/
   what is in it:                      repghost-det data stats --annotations instances_train.json
   built-in data as PNG and COCO JSON: repghost-det data shapes --output shapes/ --train 1000 --val 200";
 
@@ -23,6 +25,9 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// List every problem of an annotation file and its images, with image and annotation ids; exit code 2 where training would refuse.
+    #[command(after_help = check::EXAMPLES)]
+    Check(check::Args),
     /// Count images, objects and sizes, by class.
     #[command(after_help = stats::EXAMPLES)]
     Stats(stats::Args),
@@ -34,6 +39,7 @@ enum Command {
 /// Runs `data`.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     match args.command {
+        Command::Check(args) => check::run(args),
         Command::Stats(args) => stats::run(args),
         Command::Shapes(args) => shapes::run(args),
     }

@@ -1,0 +1,116 @@
+//! `data check`: everything that is wrong with an annotation file and its images.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use repghost_coco::annotations::Severity;
+use repghost_coco::check::{check, CheckReport, ImageCheck};
+use repghost_train::bad_input;
+
+use crate::exit::Outcome;
+
+/// Worked examples for `--help`.
+pub const EXAMPLES: &str = "\
+Examples:
+  file and images, every image decoded:  repghost-det data check --annotations instances_train.json --images train/
+  without decoding:                      repghost-det data check --annotations instances_train.json --images train/ --headers
+  for a script:                          repghost-det data check --annotations instances_train.json --json
+
+Errors are what training refuses (or drops with data.on_bad_annotation=drop); warnings are read as the message says; notes are
+peculiarities. Exit code 0 without errors, 2 with errors.";
+
+/// Findings of one kind that are printed unless --all is given.
+const SHOWN: usize = 20;
+
+/// Arguments of `data check`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// COCO JSON file.
+    #[arg(long, value_name = "FILE")]
+    annotations: PathBuf,
+
+    /// Image folder; without it only the annotation file is checked.
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
+
+    /// Read only the headers of image files: quick, but a truncated file passes.
+    #[arg(long, requires = "images")]
+    headers: bool,
+
+    /// Print JSON, with every finding.
+    #[arg(long)]
+    json: bool,
+
+    /// Print every finding, not only the first 20 of a kind.
+    #[arg(long, conflicts_with = "json")]
+    all: bool,
+}
+
+/// Runs `data check`.
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    if let Some(folder) = args.images.as_ref().filter(|folder| !folder.is_dir()) {
+        return Err(bad_input(format!("{}: is no folder of images", folder.display())));
+    }
+    let how = if args.headers { ImageCheck::Header } else { ImageCheck::Decode };
+    let report = super::mark(check(&args.annotations, args.images.as_deref(), how))?;
+    let shown = if args.all { usize::MAX } else { SHOWN };
+    let text = if args.json { json(&report)? } else { listing(&report, shown) };
+    io::stdout().write_all(text.as_bytes())?;
+    match report.count(Severity::Error) {
+        0 => Ok(Outcome::Done),
+        errors => Err(bad_input(format!("{}: {}", report.annotation_file.display(), plural(errors, "error")))),
+    }
+}
+
+fn json(report: &CheckReport) -> anyhow::Result<String> {
+    let mut value = serde_json::to_value(report)?;
+    if let Some(object) = value.as_object_mut() {
+        for severity in [Severity::Error, Severity::Warning, Severity::Note] {
+            object.insert(format!("{severity}s"), report.count(severity).into());
+        }
+    }
+    Ok(serde_json::to_string_pretty(&value)? + "\n")
+}
+
+fn listing(report: &CheckReport, shown: usize) -> String {
+    let mut text = String::new();
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for severity in [Severity::Error, Severity::Warning, Severity::Note] {
+        let mut codes = Vec::new();
+        for finding in report.findings.iter().filter(|finding| finding.severity == severity) {
+            let count = counts.entry(finding.code).or_default();
+            *count += 1;
+            if *count == 1 {
+                codes.push(finding.code);
+            }
+            if *count <= shown {
+                // Writing into a string cannot fail.
+                let _ = writeln!(text, "{:<8} {:<24} {finding}", severity.to_string(), finding.code);
+            }
+        }
+        for code in codes {
+            let more = counts.get(code).copied().unwrap_or(0).saturating_sub(shown);
+            if more > 0 {
+                let _ = writeln!(text, "{:<8} {code:<24} … {more} more (--all lists them)", severity.to_string());
+            }
+        }
+    }
+    let _ = writeln!(
+        text,
+        "{}: {}, {}, {}: {}, {}, {}",
+        report.annotation_file.display(),
+        plural(report.images, "image"),
+        plural(report.annotations, "annotation"),
+        if report.categories == 1 { "1 category".to_owned() } else { format!("{} categories", report.categories) },
+        plural(report.count(Severity::Error), "error"),
+        plural(report.count(Severity::Warning), "warning"),
+        plural(report.count(Severity::Note), "note"),
+    );
+    text
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
