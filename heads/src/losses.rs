@@ -21,7 +21,7 @@ use tch::{Kind, Reduction, Tensor};
 
 use crate::box_coder::BoxCoder;
 use crate::boxes::giou_loss;
-use crate::slices::{is_plain, with_f32};
+use crate::slices::{filled, is_plain, with_f32};
 
 /// What one anchor should say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,21 +65,24 @@ impl Focal {
 
     /// One pass in plain Rust, derivative included.
     fn fused(&self, logits: &Tensor, targets: &[Vec<ClassTarget>], scales: &[f64], per_image: usize) -> Tensor {
-        let differentiable = logits.requires_grad();
-        let mut gradient = vec![0f32; if differentiable { logits.numel() } else { 0 }];
-        let value: f64 = with_f32(&logits.detach(), |logits| {
-            let mut images = gradient.chunks_mut(per_image.max(1));
-            let images: Vec<_> = targets.iter().zip(scales).map(|(t, s)| (t, *s, images.next().unwrap_or_default())).collect();
-            let logits = logits.par_chunks(per_image.max(1));
-            images.into_par_iter().zip(logits).map(|((t, s, gradient), x)| self.image(x, t, s, gradient)).sum()
-        });
-        let value = Tensor::from(value).to_kind(Kind::Float);
-        if !differentiable {
-            return value;
+        let sum = |gradient: &mut [f32]| -> f64 {
+            with_f32(&logits.detach(), |logits| {
+                let mut images = gradient.chunks_mut(per_image.max(1));
+                let images: Vec<_> =
+                    targets.iter().zip(scales).map(|(t, s)| (t, *s, images.next().unwrap_or_default())).collect();
+                let logits = logits.par_chunks(per_image.max(1));
+                images.into_par_iter().zip(logits).map(|((t, s, gradient), x)| self.image(x, t, s, gradient)).sum()
+            })
+        };
+        let scalar = |value: f64| Tensor::from(value).to_kind(Kind::Float);
+        if !logits.requires_grad() {
+            return scalar(sum(&mut []));
         }
+        let mut value = 0.0;
+        let gradient = filled(&[logits.numel() as i64], |gradient| value = sum(gradient));
         // The scalar product with the derivative has that derivative; it is added as a difference that is zero.
-        let carrier = logits.reshape(-1).dot(&Tensor::from_slice(&gradient));
-        value + (&carrier - carrier.detach())
+        let carrier = logits.reshape(-1).dot(&gradient);
+        scalar(value) + (&carrier - carrier.detach())
     }
 
     /// Loss of one image, already scaled. `gradient` is as long as `logits`, or empty.
