@@ -7,6 +7,7 @@ mod commands;
 mod exit;
 mod interrupt;
 mod logging;
+mod restart;
 mod tables;
 
 use clap::Parser;
@@ -36,7 +37,7 @@ Examples:
 Exit codes: 0 done, 1 a run failed, 2 bad input, 130 interrupted.";
 
 fn main() -> std::process::ExitCode {
-    repghost_train::memory::bound_caches();
+    restart::with_settings();
     exit::install_panic_hook();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -12,6 +12,7 @@ use crate::error::TrainError;
 use crate::memory;
 use crate::optim::Gradients;
 use crate::run::progress::duration;
+use crate::runtime;
 use crate::trainer::{plan, Plan, Task};
 
 /// Steps timed; the first one compiles kernels and is left out.
@@ -40,6 +41,7 @@ pub struct DryRun {
 /// As a real run.
 pub fn dry_run(loaded: &Loaded) -> Result<DryRun, TrainError> {
     let config = &loaded.experiment.train;
+    runtime::set_threads(loaded.experiment.train.threads);
     let task = DetectionTask::new(loaded)?;
     let plan = Plan::new(config, task.batches_per_epoch())?;
     let slots = plan::grouping(config).slots(task.network().named_tensors());

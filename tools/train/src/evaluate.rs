@@ -10,6 +10,7 @@ use crate::config::needs::Split;
 use crate::config::Experiment;
 use crate::detection::{data, infer, model};
 use crate::error::TrainError;
+use crate::plots::precision_recall;
 
 /// Detections and their numbers.
 pub struct Measured {
@@ -45,6 +46,15 @@ impl Measured {
         let numbers = folder.join("metrics.json");
         write_metrics(&numbers, &self.evaluations).map_err(TrainError::io(numbers))?;
         Ok(write_detections(&folder.join("detections.json"), &self.detections)?)
+    }
+
+    /// Writes the plots `precision_recall_bbox.png` and, with masks, `precision_recall_segm.png` into a folder.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn plot(&self, folder: &Path) -> Result<(), TrainError> {
+        let plot = |e: &Evaluation| precision_recall(e, &folder.join(format!("precision_recall_{}.png", e.iou_type.name())));
+        self.evaluations.iter().try_for_each(plot)
     }
 }
 

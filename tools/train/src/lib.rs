@@ -10,10 +10,13 @@
 //! | [`dry_run`] | one batch and an estimate, nothing written |
 //! | [`detection`] | data, model and measure of detectors |
 //! | [`evaluate`] | the COCO numbers of a weights file |
+//! | [`predict`], [`features`], [`fuse`] | detections, feature maps and folded weights from a weights file |
+//! | [`plots`] | the course of a run, precision over recall |
 //! | [`trainer`] | the loop, which owns order only, and its hooks |
 //! | [`checkpoint`] | complete, checked, atomic checkpoints; which of them stay |
 //! | [`run`] | the run folder: records, metrics.jsonl, TensorBoard, progress |
-//! | [`memory`] | how much is used, and what keeps it flat |
+//! | [`memory`] | how much is used |
+//! | [`runtime`] | variables that libtorch's libraries should start with, threads |
 //! | [`sweep`] | ablations: one base, axes, seeds; trials, tables, pictures |
 //! | [`environment`] | versions, libraries, devices |
 //! | [`error`], [`bad_input`] | what can go wrong; which of it is the user's to mend |
@@ -27,9 +30,14 @@ pub mod ema;
 pub mod environment;
 pub mod error;
 pub mod evaluate;
+pub mod features;
+pub mod fuse;
 pub mod memory;
 pub mod optim;
+pub mod plots;
+pub mod predict;
 pub mod run;
+pub mod runtime;
 pub mod schedule;
 pub mod session;
 pub mod sweep;

@@ -13,6 +13,7 @@ use crate::environment::Environment;
 use crate::error::TrainError;
 use crate::run::folder::write_text;
 use crate::run::RunFolder;
+use crate::runtime;
 use crate::trainer::{End, Start, Trainer};
 
 /// What the command line adds to an experiment.
@@ -47,6 +48,7 @@ pub fn train(
     stop: Arc<AtomicBool>,
     mut say: impl FnMut(&str),
 ) -> Result<Outcome, TrainError> {
+    runtime::set_threads(loaded.experiment.train.threads);
     // Everything that may be wrong is looked at before a folder is made.
     let task = DetectionTask::new(loaded)?;
     let folder = folder(loaded, options)?;

@@ -5,8 +5,12 @@
 
 pub mod config;
 pub mod data;
+pub mod detector_input;
 pub mod doctor;
 pub mod eval;
+pub mod features;
+pub mod fuse;
+pub mod predict;
 pub mod train;
 pub mod weights;
 
@@ -35,6 +39,15 @@ pub enum Command {
     /// Train a detector.
     #[command(after_help = train::EXAMPLES)]
     Train(train::Args),
+    /// Find objects in image files.
+    #[command(after_help = predict::EXAMPLES)]
+    Predict(predict::Args),
+    /// Write the feature maps of image files.
+    #[command(after_help = features::EXAMPLES)]
+    Features(features::Args),
+    /// Fold trained weights for inference.
+    #[command(after_help = fuse::EXAMPLES)]
+    Fuse(fuse::Args),
 }
 
 /// Runs a command.
@@ -42,9 +55,12 @@ pub fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
     match command {
         Command::Config(args) => config::run(args),
         Command::Data(args) => data::run(args),
-        Command::Eval(args) => eval::run(args),
+        Command::Eval(args) => eval::run(args, quiet),
         Command::Weights(args) => weights::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Train(args) => train::run(args, quiet),
+        Command::Predict(args) => predict::run(args, quiet),
+        Command::Features(args) => features::run(args),
+        Command::Fuse(args) => fuse::run(args),
     }
 }

@@ -108,3 +108,13 @@ pub fn eval_loader(e: &Experiment, source: Arc<dyn Source>) -> Result<Loader, Tr
     let config = LoaderConfig { batch_size: e.eval.batch_size, on_unreadable_image: OnUnreadable::Error, ..loader_config(e) };
     Ok(Loader::new(source, config.evaluation())?)
 }
+
+/// A loader to predict with: as [`eval_loader`], but images that cannot be read are left out and listed.
+///
+/// # Errors
+/// Settings out of range.
+pub fn predict_loader(e: &Experiment, source: Arc<dyn Source>) -> Result<Loader, TrainError> {
+    let config =
+        LoaderConfig { batch_size: e.eval.batch_size, on_unreadable_image: OnUnreadable::Skip, cache_mb: 0, ..loader_config(e) };
+    Ok(Loader::new(source, config.evaluation())?)
+}

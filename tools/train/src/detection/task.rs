@@ -14,6 +14,7 @@ use crate::config::needs::Split;
 use crate::config::{Experiment, Loaded};
 use crate::error::TrainError;
 use crate::evaluate::{self, Measured};
+use crate::run::folder::sheet;
 use crate::trainer::{Batches, EvalContext, Evaluation, Task};
 
 /// A detector, its data and its measure.
@@ -140,7 +141,7 @@ impl Task for DetectionTask {
         let detections: Vec<Detection> = found.iter().flat_map(|f| f.detections.iter().cloned()).collect();
         let measured = Measured::new(&self.truth, detections, self.masks)?;
         measured.write(context.folder.root())?;
-        let sheet = context.folder.predictions().join(format!("step_{:08}.png", context.step));
+        let sheet = sheet(&context.folder.predictions(), context.step);
         pictures::sheet(&self.source, &self.truth, &found, &sheet)?;
         let headline = measured.headline();
         Ok(Evaluation::Done { metrics: evaluate::short(&measured), headline })

@@ -130,6 +130,11 @@ impl RunFolder {
     }
 }
 
+/// The sample pictures of a step.
+pub fn sheet(predictions: &Path, step: u64) -> PathBuf {
+    predictions.join(format!("step_{step:08}.png"))
+}
+
 /// Writes text whole or not at all.
 ///
 /// # Errors

@@ -48,6 +48,15 @@ impl TensorBoard {
         }
     }
 
+    /// Adds the sample pictures of a step, where there are some.
+    pub fn sheet(&mut self, predictions: &Path, step: u64) {
+        let path = super::folder::sheet(predictions, step);
+        if let Ok(picture) = repghost_coco::read_image(&path, &Default::default()) {
+            let (width, height) = picture.dimensions();
+            self.picture("val/predictions", picture.as_raw(), width as usize, height as usize, step);
+        }
+    }
+
     fn scalar(&mut self, tag: &str, value: f64, step: u64) {
         self.guarded(|w| w.add_scalar(tag, value as f32, step as usize));
     }

@@ -12,6 +12,8 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Seed of everything that is drawn: initial weights, order, augmentation, sampling in heads.
     pub seed: u64,
+    /// Threads of libtorch within an operation. Null: one a processor.
+    pub threads: Option<usize>,
     /// Stop after this many optimizer steps (the schedule still plans for `epochs`).
     pub max_steps: Option<u64>,
     /// Optimizer.
@@ -43,6 +45,7 @@ impl Default for TrainConfig {
             epochs: 12,
             batch_size: 16,
             seed: 0,
+            threads: None,
             max_steps: None,
             optimizer: OptimizerConfig::default(),
             schedule: ScheduleConfig::default(),

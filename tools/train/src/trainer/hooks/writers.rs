@@ -2,7 +2,8 @@
 
 use super::{Hook, Moment, Run, Task};
 use crate::error::TrainError;
-use crate::run::metrics::MetricsLog;
+use crate::plots::curves;
+use crate::run::metrics::{self, MetricsLog};
 use crate::run::tensorboard::TensorBoard;
 use crate::run::{Record, Sink};
 
@@ -28,6 +29,10 @@ impl Writers {
             self.log.take(&record)?;
             self.board.take(&record)?;
             display.take(&record)?;
+            if let Record::Eval(_) = record {
+                self.board.sheet(&run.folder.predictions(), record.step());
+                curves(&metrics::read(&run.folder.metrics_log())?, &run.folder.curves())?;
+            }
         }
         for note in run.notes.drain(..) {
             display.say(&note);

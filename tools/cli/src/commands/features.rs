@@ -1,0 +1,50 @@
+//! `features`: the tapped maps of images, as safetensors.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use repghost_train::bad_input;
+use repghost_train::features::features;
+
+use crate::commands::detector_input::experiment_and_images;
+use crate::exit::Outcome;
+
+/// Worked examples for `--help`.
+pub const EXAMPLES: &str = "\
+Examples:
+  of a trained detector:    repghost-det features runs/mine --weights runs/mine/weights/best.safetensors a.jpg --output maps.safetensors
+  of a published backbone:  repghost-det features experiments/retinanet.yaml --weights repghostnet_130.safetensors a.jpg --output maps.safetensors
+
+Names are levels: C2, C3, … of the backbone, P3, P4, … of a detector's pyramid; with several images NAME/C3.";
+
+/// Arguments of `features`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Experiment file or run folder, `key=value` overrides, images and folders of images.
+    #[arg(value_name = "CONFIG|KEY=VALUE|IMAGE|DIR", required = true)]
+    items: Vec<String>,
+
+    /// Weights of a detector or of its backbone, in any form.
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+
+    /// The file to write.
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+}
+
+/// Runs `features`.
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    let (loaded, images) = experiment_and_images(&args.items)?;
+    if images.is_empty() {
+        return Err(bad_input("no image is named: expected files or folders behind the experiment"));
+    }
+    let maps = features(&loaded.experiment, &args.weights, &images, &args.output)?;
+    let mut text = String::new();
+    for (name, shape) in maps {
+        let _ = writeln!(text, "{name}  {shape:?}");
+    }
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,67 @@
+//! `fuse`: trained weights to weights for inference.
+
+use std::path::PathBuf;
+
+use repghost_backbone::FuseLevel;
+use repghost_train::fuse::fuse;
+
+use crate::commands::detector_input::experiment_and_images;
+use crate::exit::Outcome;
+
+/// Worked examples for `--help`.
+pub const EXAMPLES: &str = "\
+Examples:
+  everything folded:                repghost-det fuse runs/mine --weights runs/mine/weights/best.safetensors --output fused.safetensors
+  only the re-parameterised parts:  repghost-det fuse runs/mine --weights W --level branches --output deploy.safetensors
+  compared on an image of yours:    repghost-det fuse runs/mine --weights W --output fused.safetensors a.jpg
+
+predict, eval and features accept the result.";
+
+/// How far to fold.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Level {
+    /// The added branches only: the form that the authors publish for inference.
+    Branches,
+    /// Branches and all batch norms.
+    All,
+}
+
+/// Arguments of `fuse`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Experiment file or run folder, `key=value` overrides, and images to compare on (else the validation data).
+    #[arg(value_name = "CONFIG|KEY=VALUE|IMAGE|DIR", required = true)]
+    items: Vec<String>,
+
+    /// Weights of a detector in training form, or a checkpoint.
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+
+    /// The file to write.
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+
+    /// How far to fold.
+    #[arg(long, value_enum, default_value = "all")]
+    level: Level,
+}
+
+/// Runs `fuse`.
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    let (loaded, images) = experiment_and_images(&args.items)?;
+    let level = match args.level {
+        Level::Branches => FuseLevel::Branches,
+        Level::All => FuseLevel::All,
+    };
+    let fused = fuse(&loaded.experiment, &args.weights, &images, level, &args.output)?;
+    println!(
+        "{} tensors became {}, {} parameters {}",
+        fused.tensors[0], fused.tensors[1], fused.parameters[0], fused.parameters[1]
+    );
+    println!(
+        "largest difference of the feature maps: {:.3e} (largest value {:.3e}), on {}",
+        fused.difference, fused.largest, fused.images
+    );
+    println!("{}", args.output.display());
+    Ok(Outcome::Done)
+}

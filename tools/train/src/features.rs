@@ -1,0 +1,93 @@
+//! Feature maps of images, as a file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use repghost_backbone::weights::{self, load_backbone, StateDict, Strictness};
+use repghost_backbone::{Backbone, Eager, Tree};
+use repghost_coco::decode::DecodeConfig;
+use tch::{Device, Kind, Tensor};
+
+use crate::checkpoint::file::published;
+use crate::config::needs::Split;
+use crate::config::Experiment;
+use crate::detection::{data, model, tensors};
+use crate::error::TrainError;
+use crate::predict::{find_images, Files};
+
+/// What gives the maps.
+enum Network {
+    /// A detector's: C levels of the backbone, P levels of the pyramid.
+    Detector(Box<repghost_heads::Detector>),
+    /// A backbone alone (its weights as timm and the authors publish them): C levels.
+    Backbone(Box<Backbone>),
+}
+
+/// Computes the tapped maps of each image (alone in its batch, padded to a multiple of 32) and writes them as safetensors: `C3` and so on
+/// for one image, `NAME/C3` for several. Returns names and shapes.
+///
+/// # Errors
+/// Files that do not fit or cannot be read.
+pub fn features(
+    e: &Experiment,
+    weights: &Path,
+    images: &[PathBuf],
+    output: &Path,
+) -> Result<Vec<(String, Vec<i64>)>, TrainError> {
+    let paths = find_images(images)?;
+    let network = network(e, weights)?;
+    let mut e = e.clone();
+    e.eval.batch_size = 1;
+    let decode = DecodeConfig { apply_exif: e.data.apply_exif, ..Default::default() };
+    let loader = data::eval_loader(&e, Arc::new(Files::new(paths.clone(), decode)))?;
+    let mut state = StateDict::default();
+    for batch in loader.epoch(0, 0) {
+        let batch = batch?;
+        let pixels = tensors::images(&batch, model::device()).pixels;
+        let Some((target, size)) = batch.targets.first().zip(batch.sizes.first()) else { continue };
+        let prefix = if paths.len() == 1 { String::new() } else { format!("{}/", target.file_name) };
+        for (level, map) in network.maps(&pixels) {
+            state.tensors.push((format!("{prefix}{level}"), map.f_to_device(Device::Cpu)?));
+        }
+        let [h, w] = *size;
+        state.metadata.insert(format!("{prefix}size"), format!("{h} x {w}, padded to {} x {}", batch.shape[2], batch.shape[3]));
+    }
+    weights::write(output, &state)?;
+    Ok(state.tensors.iter().map(|(n, t)| (n.clone(), t.size())).collect())
+}
+
+fn network(e: &Experiment, path: &Path) -> Result<Network, TrainError> {
+    let state = published(weights::read(path)?);
+    if state.names().any(|n| n.starts_with("backbone.body.")) {
+        let fallback = || Ok(model::classes_of(&data::open(e, Split::Val, None)?.dataset));
+        return Ok(Network::Detector(Box::new(model::ready(e, path, fallback)?.detector)));
+    }
+    let mut backbone = e.model.backbone.build(1)?;
+    let levels: Vec<u32> = backbone.taps().iter().map(|t| t.level).collect();
+    backbone.keep_levels(&levels);
+    load_backbone(&mut backbone, "", &state, Strictness::Covering)?;
+    backbone.convert(model::device(), Kind::Float);
+    Ok(Network::Backbone(Box::new(backbone)))
+}
+
+impl Network {
+    /// Maps by level name.
+    fn maps(&self, pixels: &Tensor) -> Vec<(String, Tensor)> {
+        let _guard = tch::no_grad_guard();
+        let ops = &mut Eager::eval();
+        let named = |b: &Backbone, maps: Vec<Tensor>| -> Vec<(String, Tensor)> {
+            b.taps().iter().map(|t| format!("C{}", t.level)).zip(maps).collect()
+        };
+        match self {
+            Network::Backbone(b) => named(b, b.features(ops, pixels)),
+            Network::Detector(d) => {
+                let b = d.backbone();
+                let body = b.body.features(ops, pixels);
+                let pyramid = b.fpn.forward(ops, &body);
+                let mut all = named(&b.body, body);
+                all.extend(b.fpn.levels().iter().map(|l| format!("P{l}")).zip(pyramid));
+                all
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Plots as PNG: the course of a run, precision over recall. Lines are told apart by colour and by name.
+
+mod curves;
+mod precision_recall;
+
+use std::path::Path;
+use std::sync::Once;
+
+use plotters::coord::ranged1d::ValueFormatter;
+use plotters::coord::types::RangedCoordf64;
+use plotters::prelude::*;
+use plotters::style::{register_font, FontStyle};
+
+pub use curves::curves;
+pub use precision_recall::precision_recall;
+
+use crate::error::TrainError;
+
+const FONT: &str = "sans-serif";
+const CAPTION: u32 = 20;
+const LABEL: u32 = 14;
+/// Okabe and Ito's palette: told apart with any colour vision.
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(70, 70, 70),
+];
+
+/// Gives plotters a font: it is built without the system's.
+fn font() {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| {
+        // The only failure is a font that is none; then text is left out.
+        let _ = register_font(FONT, FontStyle::Normal, repghost_coco::draw::font_bytes());
+    });
+}
+
+/// A named line.
+struct Line {
+    name: String,
+    points: Vec<(f64, f64)>,
+}
+
+/// What a panel shows.
+struct Panel<'a> {
+    title: &'a str,
+    x: &'a str,
+    lines: Vec<Line>,
+    /// Range of the upright axis; `None` fits the lines.
+    y_range: Option<(f64, f64)>,
+    /// The upright axis is logarithmic.
+    log: bool,
+}
+
+type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
+type Chart<'a, Y> = ChartContext<'a, BitMapBackend<'a>, Cartesian2d<RangedCoordf64, Y>>;
+type Failure = DrawingAreaErrorKind<<BitMapBackend<'static> as DrawingBackend>::ErrorType>;
+
+/// Draws panels beside each other into a PNG file.
+fn panels(path: &Path, panels: &[Panel]) -> Result<(), TrainError> {
+    const SIZE: (u32, u32) = (560, 400);
+    font();
+    let temporary = path.with_extension("tmp.png");
+    let width = SIZE.0 * panels.len().max(1) as u32;
+    let draw = || -> Result<(), Failure> {
+        let root = BitMapBackend::new(&temporary, (width, SIZE.1)).into_drawing_area();
+        root.fill(&WHITE)?;
+        for (area, panel) in root.split_evenly((1, panels.len().max(1))).iter().zip(panels) {
+            draw_panel(area, panel)?;
+        }
+        root.present()
+    };
+    draw().map_err(|e| TrainError::Drawing { path: path.into(), reason: e.to_string() })?;
+    std::fs::rename(&temporary, path).map_err(TrainError::io(path))
+}
+
+fn draw_panel(area: &Area, panel: &Panel) -> Result<(), Failure> {
+    let points = || panel.lines.iter().flat_map(|l| l.points.iter().copied());
+    let x_end = points().map(|p| p.0).fold(f64::MIN_POSITIVE, f64::max);
+    let (low, high) = panel.y_range.unwrap_or_else(|| fit(points().map(|p| p.1), panel.log));
+    let mut builder = ChartBuilder::on(area);
+    builder.caption(panel.title, (FONT, CAPTION)).margin(12).x_label_area_size(38).y_label_area_size(62);
+    if panel.log {
+        draw_lines(builder.build_cartesian_2d(0.0..x_end, (low..high).log_scale())?, panel, &|v| format!("{v:.0e}"))
+    } else {
+        draw_lines(builder.build_cartesian_2d(0.0..x_end, low..high)?, panel, &short)
+    }
+}
+
+fn draw_lines<Y>(mut chart: Chart<Y>, panel: &Panel, label: &dyn Fn(&f64) -> String) -> Result<(), Failure>
+where
+    Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
+    chart
+        .configure_mesh()
+        .x_desc(panel.x)
+        .label_style((FONT, LABEL))
+        .light_line_style(WHITE)
+        .x_label_formatter(&short)
+        .y_label_formatter(&label)
+        .draw()?;
+    for (line, colour) in panel.lines.iter().zip(COLOURS.iter().cycle()) {
+        chart
+            .draw_series(LineSeries::new(line.points.iter().copied(), colour.stroke_width(2)))?
+            .label(line.name.clone())
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
+    }
+    if panel.lines.is_empty() {
+        return Ok(());
+    }
+    chart.configure_series_labels().label_font((FONT, LABEL)).background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw()
+}
+
+/// A number without needless digits.
+fn short(v: &f64) -> String {
+    format!("{v:.4}").trim_end_matches('0').trim_end_matches('.').to_string()
+}
+
+/// A range that holds all values, with air.
+fn fit(values: impl Iterator<Item = f64>, log: bool) -> (f64, f64) {
+    let (low, high) =
+        values.filter(|v| v.is_finite() && (!log || *v > 0.0)).fold((f64::MAX, f64::MIN), |(l, h), v| (l.min(v), h.max(v)));
+    if low > high {
+        return if log { (0.1, 1.0) } else { (0.0, 1.0) };
+    }
+    match log {
+        true => (low / 1.3, high * 1.3),
+        false => ((low.min(0.0)) * 1.05, (high * 1.05).max(low + 1e-9)),
+    }
+}

@@ -1,0 +1,196 @@
+//! Predicting on image files: boxes (and masks) in original pixels, and pictures of them.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+
+use repghost_coco::annotations::{ClassList, LabelMode};
+use repghost_coco::decode::{image_size, DecodeConfig};
+use repghost_coco::draw::{draw_objects, of_detections, Style};
+use repghost_coco::{read_image, write_detections, DataError, Detection, Sample, SampleTarget, Source};
+
+use crate::config::needs::Split;
+use crate::config::Experiment;
+use crate::detection::infer::{self, Found};
+use crate::detection::{data, model, pictures};
+use crate::error::TrainError;
+
+/// Names of files in a folder that are taken for images.
+const EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "png", "bmp", "webp", "gif", "tif"];
+
+/// Image files in order: those that are named, and those inside of folders that are named, sorted.
+///
+/// # Errors
+/// Paths that do not exist, folders without an image.
+pub fn find_images(paths: &[PathBuf]) -> Result<Vec<PathBuf>, TrainError> {
+    let mut images = vec![];
+    for path in paths {
+        let kind = std::fs::metadata(path).map_err(TrainError::io(path))?;
+        if !kind.is_dir() {
+            images.push(path.clone());
+            continue;
+        }
+        let entries = std::fs::read_dir(path).map_err(TrainError::io(path))?;
+        let files: Result<Vec<PathBuf>, _> = entries.map(|e| e.map(|e| e.path())).collect();
+        let is_image = |p: &PathBuf| {
+            let extension = p.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+            p.is_file() && EXTENSIONS.contains(&extension.as_str())
+        };
+        let mut files: Vec<PathBuf> = files.map_err(TrainError::io(path))?.into_iter().filter(is_image).collect();
+        if files.is_empty() {
+            return Err(TrainError::Config(format!("{}: no image in this folder ({})", path.display(), EXTENSIONS.join(", "))));
+        }
+        files.sort();
+        images.extend(files);
+    }
+    Ok(images)
+}
+
+/// Image files as a source of samples without objects; ids count from 1.
+pub struct Files {
+    paths: Vec<PathBuf>,
+    decode: DecodeConfig,
+}
+
+impl Files {
+    /// A source over files.
+    pub fn new(paths: Vec<PathBuf>, decode: DecodeConfig) -> Self {
+        Self { paths, decode }
+    }
+}
+
+impl Source for Files {
+    fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    fn aspect(&self, index: usize) -> f64 {
+        let size = self.paths.get(index).and_then(|p| image_size(p, &self.decode).ok());
+        size.map_or(1.0, |[w, h]| w as f64 / h.max(1) as f64)
+    }
+
+    fn load(&self, index: usize) -> Result<Sample, DataError> {
+        let path = self.paths.get(index).ok_or(DataError::NoSuchSample { index, len: self.paths.len() })?;
+        let image = read_image(path, &self.decode)?;
+        let target = SampleTarget {
+            image_id: index as i64 + 1,
+            file_name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            original_size: [image.height() as usize, image.width() as usize],
+            ..Default::default()
+        };
+        Ok(Sample { image, target, ..Sample::default() })
+    }
+}
+
+/// What `predict` is told.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Weights, in any form, or a checkpoint.
+    pub weights: PathBuf,
+    /// Files and folders.
+    pub images: Vec<PathBuf>,
+    /// Folder for `detections.json` and the pictures.
+    pub output: PathBuf,
+    /// Detections below are left out, of the file and of the pictures. Unset: the experiment's in the file, and a higher one in the
+    /// pictures.
+    pub score_threshold: Option<f64>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Predicted {
+    /// Images that were predicted on.
+    pub images: usize,
+    /// Detections in the file.
+    pub detections: usize,
+    /// Messages of images that could not be read.
+    pub unreadable: Vec<String>,
+}
+
+/// Predicts, and writes `detections.json` and a picture for each image. `None` when `stop` was raised: nothing is written then.
+///
+/// # Errors
+/// Files that do not fit, a disk that is full.
+pub fn predict(
+    e: &Experiment,
+    request: &Request,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Option<Predicted>, TrainError> {
+    let paths = find_images(&request.images)?;
+    let mut e = e.clone();
+    if let Some(threshold) = request.score_threshold {
+        if !(0.0..1.0).contains(&threshold) {
+            return Err(TrainError::Config(format!("--score-threshold: expected a number from 0 to below 1, found {threshold}")));
+        }
+        e.eval.score_threshold = threshold;
+    }
+    let fallback = || Ok(model::classes_of(&data::open(&e, Split::Val, None)?.dataset));
+    let mut ready = model::ready(&e, &request.weights, fallback)?;
+    model::fuse_all(&mut ready.detector);
+    let decode = DecodeConfig { apply_exif: e.data.apply_exif, ..Default::default() };
+    let source: Arc<dyn Source> = Arc::new(Files::new(paths.clone(), decode.clone()));
+    let loader = data::predict_loader(&e, source)?;
+    let found = infer::run(&ready.detector, model::device(), &loader, &ready.classes, stop, progress)?;
+    let Some(found) = found else { return Ok(None) };
+    std::fs::create_dir_all(&request.output).map_err(TrainError::io(&request.output))?;
+    let named = |f: &Found| {
+        let name = f.file_name.clone();
+        f.detections.iter().map(move |d| Detection { file_name: Some(name.clone()), ..d.clone() }).collect::<Vec<_>>()
+    };
+    let detections: Vec<Detection> = found.iter().flat_map(named).collect();
+    write_detections(&request.output.join("detections.json"), &detections)?;
+    let pairs = ready.classes.iter().map(|c| (c.id, c.name.clone()));
+    let classes = ClassList::new(pairs, LabelMode::Contiguous).map_err(TrainError::Config)?;
+    let threshold = request.score_threshold.unwrap_or(pictures::SHOWN_SCORE);
+    let names = picture_names(&paths);
+    for f in &found {
+        let Some((path, name)) = usize::try_from(f.image_id - 1).ok().and_then(|i| paths.get(i).zip(names.get(i))) else {
+            continue;
+        };
+        let mut image = read_image(path, &decode)?;
+        let style = Style::for_size(image.width(), image.height());
+        draw_objects(&mut image, &of_detections(&f.detections, &classes, threshold), &style);
+        let target = request.output.join(name);
+        image.save(&target).map_err(|e| TrainError::Drawing { path: target, reason: e.to_string() })?;
+    }
+    Ok(Some(Predicted { images: found.len(), detections: detections.len(), unreadable: loader.unreadable() }))
+}
+
+/// `STEM.png` for each image; `STEM_NUMBER.png` where several have one stem.
+fn picture_names(paths: &[PathBuf]) -> Vec<String> {
+    let stem = |p: &Path| p.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let mut counts = std::collections::HashMap::new();
+    for path in paths {
+        *counts.entry(stem(path)).or_insert(0) += 1;
+    }
+    let name = |(i, path): (usize, &PathBuf)| match counts.get(&stem(path)) {
+        Some(1) => format!("{}.png", stem(path)),
+        _ => format!("{}_{}.png", stem(path), i + 1),
+    };
+    paths.iter().enumerate().map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_found_and_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("a");
+        std::fs::create_dir(&folder).unwrap();
+        for name in ["b.JPG", "a.png", "notes.txt"] {
+            std::fs::write(folder.join(name), "").unwrap();
+        }
+        let single = dir.path().join("a.png");
+        std::fs::write(&single, "").unwrap();
+        let found = find_images(&[folder.clone(), single.clone()]).unwrap();
+        assert_eq!(found, [folder.join("a.png"), folder.join("b.JPG"), single]);
+        assert_eq!(picture_names(&found), ["a_1.png", "b.png", "a_3.png"]);
+        assert!(find_images(&[dir.path().join("none")]).is_err());
+        std::fs::remove_file(folder.join("b.JPG")).unwrap();
+        std::fs::remove_file(folder.join("a.png")).unwrap();
+        assert!(find_images(&[folder]).unwrap_err().to_string().contains("no image in this folder"));
+    }
+}

@@ -1,0 +1,26 @@
+//! Variables that libtorch's libraries should start with.
+//!
+//! They read them while they are loaded, which is before `main`, so a program that wants them has to start itself again
+//! (`repghost-det` does). What the user has set stays.
+
+/// Names and values.
+///
+/// - `OMP_WAIT_POLICY`: OpenMP's threads spin while they wait for each other. As soon as anything else wants the processors (the
+///   loader's own threads will do), they spin away the time that the thread they wait for needs: on 2 busy cores a training step took 30 s
+///   instead of 4 s. Sleeping threads cost a few per cent on an idle machine.
+/// - `ONEDNN_PRIMITIVE_CACHE_CAPACITY`: oneDNN compiles a kernel for every new shape and keeps 1024 of them, so that memory grows for
+///   hours with images of many sizes. So many are enough for the shapes of one step.
+pub const SETTINGS: [(&str, &str); 2] = [("OMP_WAIT_POLICY", "PASSIVE"), ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")];
+
+/// The settings that are not set, neither by us nor by the user.
+pub fn missing_settings() -> Vec<(&'static str, &'static str)> {
+    SETTINGS.into_iter().filter(|(name, _)| std::env::var_os(name).is_none()).collect()
+}
+
+/// Threads of libtorch within an operation; `None` leaves it all processors. Results of convolutions may depend on the number in their
+/// last bits.
+pub fn set_threads(threads: Option<usize>) {
+    if let Some(n) = threads.and_then(|n| i32::try_from(n).ok()).filter(|n| *n > 0) {
+        tch::set_num_threads(n);
+    }
+}
