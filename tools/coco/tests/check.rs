@@ -94,7 +94,8 @@ fn broken_images_are_named_one_by_one() {
 #[test]
 fn good_sets_give_nothing_or_what_is_known() {
     // Set, images, and every code that may come, with its number.
-    let sets: [(&str, &str, &[(&str, usize)]); 7] = [
+    type Known = &'static [(&'static str, usize)];
+    let sets: [(&str, &str, Known); 7] = [
         ("bccd/annotations/instances_train.json", "bccd/train", &[]),
         ("bccd/annotations/instances_val.json", "bccd/val", &[]),
         ("nuclei/annotations/instances_train.json", "nuclei/train", &[]),

@@ -34,7 +34,7 @@ impl Source for Gray {
     }
 
     fn aspect(&self, index: usize) -> f64 {
-        if index % 3 == 0 {
+        if index.is_multiple_of(3) {
             0.5
         } else {
             2.0
@@ -47,7 +47,7 @@ impl Source for Gray {
         if self.broken.contains(&index) {
             return Err(DataError::Image { path: format!("{index}.jpg").into(), reason: "broken".into() });
         }
-        let (width, height) = if index % 3 == 0 { (20, 40) } else { (40, 20) };
+        let (width, height) = if index.is_multiple_of(3) { (20, 40) } else { (40, 20) };
         let mut sample = Sample { image: RgbImage::from_pixel(width, height, Rgb([index as u8; 3])), ..Sample::default() };
         sample.target.image_id = index as i64;
         Ok(sample)

@@ -68,8 +68,7 @@ pub fn fuse(e: &Experiment, weights: &Path, images: &[PathBuf], level: FuseLevel
         difference = difference.max(peak(&a.f_sub(b)?)?);
         largest = largest.max(peak(a)?);
     }
-    // Written so that NaN is refused too.
-    if !(difference <= TOLERANCE * largest.max(1.0)) {
+    if difference.is_nan() || difference > TOLERANCE * largest.max(1.0) {
         return Err(TrainError::NotFinite(format!(
             "folding changed the feature maps by {difference:.3e} (their largest value is {largest:.3e}): that is no rounding, so \
              nothing was written; are the batch norms' running variances sound?"

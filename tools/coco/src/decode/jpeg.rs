@@ -49,8 +49,11 @@ pub(super) fn size(bytes: &[u8], config: &DecodeConfig) -> Result<[usize; 2], Re
     Ok(if turned { [height, width] } else { [width, height] })
 }
 
+/// A decoder over bytes in memory.
+type Decoder<'a> = JpegDecoder<ZCursor<&'a [u8]>>;
+
 /// Parses the header and checks the size.
-fn open<'a>(bytes: &'a [u8], config: &DecodeConfig) -> Result<(JpegDecoder<ZCursor<&'a [u8]>>, [usize; 2]), Refusal> {
+fn open<'a>(bytes: &'a [u8], config: &DecodeConfig) -> Result<(Decoder<'a>, [usize; 2]), Refusal> {
     let options =
         DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::RGB).set_max_width(MAX_SIDE).set_max_height(MAX_SIDE);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);

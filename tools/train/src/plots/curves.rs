@@ -29,7 +29,7 @@ pub fn curves(records: &[Record], path: &Path) -> Result<(), TrainError> {
             Record::Epoch(_) => {}
             Record::Eval(r) => {
                 let named = |name: &&str| r.metric(name).map(|v| (name.to_string(), v));
-                let drawn: Vec<(String, f64)> = DRAWN.iter().filter_map(|n| named(&n)).collect();
+                let drawn: Vec<(String, f64)> = DRAWN.iter().filter_map(named).collect();
                 let all = if drawn.is_empty() { r.metrics.clone() } else { drawn };
                 for (name, value) in all {
                     add(&mut accuracy, &name, r.epoch as f64, value);

@@ -102,11 +102,11 @@ impl<T: Task> Trainer<T> {
 
 /// The best evaluation on record.
 fn best(records: &[Record]) -> Option<checkpoint::Best> {
-    let evaluations = records.iter().filter_map(|r| match r {
+    let mut evaluations = records.iter().filter_map(|r| match r {
         Record::Eval(EvalRecord { step, headline, best: true, .. }) => Some(checkpoint::Best { step: *step, value: *headline }),
         _ => None,
     });
-    evaluations.last()
+    evaluations.next_back()
 }
 
 /// Brings a run to where the checkpoint was written.

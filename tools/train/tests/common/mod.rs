@@ -114,7 +114,7 @@ impl Task for Quadrants {
         let logits = self.net.forward(&mut Eager::train(), &b.pixels);
         let mut loss = logits.cross_entropy_for_logits(&b.labels);
         if let Some((_, factor)) = self.poison.filter(|(epoch, _)| b.epoch >= *epoch) {
-            loss = loss * factor;
+            loss *= factor;
         }
         Ok(vec![("classification", loss), ("decay", self.net.linear.weight.square().mean(Kind::Float))])
     }

@@ -44,8 +44,8 @@ impl Checkpoints {
 impl<T: Task> Hook<T> for Checkpoints {
     fn after_step(&mut self, run: &mut Run<T>, moment: Moment) -> Result<(), TrainError> {
         let p = &run.progress;
-        let epoch_due = moment.epoch_ended && self.every_epochs > 0 && p.epoch % self.every_epochs == 0;
-        let step_due = self.every_steps.is_some_and(|n| n > 0 && p.step % n == 0);
+        let epoch_due = moment.epoch_ended && self.every_epochs > 0 && p.epoch.is_multiple_of(self.every_epochs);
+        let step_due = self.every_steps.is_some_and(|n| n > 0 && p.step.is_multiple_of(n));
         if epoch_due || step_due || moment.last {
             self.save(run)?;
         }

@@ -26,7 +26,7 @@ impl Evaluate {
     }
 
     fn due(&self, epoch: usize) -> bool {
-        self.every_epochs > 0 && epoch > 0 && epoch % self.every_epochs == 0
+        self.every_epochs > 0 && epoch > 0 && epoch.is_multiple_of(self.every_epochs)
     }
 
     fn evaluate<T: Task>(&self, run: &mut Run<T>) -> Result<(), TrainError> {

@@ -72,9 +72,8 @@ impl<T: Task> Hook<T> for Timer {
         self.epoch.add(&run.report);
         let p = &run.progress;
         let within = p.batch as f64 / run.plan.batches_per_epoch.max(1) as f64;
-        let stamp = |r: StepRecord| StepRecord { step: p.step, epoch: p.epoch as f64 + within, lr: run.lr, ..r };
-        run.latest = stamp(self.window.record());
-        if p.step == 1 || p.step % self.log_every == 0 || moment.last {
+        run.latest = StepRecord { step: p.step, epoch: p.epoch as f64 + within, lr: run.lr, ..self.window.record() };
+        if p.step == 1 || p.step.is_multiple_of(self.log_every) || moment.last {
             let record = StepRecord { memory_mib: memory::resident_mib(), ..run.latest.clone() };
             run.outbox.push(Record::Step(record));
             self.window = Sums::default();
