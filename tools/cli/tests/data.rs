@@ -122,3 +122,24 @@ fn check_lists_every_problem_with_its_records() {
     let nowhere = folder.run(&["data", "check", "--annotations", "a.json", "--images", "nowhere"]);
     assert_eq!((nowhere.code, nowhere.stderr.as_str()), (2, "error: nowhere: is no folder of images\n"));
 }
+
+#[test]
+fn browse_draws_a_sheet_of_augmented_samples() {
+    let config = "data: {source: shapes, shapes: {train_images: 9, val_images: 3}, augment: {resize: {size: 128}}}\n";
+    let folder = Folder::new(&[("e.yaml", config)]);
+    let sheet = |name: &str, more: &[&str]| {
+        let ran = folder.run(&[&["data", "browse", "e.yaml", "--output", name, "--count", "4", "--cell", "128"], more].concat());
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{}", ran.stdout);
+        (ran.stdout, std::fs::read(folder.path().join(name)).unwrap())
+    };
+    let (said, first) = sheet("out/a.png", &[]);
+    assert_eq!(said.trim(), "4 of 9 images of train: out/a.png");
+    // PNG keeps width and height in bytes 16 to 24: four pictures of 128 in a row, under their captions.
+    assert_eq!(u32::from_be_bytes(first[16..20].try_into().unwrap()), 8 + 4 * (128 + 8));
+    assert_eq!(sheet("b.png", &[]).1, first);
+    assert_ne!(sheet("c.png", &["--epoch", "1"]).1, first);
+    assert_eq!(sheet("d.png", &["--split", "val"]).0.trim(), "3 of 3 images of val: d.png");
+    let beyond = folder.run(&["data", "browse", "e.yaml", "--output", "x.png", "--skip", "9"]);
+    assert_eq!((beyond.code, beyond.stderr.lines().count()), (2, 1), "{}", beyond.stderr);
+    assert!(!folder.path().join("x.png").exists());
+}

@@ -1,7 +1,9 @@
 //! Files that are either old or new, never half written.
 
-use std::io::{self, Write};
+use std::io::{self, Cursor, Write};
 use std::path::Path;
+
+use image::{ImageFormat, RgbImage};
 
 /// Writes beside the target under a temporary name, syncs, renames. Parent folders are made.
 ///
@@ -29,6 +31,16 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
             Err(error)
         }
     }
+}
+
+/// Writes a picture as PNG, as [`write_atomic`] does.
+///
+/// # Errors
+/// What the system says.
+pub fn write_png(path: &Path, image: &RgbImage) -> io::Result<()> {
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, ImageFormat::Png).map_err(io::Error::other)?;
+    write_atomic(path, bytes.get_ref())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod annotations;
 pub mod augment;
+pub mod browse;
 pub mod check;
 pub mod decode;
 pub mod detections;
@@ -32,5 +33,6 @@ pub use mask::MaskShape;
 pub use metrics::{evaluate, Evaluation, IouType, MetricError, Numbers};
 pub use resize::Normalize;
 pub use sample::Sample;
-pub use source::{CocoSource, ShapesSource, Source};
+pub use shapes::ShapesSource;
+pub use source::{CocoSource, Source};
 pub use types::{Batch, BoxXyxy, InstanceMask, SampleTarget};

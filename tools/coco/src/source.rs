@@ -6,13 +6,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::annotations::dataset::trainable;
 use crate::annotations::{Annotation, Dataset, ImageRecord};
 use crate::decode::{read_image, resolve, DecodeConfig};
 use crate::error::DataError;
 use crate::mask::MaskShape;
 use crate::sample::Sample;
-use crate::shapes::{generate, ShapesConfig};
 use crate::types::{BoxXyxy, SampleTarget};
 
 /// A numbered set of samples, read from several threads at once.
@@ -72,42 +70,6 @@ impl Source for CocoSource {
             return Err(DataError::SizeMismatch { path, found, expected });
         }
         Ok(Sample { image, ..annotated(record, self.dataset.training_objects(index), self.masks) })
-    }
-}
-
-/// The built-in shapes, drawn when they are asked for.
-#[derive(Clone, Debug)]
-pub struct ShapesSource {
-    config: ShapesConfig,
-    seed: u64,
-    first: u64,
-    count: usize,
-    masks: bool,
-}
-
-impl ShapesSource {
-    /// Pictures `first..first + count` of the series `seed`. The configuration is taken as valid.
-    pub fn new(config: ShapesConfig, seed: u64, first: u64, count: usize, masks: bool) -> Self {
-        Self { config, seed, first, count, masks }
-    }
-}
-
-impl Source for ShapesSource {
-    fn len(&self) -> usize {
-        self.count
-    }
-
-    fn aspect(&self, _index: usize) -> f64 {
-        f64::from(self.config.size[1]) / f64::from(self.config.size[0].max(1))
-    }
-
-    fn load(&self, index: usize) -> Result<Sample, DataError> {
-        if index >= self.count {
-            return Err(DataError::NoSuchSample { index, len: self.count });
-        }
-        let (image, drawn) = generate(self.seed, self.first + index as u64, &self.config);
-        let objects = trainable(&drawn.annotations, [drawn.image.height, drawn.image.width]);
-        Ok(Sample { image, ..annotated(&drawn.image, objects, self.masks) })
     }
 }
 

@@ -74,7 +74,7 @@ fn everything() -> AugmentConfig {
 }
 
 fn shapes(count: usize) -> Arc<dyn Source> {
-    Arc::new(ShapesSource::new(ShapesConfig::default(), 3, 0, count, true))
+    Arc::new(ShapesSource { config: ShapesConfig::default(), seed: 3, first: 0, count, masks: true })
 }
 
 fn batches(loader: &Loader, epoch: usize, skip: usize) -> Vec<Batch> {

@@ -83,6 +83,11 @@ impl Loader {
         Epoch::start(self.shared.clone(), epoch, skip, batches)
     }
 
+    /// Indices of the source in the order in which an epoch brings them.
+    pub fn order(&self, epoch: usize) -> Vec<usize> {
+        self.sampler.batches(self.len(), epoch).concat()
+    }
+
     /// One sample as it is in an epoch, before normalisation: what a contact sheet shows.
     ///
     /// # Errors

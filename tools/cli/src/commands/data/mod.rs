@@ -1,5 +1,6 @@
 //! `data`: look at data sets, check them, make one.
 
+mod browse;
 mod check;
 mod shapes;
 mod stats;
@@ -14,6 +15,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   everything that is wrong:           repghost-det data check --annotations instances_train.json --images train/
   what is in it:                      repghost-det data stats --annotations instances_train.json
+  samples as the network sees them:   repghost-det data browse experiments/demo.yaml --output sheet.png
   built-in data as PNG and COCO JSON: repghost-det data shapes --output shapes/ --train 1000 --val 200";
 
 /// Arguments of `data`.
@@ -31,6 +33,9 @@ enum Command {
     /// Count images, objects and sizes, by class.
     #[command(after_help = stats::EXAMPLES)]
     Stats(stats::Args),
+    /// Draw augmented samples with their objects on one sheet.
+    #[command(after_help = browse::EXAMPLES)]
+    Browse(browse::Args),
     /// Write the built-in data set of simple figures: PNG images and COCO JSON with boxes and masks.
     #[command(after_help = shapes::EXAMPLES)]
     Shapes(shapes::Args),
@@ -41,6 +46,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     match args.command {
         Command::Check(args) => check::run(args),
         Command::Stats(args) => stats::run(args),
+        Command::Browse(args) => browse::run(args),
         Command::Shapes(args) => shapes::run(args),
     }
 }
