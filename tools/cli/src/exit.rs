@@ -40,9 +40,18 @@ pub fn report(result: anyhow::Result<Outcome>, verbose: bool) -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "error: {}", message(&error, verbose));
-            ExitCode::from(if is_bad_input(&error) { BAD_INPUT } else { FAILED })
+            ExitCode::from(if is_bad_input(&error) || is_bad_export_input(&error) { BAD_INPUT } else { FAILED })
         }
     }
+}
+
+/// What the exporter says about its input. (The trainer, whose errors [`is_bad_input`] knows, does not know the exporter.)
+fn is_bad_export_input(error: &anyhow::Error) -> bool {
+    use repghost_export::ExportError as E;
+    error.chain().any(|c| {
+        let export = c.downcast_ref::<E>();
+        export.is_some_and(|e| matches!(e, E::Size { .. } | E::Part { .. } | E::RuntimeMissing { .. } | E::Format { .. }))
+    })
 }
 
 /// The error and its causes in one line. A cause that the text before it already tells is left out.

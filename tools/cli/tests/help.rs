@@ -69,15 +69,14 @@ fn doctor_tells_what_is_there() {
 }
 
 #[test]
-fn doctor_says_where_it_looked() {
-    let out = repghost()
-        .args(["doctor"])
-        .env("ORT_DYLIB_PATH", "/nowhere/libonnxruntime.so")
-        .env("TRTEXEC", "/nowhere/trtexec")
-        .output()
-        .unwrap();
-    let text = String::from_utf8(out.stdout).unwrap();
-    assert_eq!(out.status.code(), Some(0));
-    assert!(text.contains("not found; looked at ORT_DYLIB_PATH=/nowhere/libonnxruntime.so"), "{text}");
-    assert!(text.contains("not found; looked at TRTEXEC=/nowhere/trtexec"), "{text}");
+fn doctor_says_what_it_found_and_where_it_looked() {
+    let folder = common::Folder::new(&[("libonnxruntime.so", "")]);
+    let library = folder.path().join("libonnxruntime.so");
+    let out =
+        repghost().arg("doctor").env("ORT_DYLIB_PATH", &library).env("TRTEXEC", "/nowhere/trtexec").env("PATH", "").output();
+    let out: common::Ran = out.unwrap().into();
+    assert_eq!(out.code, 0);
+    let line = |name: &str| out.stdout.lines().find(|l| l.starts_with(name)).unwrap_or_default().to_string();
+    assert!(line("onnxruntime").ends_with(library.to_str().unwrap()), "{}", out.stdout);
+    assert!(line("trtexec").contains("not found; looked at TRTEXEC=/nowhere/trtexec, PATH"), "{}", out.stdout);
 }

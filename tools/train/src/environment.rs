@@ -41,10 +41,6 @@ pub struct Environment {
     pub intra_op_threads: i32,
     /// Threads libtorch uses between operations.
     pub inter_op_threads: i32,
-    /// onnxruntime, for exported models.
-    pub onnxruntime: Search,
-    /// TensorRT's builder, for exported models on NVIDIA GPUs.
-    pub trtexec: Search,
 }
 
 /// The tch release in `Cargo.toml`, and the libtorch it is made for.
@@ -66,8 +62,6 @@ impl Environment {
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             intra_op_threads: tch::get_num_threads(),
             inter_op_threads: tch::get_num_interop_threads(),
-            onnxruntime: find_onnxruntime(),
-            trtexec: find_trtexec(),
         }
     }
 }
@@ -89,70 +83,7 @@ fn mapped(name: &str) -> Option<PathBuf> {
     Path::new(path).parent().map(Path::to_path_buf)
 }
 
-/// Where `make setup` puts libraries, seen from the working directory, from its parents, and from where this program was built.
-fn deps_folders() -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = Vec::new();
-    if let Ok(here) = env::current_dir() {
-        folders.extend(here.ancestors().map(|a| a.join(".deps")).filter(|d| d.is_dir()).take(1));
-    }
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(|root| root.join(".deps"));
-    folders.extend(built.filter(|b| !folders.contains(b)));
-    folders
-}
-
-/// Looks for onnxruntime's library: `ORT_DYLIB_PATH`, then `.deps/onnxruntime`.
-pub fn find_onnxruntime() -> Search {
-    let name = format!("{}onnxruntime{}", env::consts::DLL_PREFIX, env::consts::DLL_SUFFIX);
-    let mut search = Search { found: None, version: None, looked: Vec::new() };
-    if let Some(path) = looked_variable("ORT_DYLIB_PATH", &mut search) {
-        search.found = path.is_file().then_some(path);
-        return search;
-    }
-    for folder in deps_folders() {
-        let folder = folder.join("onnxruntime");
-        search.looked.push(folder.join(&name).display().to_string());
-        if folder.join(&name).is_file() {
-            search.version = read_word(&folder.join("version"));
-            search.found = Some(folder.join(&name));
-            return search;
-        }
-    }
-    search
-}
-
-/// Looks for TensorRT's builder: `TRTEXEC`, then `trtexec` on the PATH, then where Debian packages of TensorRT put it.
-pub fn find_trtexec() -> Search {
-    let mut search = Search { found: None, version: None, looked: Vec::new() };
-    if let Some(path) = looked_variable("TRTEXEC", &mut search) {
-        search.found = path.is_file().then_some(path);
-        return search;
-    }
-    let name = format!("trtexec{}", env::consts::EXE_SUFFIX);
-    search.looked.push("PATH".into());
-    search.found = env::split_paths(&env::var_os("PATH").unwrap_or_default()).map(|dir| dir.join(&name)).find(|p| p.is_file());
-    if search.found.is_none() {
-        let usual = Path::new("/usr/src/tensorrt/bin").join(&name);
-        search.looked.push(usual.display().to_string());
-        search.found = usual.is_file().then_some(usual);
-    }
-    search
-}
-
-/// The path in an environment variable, noted as a place that was looked at.
-fn looked_variable(name: &str, search: &mut Search) -> Option<PathBuf> {
-    match env::var_os(name) {
-        Some(path) => {
-            let path = PathBuf::from(path);
-            search.looked.push(format!("{name}={}", path.display()));
-            Some(path)
-        }
-        None => {
-            search.looked.push(format!("{name} (not set)"));
-            None
-        }
-    }
-}
-
-fn read_word(path: &Path) -> Option<String> {
+/// The text of a file that holds one word, such as a version.
+pub fn read_word(path: &Path) -> Option<String> {
     std::fs::read_to_string(path).ok().map(|t| t.trim().to_string()).filter(|t| !t.is_empty())
 }

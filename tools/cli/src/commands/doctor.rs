@@ -2,7 +2,10 @@
 
 use std::io::{self, Write};
 
-use repghost_train::environment::{Environment, Search};
+use repghost_export::runtime::onnxruntime;
+use repghost_export::tensorrt::find_trtexec;
+use repghost_train::environment::{read_word, Environment, Search};
+use serde::Serialize;
 
 use crate::exit::Outcome;
 
@@ -23,15 +26,41 @@ pub struct Args {
     json: bool,
 }
 
+/// All that is looked at.
+#[derive(Serialize)]
+struct Report {
+    #[serde(flatten)]
+    environment: Environment,
+    /// For exported models.
+    onnxruntime: Search,
+    /// TensorRT's builder, for exported models on NVIDIA GPUs.
+    trtexec: Search,
+}
+
 /// Runs `doctor`.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
-    let environment = Environment::collect();
-    let text = if args.json { serde_json::to_string_pretty(&environment)? + "\n" } else { table(&environment) };
+    let report = Report { environment: Environment::collect(), onnxruntime: find_onnxruntime(), trtexec: search_trtexec() };
+    let text = if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { table(&report) };
     io::stdout().write_all(text.as_bytes())?;
     Ok(Outcome::Done)
 }
 
-fn table(e: &Environment) -> String {
+fn find_onnxruntime() -> Search {
+    let found = onnxruntime::find();
+    let version = found.as_ref().and_then(|library| read_word(&library.with_file_name("version")));
+    let variable = std::env::var_os("ORT_DYLIB_PATH").is_none().then(|| "ORT_DYLIB_PATH (not set)".to_string());
+    let looked = variable.into_iter().chain(onnxruntime::candidates().into_iter().map(|p| p.display().to_string()));
+    Search { found, version, looked: looked.collect() }
+}
+
+fn search_trtexec() -> Search {
+    let variable = std::env::var("TRTEXEC").map_or("TRTEXEC (not set)".into(), |path| format!("TRTEXEC={path}"));
+    let looked = vec![variable, "PATH".into(), "Debian's /usr/src/tensorrt/bin".into()];
+    Search { found: find_trtexec(), version: None, looked }
+}
+
+fn table(report: &Report) -> String {
+    let e = &report.environment;
     let devices = match e.cuda_devices {
         0 => "CPU".into(),
         n => format!("CPU, {n} CUDA (cuDNN {})", e.cudnn.map_or("not found".into(), |v| v.to_string())),
@@ -48,8 +77,8 @@ fn table(e: &Environment) -> String {
                 e.intra_op_threads, e.inter_op_threads, e.processors
             ),
         ),
-        ("onnxruntime", found(&e.onnxruntime)),
-        ("trtexec", found(&e.trtexec)),
+        ("onnxruntime", found(&report.onnxruntime)),
+        ("trtexec", found(&report.trtexec)),
     ];
     rows.iter().map(|(name, value)| format!("{name:<14}{value}\n")).collect()
 }

@@ -11,6 +11,8 @@ pub mod eval;
 pub mod features;
 pub mod fuse;
 pub mod predict;
+pub mod sweep;
+mod sweep_progress;
 pub mod train;
 pub mod weights;
 
@@ -33,6 +35,9 @@ pub enum Command {
     /// Look into weight files, or write them as safetensors.
     #[command(after_help = weights::EXAMPLES)]
     Weights(weights::Args),
+    /// Run an ablation: one experiment varied along axes and seeds, to a table and pictures.
+    #[command(after_help = sweep::EXAMPLES)]
+    Sweep(sweep::Args),
     /// Show versions, libraries and devices: what is found, what is not, and where was looked.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Args),
@@ -57,6 +62,7 @@ pub fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
         Command::Data(args) => data::run(args),
         Command::Eval(args) => eval::run(args, quiet),
         Command::Weights(args) => weights::run(args),
+        Command::Sweep(args) => sweep::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Train(args) => train::run(args, quiet),
         Command::Predict(args) => predict::run(args, quiet),

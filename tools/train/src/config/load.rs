@@ -7,7 +7,7 @@ use serde_yaml::Value;
 
 use super::de::{Fault, NodeReader};
 use super::error::ConfigError;
-use super::merge::merge;
+use super::merge::{merge, Unused};
 use super::node::{join, Kind, Node, Origin};
 use super::overrides::Override;
 use super::schema::{Experiment, HeadConfig};
@@ -78,10 +78,18 @@ impl Loaded {
 /// # Errors
 /// Files that are not there, YAML errors, circles.
 pub fn read_tree(path: &Path) -> Result<Node, ConfigError> {
-    read_with_bases(path, &mut Vec::new())
+    read_with_bases(path, Unused::Drop, &mut Vec::new())
 }
 
-fn read_with_bases(path: &Path, chain: &mut Vec<(PathBuf, PathBuf)>) -> Result<Node, ConfigError> {
+/// As [`read_tree`], for files that hold overrides of other files: a `_delete_` without anything to delete stays.
+///
+/// # Errors
+/// As [`read_tree`].
+pub fn read_tree_of_overrides(path: &Path) -> Result<Node, ConfigError> {
+    read_with_bases(path, Unused::Keep, &mut Vec::new())
+}
+
+fn read_with_bases(path: &Path, unused: Unused, chain: &mut Vec<(PathBuf, PathBuf)>) -> Result<Node, ConfigError> {
     let parent = chain.last().map(|(shown, _)| shown.clone());
     let read_error = |source| ConfigError::Read { path: path.to_path_buf(), parent: parent.clone(), source };
     let real = path.canonicalize().map_err(&read_error)?;
@@ -96,10 +104,10 @@ fn read_with_bases(path: &Path, chain: &mut Vec<(PathBuf, PathBuf)>) -> Result<N
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut tree = Node::empty(own.origin.clone());
     for base in bases {
-        tree = merge(tree, read_with_bases(&tidy(&folder.join(base)), chain)?)?;
+        tree = merge(tree, read_with_bases(&tidy(&folder.join(base)), unused, chain)?, unused)?;
     }
     chain.pop();
-    merge(tree, own)
+    merge(tree, own, unused)
 }
 
 /// One file's YAML as a tree. An empty file is an empty map.

@@ -11,44 +11,56 @@ use super::node::{join, Kind, Node};
 /// The key that drops what is inherited.
 pub const DELETE: &str = "_delete_";
 
+/// What becomes of a `_delete_` that has nothing to delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unused {
+    /// It is dropped: the usual case.
+    Drop,
+    /// It stays. A sweep file's overrides are merged into an experiment later, and there it is meant.
+    Keep,
+}
+
 /// `over` on top of `base`.
 ///
 /// # Errors
 /// A `_delete_` that is no boolean.
-pub fn merge(base: Node, over: Node) -> Result<Node, ConfigError> {
-    merge_at("", Some(base), over)
+pub fn merge(base: Node, over: Node, unused: Unused) -> Result<Node, ConfigError> {
+    merge_at("", Some(base), over, unused)
 }
 
 /// As [`merge`], for trees that hang at the dotted key `path`.
-pub(super) fn merge_at(path: &str, base: Option<Node>, over: Node) -> Result<Node, ConfigError> {
+pub(super) fn merge_at(path: &str, base: Option<Node>, over: Node, unused: Unused) -> Result<Node, ConfigError> {
     let Node { kind, origin } = over;
     let Kind::Map(mut entries) = kind else {
         return Ok(Node { kind, origin });
     };
     let delete = take_delete(path, &mut entries)?;
+    let kept = delete.clone().filter(|_| base.is_none() && unused == Unused::Keep);
     let inherited = match base {
-        Some(Node { kind: Kind::Map(inherited), .. }) if !delete => inherited,
+        Some(Node { kind: Kind::Map(inherited), .. }) if delete.is_none() => inherited,
         _ => Vec::new(),
     };
     let mut merged: Vec<(String, Option<Node>)> = inherited.into_iter().map(|(k, n)| (k, Some(n))).collect();
     for (key, node) in entries {
         let child = join(path, &key);
         match merged.iter_mut().find(|(k, _)| *k == key) {
-            Some((_, slot)) => *slot = Some(merge_at(&child, slot.take(), node)?),
-            None => merged.push((key, Some(merge_at(&child, None, node)?))),
+            Some((_, slot)) => *slot = Some(merge_at(&child, slot.take(), node, unused)?),
+            None => merged.push((key, Some(merge_at(&child, None, node, unused)?))),
         }
     }
+    merged.extend(kept.map(|node| (DELETE.to_string(), Some(node))));
     let entries = merged.into_iter().filter_map(|(k, n)| n.map(|n| (k, n))).collect();
     Ok(Node { kind: Kind::Map(entries), origin })
 }
 
-fn take_delete(path: &str, entries: &mut Vec<(String, Node)>) -> Result<bool, ConfigError> {
+/// Takes `_delete_` out of a map; it is returned where it is true.
+fn take_delete(path: &str, entries: &mut Vec<(String, Node)>) -> Result<Option<Node>, ConfigError> {
     let Some(at) = entries.iter().position(|(k, _)| k == DELETE) else {
-        return Ok(false);
+        return Ok(None);
     };
     let (_, node) = entries.remove(at);
     match node.kind {
-        Kind::Scalar(Value::Bool(delete)) => Ok(delete),
+        Kind::Scalar(Value::Bool(delete)) => Ok(delete.then_some(node)),
         _ => Err(ConfigError::Directive {
             found: node.inline(),
             origin: node.origin,
@@ -68,7 +80,7 @@ mod tests {
     }
 
     fn merged(base: &str, over: &str) -> Node {
-        merge(node(base, "base"), node(over, "over")).unwrap()
+        merge(node(base, "base"), node(over, "over"), Unused::Drop).unwrap()
     }
 
     #[test]
@@ -97,6 +109,13 @@ mod tests {
     }
 
     #[test]
+    fn an_unused_delete_can_be_kept_for_later() {
+        let over = "a: {_delete_: true, y: 2}\nb: {_delete_: true, z: 3}";
+        let m = merge(node("b: {x: 1}", "base"), node(over, "over"), Unused::Keep).unwrap();
+        assert_eq!(m.inline(), "{b: {z: 3}, a: {y: 2, _delete_: true}}");
+    }
+
+    #[test]
     fn null_and_maps_replace_each_other() {
         assert_eq!(merged("a: {x: 1}", "a: null").inline(), "{a: null}");
         assert_eq!(merged("a: null", "a: {x: 1}").inline(), "{a: {x: 1}}");
@@ -104,7 +123,7 @@ mod tests {
 
     #[test]
     fn delete_must_be_a_boolean() {
-        let e = merge(node("a: 1", "base"), node("b: {_delete_: maybe}", "over")).unwrap_err();
+        let e = merge(node("a: 1", "base"), node("b: {_delete_: maybe}", "over"), Unused::Drop).unwrap_err();
         assert_eq!(e.to_string(), "over: b._delete_: found maybe, expected true or false");
     }
 }

@@ -3,7 +3,7 @@
 use serde_yaml::Value;
 
 use super::error::ConfigError;
-use super::merge::merge_at;
+use super::merge::{merge_at, Unused};
 use super::node::{join, Kind, Node, Origin};
 
 /// A parsed argument.
@@ -63,7 +63,7 @@ impl Override {
     fn set(&self, node: &mut Node, path: &str, rest: &[String]) -> Result<(), ConfigError> {
         let Some((key, rest)) = rest.split_first() else {
             let base = std::mem::replace(node, Node::empty(self.value.origin.clone()));
-            *node = merge_at(path, Some(base), self.value.clone())?;
+            *node = merge_at(path, Some(base), self.value.clone(), Unused::Drop)?;
             return Ok(());
         };
         let fail = |reason: String| ConfigError::Override { argument: self.argument.clone(), reason };

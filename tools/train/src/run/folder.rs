@@ -13,6 +13,9 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
+    /// Name of the file with every record of the run.
+    pub const METRICS_LOG: &'static str = "metrics.jsonl";
+
     /// A folder for a new run: it must not exist, or be empty.
     ///
     /// # Errors
@@ -91,7 +94,7 @@ impl RunFolder {
 
     /// Every record of the run, one JSON object a line.
     pub fn metrics_log(&self) -> PathBuf {
-        self.root.join("metrics.jsonl")
+        self.root.join(Self::METRICS_LOG)
     }
 
     /// TensorBoard's event files.

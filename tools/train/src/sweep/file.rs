@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 use super::filter::Filter;
 use super::overrides::{Named, OverrideMap};
-use crate::config::load::{deserialize, read_tree};
+use crate::config::load::{deserialize, read_tree_of_overrides};
 use crate::config::overrides::Override;
 use crate::config::ConfigError;
 
@@ -36,7 +36,7 @@ pub struct Setting {
     /// Seeds, where they differ from the sweep's.
     #[serde(default)]
     pub seeds: Option<Vec<u64>>,
-    /// Overrides for every trial.
+    /// Overrides for every trial, after the axes'.
     #[serde(default)]
     pub set: OverrideMap,
 }
@@ -71,7 +71,7 @@ pub struct SweepFile {
     pub settings: Named<Setting>,
     /// Axis name to value name to overrides. The first axis varies slowest; the first row is what others are compared with.
     pub axes: Named<Named<OverrideMap>>,
-    /// Overrides for every trial, after the setting's and before the axes'.
+    /// Overrides for every trial; they come last, after the axes' and the setting's.
     #[serde(default)]
     pub set: OverrideMap,
     /// Seeds (`train.seed`) of each row.
@@ -99,7 +99,7 @@ impl SweepFile {
     /// # Errors
     /// As for experiments.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
-        let mut tree = read_tree(path)?;
+        let mut tree = read_tree_of_overrides(path)?;
         for argument in overrides {
             Override::parse(argument)?.apply(&mut tree)?;
         }

@@ -64,13 +64,13 @@ impl Plan {
         for values in &combinations {
             for seed in file.chosen_seeds() {
                 let mut tree = base.clone();
-                setting.set.apply(&mut tree, &origin)?;
-                file.set.apply(&mut tree, &origin)?;
                 for (axis, name) in values {
                     if let Some(overrides) = file.axes.get(axis).and_then(|a| a.get(name)) {
                         overrides.apply(&mut tree, &origin)?;
                     }
                 }
+                setting.set.apply(&mut tree, &origin)?;
+                file.set.apply(&mut tree, &origin)?;
                 Override::from_value("train.seed", (*seed).into(), Origin::File(origin.clone()))?.apply(&mut tree)?;
                 let id = trial_id(values, *seed);
                 let loaded = Loaded::from_tree(tree, &base_path)
@@ -79,6 +79,7 @@ impl Plan {
             }
         }
         check_ids(&trials, &origin)?;
+        check_rows(&trials, &origin)?;
         if trials.is_empty() {
             return Err(no_trials(&origin));
         }
@@ -172,6 +173,22 @@ fn check_ids(trials: &[Trial], origin: &Arc<str>) -> Result<(), ConfigError> {
                 key: "axes".into(),
                 found: format!("'{}' and '{}', which would share the folder {}", other.row, trial.row, trial.id),
                 expected: "names that differ in letters or digits".into(),
+                origin: Origin::File(origin.clone()),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Overrides of the setting or of the command line may undo what an axis varies; the table would then compare a row with itself.
+fn check_rows(trials: &[Trial], origin: &Arc<str>) -> Result<(), ConfigError> {
+    for (i, trial) in trials.iter().enumerate() {
+        let same = |other: &&Trial| other.seed == trial.seed && other.loaded.experiment == trial.loaded.experiment;
+        if let Some(other) = trials[..i].iter().find(same) {
+            return Err(ConfigError::Value {
+                key: "axes".into(),
+                found: format!("rows '{}' and '{}', which are the same experiment", other.row, trial.row),
+                expected: "values that differ (an override may have undone them)".into(),
                 origin: Origin::File(origin.clone()),
             });
         }

@@ -1,0 +1,114 @@
+//! What a row's backbone costs: parameters, multiply-adds, latency, before and after fusing.
+//!
+//! Papers price backbones at 224x224; so does the table. A detector's backbone is priced without classifier.
+
+use std::time::Instant;
+
+use repghost_backbone::cost::Cost;
+use repghost_backbone::{Backbone, Eager, FuseLevel, Tree};
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use crate::config::{Experiment, Task};
+use crate::error::TrainError;
+
+/// Height and width of the priced image.
+pub const SIZE: i64 = 224;
+/// Classes of the priced classifier: ImageNet's.
+const CLASSES: i64 = 1000;
+/// Forwards that are not timed, and that are.
+const WARM_UP: usize = 5;
+const TIMED: usize = 30;
+
+/// The price of a backbone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RowCost {
+    /// Learned elements in training form.
+    pub parameters: i64,
+    /// Learned elements after everything is folded.
+    pub fused_parameters: i64,
+    /// Multiply-adds of convolutions and fully connected layers.
+    pub macs: i64,
+    /// Median milliseconds of one image, in training form (in inference mode).
+    pub latency_ms: Option<f64>,
+    /// The same after everything is folded.
+    pub fused_latency_ms: Option<f64>,
+}
+
+/// Prices an experiment's backbone; with `latency` also times it on this machine's CPU, both forms in turn.
+///
+/// # Errors
+/// A backbone that cannot be built.
+pub fn price(experiment: &Experiment, latency: bool) -> Result<RowCost, TrainError> {
+    let build = || -> Result<Backbone, TrainError> {
+        let mut backbone = experiment.model.backbone.build(CLASSES).map_err(|e| TrainError::Config(e.to_string()))?;
+        if experiment.task == Task::Detection {
+            let levels: Vec<u32> = backbone.taps().iter().map(|t| t.level).collect();
+            backbone.keep_levels(&levels);
+        }
+        Ok(backbone)
+    };
+    let training = build()?;
+    let mut fused = build()?;
+    fused.fuse(FuseLevel::All);
+    let mut cost = Cost::default();
+    forward(&training, &mut cost, &vec![1, 3, SIZE, SIZE]);
+    let mut row = RowCost {
+        parameters: training.parameter_count(),
+        fused_parameters: fused.parameter_count(),
+        macs: cost.macs(),
+        ..Default::default()
+    };
+    if latency {
+        let _guard = tch::no_grad_guard();
+        let image = Tensor::zeros([1, 3, SIZE, SIZE], (Kind::Float, Device::Cpu));
+        let mut times = [Vec::new(), Vec::new()];
+        for run in 0..WARM_UP + TIMED {
+            for (form, times) in [&training, &fused].into_iter().zip(&mut times) {
+                let start = Instant::now();
+                forward(form, &mut Eager::eval(), &image);
+                if run >= WARM_UP {
+                    times.push(start.elapsed().as_secs_f64() * 1e3);
+                }
+            }
+        }
+        let [unfused, folded] = times.map(median);
+        row.latency_ms = Some(unfused);
+        row.fused_latency_ms = Some(folded);
+    }
+    Ok(row)
+}
+
+fn forward<O: repghost_backbone::Ops>(backbone: &Backbone, ops: &mut O, image: &O::Value) {
+    if backbone.has_classifier() {
+        backbone.classify(ops, image);
+    } else {
+        backbone.features(ops, image);
+    }
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The counts are those of timm's model, counted with hooks (facts of the project, section 1.9).
+    #[test]
+    fn the_price_of_repghostnet_half() {
+        let mut experiment = Experiment::default();
+        experiment.model.backbone.width = 0.5;
+        let row = price(&experiment, false).unwrap();
+        assert_eq!((row.parameters, row.fused_parameters), (377_928, 367_396));
+        assert_eq!((row.macs as f64 / 1e4).round() / 100.0, 39.54);
+        assert_eq!(row.latency_ms, None);
+        experiment.task = Task::Classification;
+        let row = price(&experiment, true).unwrap();
+        assert_eq!((row.parameters, row.fused_parameters), (2_313_968, 2_302_956));
+        assert_eq!((row.macs as f64 / 1e4).round() / 100.0, 43.31);
+        assert!(row.latency_ms.unwrap() > 0.0 && row.fused_latency_ms.unwrap() > 0.0);
+    }
+}

@@ -1,0 +1,122 @@
+//! A sweep's pictures, as PNG for reading and SVG for printing.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `bars` | the metric of every row, seeds as dots, deviation as whiskers |
+//! | `macs`, `latency` | the metric against what a row costs, with the frontier (the RepGhost paper's figure 1) |
+//! | `curves` | training loss over epochs, a line a trial |
+
+mod bars;
+mod curves;
+mod frontier;
+
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::{register_font, FontStyle};
+
+use super::folder::SweepFolder;
+use super::plan::Plan;
+use super::results::Results;
+use super::table::millions;
+use crate::error::TrainError;
+use crate::run::folder::write_text;
+
+/// Name under which the program's font is registered.
+const FONT: &str = "sans-serif";
+/// Text heights in pixels.
+const TITLE: u32 = 22;
+const TEXT: u32 = 16;
+
+/// Colours that people with any colour vision tell apart (Okabe and Ito 2008), without the yellow that vanishes on white.
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(0, 0, 0),
+];
+
+/// The colour of the i-th row.
+fn colour(i: usize) -> RGBColor {
+    COLOURS[i % COLOURS.len()]
+}
+
+/// Something that draws itself on any backend.
+trait Picture {
+    /// Width and height in pixels.
+    fn size(&self) -> (u32, u32);
+
+    /// Draws on a white area.
+    fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>>;
+}
+
+/// Writes every picture that the results give.
+///
+/// # Errors
+/// [`TrainError::Drawing`], and the disk's.
+pub fn write_all(plan: &Plan, folder: &SweepFolder, results: &Results) -> Result<Vec<PathBuf>, TrainError> {
+    let mut files = Vec::new();
+    let root = folder.root();
+    if results.rows.iter().any(|r| r.mean.is_some()) {
+        files.extend(save(&bars::Bars { results }, root, "bars")?);
+        let macs = frontier::Frontier::new(results, "multiply-adds at 224x224 (millions)", |c| Some(millions(c.macs)));
+        let latency = frontier::Frontier::new(results, "latency of one 224x224 image, fused (ms)", |c| c.fused_latency_ms);
+        for (picture, name) in [(macs, "macs"), (latency, "latency")] {
+            if picture.points.len() > 1 {
+                files.extend(save(&picture, root, name)?);
+            }
+        }
+    }
+    let curves = curves::Curves::read(plan, folder)?;
+    if !curves.lines.is_empty() {
+        files.extend(save(&curves, root, "curves")?);
+    }
+    Ok(files)
+}
+
+fn save(picture: &impl Picture, folder: &Path, name: &str) -> Result<[PathBuf; 2], TrainError> {
+    static FONTS: Once = Once::new();
+    FONTS.call_once(|| {
+        // The bytes are part of the program and are read by the tests.
+        let _ = register_font(FONT, FontStyle::Normal, repghost_coco::draw::font_bytes());
+    });
+    let (png, svg) = (folder.join(format!("{name}.png")), folder.join(format!("{name}.svg")));
+    let unfinished = folder.join(format!(".{name}.png"));
+    let fail = |path: &Path, reason: String| TrainError::Drawing { path: path.into(), reason };
+    on(BitMapBackend::new(&unfinished, picture.size()), picture).map_err(|reason| fail(&png, reason))?;
+    std::fs::rename(&unfinished, &png).map_err(TrainError::io(&png))?;
+    let mut text = String::new();
+    on(SVGBackend::with_string(&mut text, picture.size()), picture).map_err(|reason| fail(&svg, reason))?;
+    write_text(&svg, &text)?;
+    Ok([png, svg])
+}
+
+fn on<DB: DrawingBackend>(backend: DB, picture: &impl Picture) -> Result<(), String> {
+    let area = backend.into_drawing_area();
+    let draw = || {
+        area.fill(&WHITE)?;
+        picture.draw(&area)?;
+        area.present()
+    };
+    draw().map_err(|e| e.to_string())
+}
+
+/// A range that holds all values with some air, and is never empty.
+fn range(values: impl IntoIterator<Item = f64>) -> std::ops::Range<f64> {
+    let (low, high) = values.into_iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+    if !(low.is_finite() && high.is_finite()) {
+        return 0.0..1.0;
+    }
+    let air = ((high - low) * 0.08).max(high.abs() * 0.01).max(1e-6);
+    low - air..high + air
+}
+
+/// Width of a text in the pictures' font.
+fn width(text: &str) -> u32 {
+    repghost_coco::draw::text_width(text, TEXT as f32).ceil() as u32
+}
