@@ -240,10 +240,14 @@ fn own_group(command: &mut Command) {
     let _ = command;
 }
 
-/// Asks a child to save and end, as Ctrl-C does; where that cannot be asked, ends it (it goes on from its last checkpoint).
+/// Asks a child to save and end, as Ctrl-C does (SIGTERM, because background jobs of a shell ignore SIGINT); where that cannot be asked, ends it (it goes on from its last checkpoint).
 fn interrupt(child: &mut Child) {
     let asked = cfg!(unix)
-        && Command::new("kill").args(["-INT", &child.id().to_string()]).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
+        && Command::new("kill")
+            .args(["-TERM", &child.id().to_string()])
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|s| s.success());
     if !asked {
         let _ = child.kill();
     }
