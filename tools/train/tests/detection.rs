@@ -1,0 +1,186 @@
+//! A small RetinaNet on built-in pictures: it learns, resumes to the same bits, and its weights file serves every command.
+
+mod common;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
+use common::alone;
+use repghost_backbone::weights::{self, detect_form, Form};
+use repghost_backbone::FuseLevel;
+use repghost_train::config::Loaded;
+use repghost_train::error::TrainError;
+use repghost_train::evaluate::evaluate_weights;
+use repghost_train::run::{metrics, Record};
+use repghost_train::session::{train, Options, Outcome};
+use repghost_train::trainer::End;
+use repghost_train::{features, fuse, predict};
+
+const SMALL: &str = "
+model:
+  backbone: {name: repghostnet, width: 0.25}
+  fpn: {channels: 16}
+  head: {name: retinanet, tower_depth: 1}
+data:
+  source: shapes
+  workers: 1
+  shapes: {train_images: 4, val_images: 3, picture: {size: [96, 96], empty_every: 0}}
+  augment: {resize: {size: 96}, hflip: 0.0}
+train:
+  epochs: 30
+  batch_size: 4
+  optimizer: {name: adamw, lr: 5e-3, weight_decay: 0.01}
+  schedule: {name: constant}
+  eval_every: 0
+  log_every: 1
+  checkpoint: {every_epochs: 0}
+";
+
+fn loaded(dir: &Path, overrides: &[&str]) -> Loaded {
+    let file = dir.join("small.yaml");
+    std::fs::write(&file, SMALL).unwrap();
+    Loaded::read(&file, &overrides.iter().map(|s| s.to_string()).collect::<Vec<_>>()).unwrap()
+}
+
+fn run(loaded: &Loaded, dir: &Path, resume: bool) -> Result<Outcome, TrainError> {
+    let options = Options { run_dir: Some(dir.to_path_buf()), resume, quiet: true };
+    train(loaded, &options, Arc::default(), |_| ())
+}
+
+fn losses(dir: &Path) -> Vec<f64> {
+    let records = metrics::read(&dir.join("metrics.jsonl")).unwrap();
+    records.iter().filter_map(|r| if let Record::Step(s) = r { Some(s.loss) } else { None }).collect()
+}
+
+/// Thirty steps on the same four pictures; then eval, predict, features and fuse on the weights that came out.
+#[test]
+fn it_learns_and_its_weights_serve_every_command() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let loaded = loaded(dir.path(), &[]);
+    let folder = dir.path().join("run");
+    let outcome = run(&loaded, &folder, false).unwrap();
+    assert_eq!(outcome.end, End::Finished);
+    let losses = losses(&folder);
+    assert_eq!(losses.len(), 30);
+    let (first, last) = (losses[0], losses[27..].iter().sum::<f64>() / 3.0);
+    assert!(last < 0.6 * first, "the loss fell from {first} to {last} only");
+    for file in
+        ["config.yaml", "environment.json", "metrics.json", "detections.json", "curves.png", "predictions/step_00000030.png"]
+    {
+        assert!(folder.join(file).is_file(), "{file} is missing");
+    }
+
+    // The run folder is an experiment, and evaluation repeats what the run measured (which was not folded).
+    let again = Loaded::read(&folder.join("config.yaml"), &[]).unwrap();
+    assert_eq!(again.experiment, loaded.experiment);
+    let best = folder.join("weights/best.safetensors");
+    let e = &again.experiment;
+    let stop = AtomicBool::new(false);
+    let mut seen = vec![];
+    let measured = evaluate_weights(e, &best, &stop, &mut |done, total| seen.push((done, total))).unwrap().unwrap();
+    assert_eq!(seen, [(1, 3), (2, 3), (3, 3)]);
+    let text = std::fs::read_to_string(folder.join("metrics.json")).unwrap();
+    let in_run: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for (name, value) in measured.evaluations[0].numbers.named() {
+        let expected = in_run["bbox"][name].as_f64().unwrap();
+        assert!((value - expected).abs() < 0.02, "{name}: {value} against {expected} in the run");
+    }
+    measured.write(&dir.path().join("eval")).unwrap();
+    measured.plot(&dir.path().join("eval")).unwrap();
+    assert!(dir.path().join("eval/precision_recall_bbox.png").is_file());
+    stop.store(true, Ordering::Relaxed);
+    assert!(evaluate_weights(e, &best, &stop, &mut |_, _| ()).unwrap().is_none(), "a raised flag stops it");
+
+    // Folded weights give the same detections.
+    let fused = dir.path().join("fused.safetensors");
+    let report = fuse::fuse(e, &best, &[], FuseLevel::All, &fused).unwrap();
+    assert!(report.difference <= 1e-4 * report.largest.max(1.0), "{report:?}");
+    assert!(report.tensors[1] < report.tensors[0]);
+    assert_eq!(detect_form(&weights::read(&fused).unwrap()), Form::Folded);
+    let twice = fuse::fuse(e, &fused, &[], FuseLevel::All, &dir.path().join("x")).unwrap_err();
+    assert!(twice.to_string().contains("nothing to fold"), "{twice}");
+
+    let pictures = dir.path().join("pictures");
+    std::fs::create_dir(&pictures).unwrap();
+    for i in 0..2 {
+        let config = repghost_coco::shapes::ShapesConfig { size: [120, 160], ..Default::default() };
+        let (image, _) = repghost_coco::shapes::generate(5, i, &config);
+        image.save(pictures.join(format!("{i}.png"))).unwrap();
+    }
+    std::fs::write(pictures.join("broken.jpg"), b"no image").unwrap();
+    let mut found = vec![];
+    for (weights, output) in [(&best, "out_train"), (&fused, "out_fused")] {
+        let output = dir.path().join(output);
+        let request = predict::Request {
+            weights: weights.clone(),
+            images: vec![pictures.clone()],
+            output: output.clone(),
+            score_threshold: Some(0.1),
+        };
+        let predicted = predict::predict(e, &request, &AtomicBool::new(false), &mut |_, _| ()).unwrap().unwrap();
+        assert_eq!((predicted.images, predicted.unreadable.len()), (2, 1));
+        assert!(predicted.unreadable[0].contains("broken.jpg"));
+        assert!(output.join("0.png").is_file() && output.join("1.png").is_file());
+        let text = std::fs::read_to_string(output.join("detections.json")).unwrap();
+        found.push(serde_json::from_str::<Vec<serde_json::Value>>(&text).unwrap());
+    }
+    assert_eq!(found[0].len(), found[1].len());
+    assert!(!found[0].is_empty(), "nothing was found at all");
+    for (a, b) in found[0].iter().zip(&found[1]) {
+        assert_eq!((&a["file_name"], &a["category_id"]), (&b["file_name"], &b["category_id"]));
+        assert!((a["score"].as_f64().unwrap() - b["score"].as_f64().unwrap()).abs() < 1e-3);
+        let bbox: Vec<f64> = serde_json::from_value(a["bbox"].clone()).unwrap();
+        assert!(bbox[0] >= -0.01 && bbox[1] >= -0.01 && bbox[0] + bbox[2] <= 160.01 && bbox[1] + bbox[3] <= 120.01, "{bbox:?}");
+    }
+
+    // Maps by level name, of the padded image.
+    let maps = dir.path().join("maps.safetensors");
+    let shapes = features::features(e, &best, &[pictures.join("0.png")], &maps).unwrap();
+    let names: Vec<&str> = shapes.iter().map(|(n, _)| n.as_str()).collect();
+    assert_eq!(names, ["C3", "C4", "C5", "P3", "P4", "P5", "P6", "P7"]);
+    assert_eq!(shapes[0].1[2..], [12, 12], "72 x 96 is padded to 96 x 96, and C3 has stride 8");
+    assert_eq!(weights::read(&maps).unwrap().len(), 8);
+}
+
+#[test]
+fn a_resumed_detector_has_the_same_bits() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let augmented =
+        ["data.augment.hflip=0.5", "data.augment.photometric={}", "data.shapes.train_images=10", "train.ema={decay: 0.9}"];
+    let with = |steps: &str| loaded(dir.path(), &[&augmented[..], &[steps]].concat());
+    run(&with("train.max_steps=5"), &dir.path().join("whole"), false).unwrap();
+    run(&with("train.max_steps=3"), &dir.path().join("parts"), false).unwrap();
+    let outcome = run(&with("train.max_steps=5"), &dir.path().join("parts"), true).unwrap();
+    assert_eq!(outcome.end, End::Finished);
+    let file = |run: &str, file: &str| std::fs::read(dir.path().join(run).join(file)).unwrap();
+    let tensors = |run: &str| weights::read(dir.path().join(run).join("checkpoints/step_00000005.safetensors")).unwrap();
+    let (a, b) = (tensors("whole"), tensors("parts"));
+    assert!(a.names().eq(b.names()));
+    for ((name, x), (_, y)) in a.tensors.iter().zip(&b.tensors) {
+        assert!(x.equal(y), "{name} differs");
+    }
+    assert_eq!(losses(&dir.path().join("whole")), losses(&dir.path().join("parts")));
+    assert!(file("whole", "detections.json") == file("parts", "detections.json"));
+}
+
+#[test]
+fn what_cannot_work_is_refused_in_a_line() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("run");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("notes.txt"), "mine").unwrap();
+    let err = run(&loaded(dir.path(), &[]), &folder, false).unwrap_err();
+    assert!(err.to_string().contains("not empty") && err.exit_code() == 2, "{err}");
+    let err = run(&loaded(dir.path(), &[]), &dir.path().join("none"), true).unwrap_err();
+    assert!(err.to_string().contains("nothing to resume") && err.exit_code() == 2, "{err}");
+    // Freezing noise: the experiment is refused while it is read, and a changed one when the model is built.
+    let mut noise = loaded(dir.path(), &[]);
+    noise.experiment.train.batch_norm.use_running_stats = true;
+    let err = run(&noise, &dir.path().join("r"), false).unwrap_err();
+    assert!(err.to_string().contains("nothing was loaded") && err.exit_code() == 2, "{err}");
+    assert!(!dir.path().join("r").exists(), "nothing was written");
+}
