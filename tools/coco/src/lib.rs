@@ -3,6 +3,7 @@
 pub mod annotations;
 pub mod augment;
 pub mod browse;
+mod buffers;
 pub mod check;
 pub mod decode;
 pub mod detections;

@@ -4,6 +4,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use super::config::side;
+use crate::buffers::give_back;
 use crate::error::DataError;
 use crate::resize::{resize, Filter};
 use crate::sample::Sample;
@@ -91,7 +92,8 @@ pub(super) fn resize_sample(sample: &mut Sample, to: [usize; 2]) {
     if from == to {
         return;
     }
-    sample.image = resize(&sample.image, to[0], to[1], Filter::Bilinear);
+    let resized = resize(&sample.image, to[0], to[1], Filter::Bilinear);
+    give_back(std::mem::replace(&mut sample.image, resized));
     // Rounded sides have slightly different factors, so each axis has its own, as in torchvision.
     let (sx, sy) = (to[0] as f32 / from[0] as f32, to[1] as f32 / from[1] as f32);
     for b in &mut sample.target.boxes {

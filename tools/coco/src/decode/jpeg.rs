@@ -7,6 +7,8 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
+use crate::buffers::black;
+
 use super::{check_pixels, DecodeConfig, Refusal};
 
 /// Largest side that the format can express.
@@ -27,9 +29,8 @@ pub(super) fn decode(bytes: &[u8], config: &DecodeConfig) -> Result<RgbImage, Re
     if !is_complete(bytes) {
         return Err(Refusal::Broken("image file is truncated (JPEG data without its end marker)".into()));
     }
-    let pixels = decoder.decode().map_err(|e| Refusal::Broken(e.to_string()))?;
-    let stored = RgbImage::from_raw(width as u32, height as u32, pixels)
-        .ok_or_else(|| Refusal::Broken("the decoder returned fewer pixels than the header says".into()))?;
+    let mut stored = black(width as u32, height as u32);
+    decoder.decode_into(&mut stored).map_err(|e| Refusal::Broken(e.to_string()))?;
     match orientation(&decoder, config) {
         None => Ok(stored),
         Some(turn) => {

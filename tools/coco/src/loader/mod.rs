@@ -16,6 +16,7 @@ pub use epoch::Epoch;
 
 use self::cache::Cache;
 use crate::augment::sample_rng;
+use crate::buffers::give_back;
 use crate::error::DataError;
 use crate::sample::Sample;
 use crate::sampler::Sampler;
@@ -162,5 +163,9 @@ fn collate(samples: Vec<Sample>, index: usize, config: &LoaderConfig) -> Batch {
     for (sample, slot) in samples.iter().zip(pixels.chunks_exact_mut(3 * shape[2] * shape[3])) {
         config.normalize.write(&sample.image, slot, shape[2], shape[3]);
     }
-    Batch { index, pixels, shape, sizes, targets: samples.into_iter().map(|s| s.target).collect() }
+    let target = |sample: Sample| {
+        give_back(sample.image);
+        sample.target
+    };
+    Batch { index, pixels, shape, sizes, targets: samples.into_iter().map(target).collect() }
 }
