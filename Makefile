@@ -5,7 +5,6 @@ SHELL := /bin/bash
 ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 CARGO ?= cargo
 PREFIX ?= $(HOME)/.cargo
-RUN_DIR ?= runs/demo
 BIN = $(or $(CARGO_TARGET_DIR),$(ROOT)/target)/release/repghost-det
 
 .PHONY: help setup demo demo-mask test lint doc bench install check-tensorrt clean
@@ -21,11 +20,11 @@ setup: ## fetch libtorch and onnxruntime, once
 build: setup
 	@$(CARGO) build --release --quiet --package repghost-det
 
-demo: build ## train RetinaNet on built-in images, evaluate it, draw its predictions
-	@$(BIN) demo --run-dir $(RUN_DIR)
+demo: build ## train RetinaNet on built-in images: runs/demo has curves, predictions and weights
+	@$(BIN) train experiments/demo.yaml
 
 demo-mask: build ## the same for Mask R-CNN
-	@$(BIN) demo --mask --run-dir $(RUN_DIR)-mask
+	@$(BIN) train experiments/demo_mask.yaml
 
 test: setup ## run all tests
 	$(CARGO) test --release --workspace
