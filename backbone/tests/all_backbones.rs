@@ -10,6 +10,11 @@ const INPUT: [i64; 4] = [2, 3, 103, 101];
 /// A smaller one, for convolutions in double precision.
 const SMALL_INPUT: [i64; 4] = [1, 3, 35, 49];
 
+/// Depthwise convolutions in double precision are thousands of tiny loops: waiting for each other's threads would take minutes.
+fn one_thread() {
+    tch::set_num_threads(1);
+}
+
 /// All names, and the rows of a family that differ in more than width.
 fn configs() -> Vec<BackboneConfig> {
     let mut all: Vec<BackboneConfig> = NAMES.iter().map(|name| BackboneConfig::named(name)).collect();
@@ -35,6 +40,7 @@ fn built(config: &BackboneConfig) -> Backbone {
 
 #[test]
 fn declared_channels_and_strides_are_real() {
+    one_thread();
     for config in configs() {
         let net = config.build(CLASSES).unwrap();
         let image = fill::input("image", &SMALL_INPUT);
@@ -58,6 +64,7 @@ fn declared_channels_and_strides_are_real() {
 
 #[test]
 fn every_parameter_gets_a_gradient_and_a_step_changes_it() {
+    one_thread();
     tch::manual_seed(0);
     for config in configs() {
         let image = fill::input("image", &INPUT);
@@ -92,6 +99,7 @@ fn step(net: &Backbone, form: &str, outputs: &[Tensor]) {
 
 #[test]
 fn fusing_changes_nothing() {
+    one_thread();
     println!("{:<40}{:>12}{:>12}", "largest relative difference", "fp32", "fp64");
     for config in configs() {
         let image = fill::input("image", &SMALL_INPUT);

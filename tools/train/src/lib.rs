@@ -2,6 +2,7 @@
 //!
 //! | module | what is in it |
 //! |---|---|
+//! | [`analyze`] | what a network costs, part by part |
 //! | [`config`] | experiment files: inheritance, overrides, typed keys, errors that name key and file |
 //! | [`optim`] | SGD and AdamW with saved state, gradients as values, parameter groups |
 //! | [`schedule`] | step to learning rate |
@@ -21,6 +22,7 @@
 //! | [`environment`] | versions, libraries, devices |
 //! | [`error`], [`bad_input`] | what can go wrong; which of it is the user's to mend |
 
+pub mod analyze;
 pub mod bad_input;
 pub mod checkpoint;
 pub mod config;

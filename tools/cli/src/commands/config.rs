@@ -39,7 +39,7 @@ pub struct Args {
 }
 
 /// A file and the overrides behind it.
-struct Source {
+pub(super) struct Source {
     file: PathBuf,
     overrides: Vec<String>,
 }
@@ -59,7 +59,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn sources(items: &[String]) -> anyhow::Result<Vec<Source>> {
+/// Arguments as files, each with the overrides behind it.
+pub(super) fn sources(items: &[String]) -> anyhow::Result<Vec<Source>> {
     let mut sources: Vec<Source> = Vec::new();
     for item in items {
         if overrides::is_override(item) {
@@ -74,7 +75,8 @@ fn sources(items: &[String]) -> anyhow::Result<Vec<Source>> {
     Ok(sources)
 }
 
-fn read(source: &Source) -> anyhow::Result<Loaded> {
+/// Reads a file with its overrides.
+pub(super) fn read(source: &Source) -> anyhow::Result<Loaded> {
     Ok(Loaded::read(Path::new(&source.file), &source.overrides)?)
 }
 

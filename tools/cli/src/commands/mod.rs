@@ -3,6 +3,7 @@
 //! To add a command: a file here with `pub struct Args` (derive `clap::Args`) and `pub fn run(args: Args) -> anyhow::Result<Outcome>`,
 //! a variant below with worked examples in `after_help`, and a line in [`run`].
 
+pub mod analyze;
 pub mod config;
 pub mod data;
 pub mod detector_input;
@@ -23,6 +24,9 @@ use crate::exit::Outcome;
 /// All commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Price networks: parameters, multiply-adds and activation memory, part by part, unfused and fused.
+    #[command(after_help = analyze::EXAMPLES)]
+    Analyze(analyze::Args),
     /// Show what an experiment file resolves to and who set each value, or how two differ.
     #[command(after_help = config::EXAMPLES)]
     Config(config::Args),
@@ -58,6 +62,7 @@ pub enum Command {
 /// Runs a command.
 pub fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
     match command {
+        Command::Analyze(args) => analyze::run(args),
         Command::Config(args) => config::run(args),
         Command::Data(args) => data::run(args),
         Command::Eval(args) => eval::run(args, quiet),
