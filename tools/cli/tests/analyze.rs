@@ -40,7 +40,7 @@ fn bad_input_is_one_line_and_code_2() {
     refused(&["analyze", "--backbone", "resnet5O"], "did you mean resnet50?");
     refused(
         &["analyze", "--backbone", "resnet50", "--width", "2"],
-        "model.backbone.width: found 2, expected no such key for resnet50",
+        "model.backbone.width: found 2.0, expected no such key for resnet50",
     );
     refused(&["analyze", "--backbone", "resnet18", "--size", "224"], "--size");
     refused(&["analyze", "--backbone", "resnet18", "--size", "8,8"], "two numbers from 33");

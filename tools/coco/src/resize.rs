@@ -140,7 +140,8 @@ mod tests {
         for width in [0, 1, 2, 7, 8, 31, 64, 333] {
             let row: Vec<u8> = (0..3 * width).map(|i| (i * 37 % 256) as u8).collect();
             let (scale, offset) = ([0.017, 0.0175, 0.0174], [-2.1, -2.03, -1.8]);
-            let run = |split: fn(&[u8], [&mut [f32]; 3], [f32; 3], [f32; 3])| {
+            type Split = fn(&[u8], [&mut [f32]; 3], [f32; 3], [f32; 3]);
+            let run = |split: Split| {
                 let mut planes = vec![vec![0.0; width]; 3];
                 let [r, g, b] = planes.as_mut_slice() else { unreachable!() };
                 split(&row, [r, g, b], scale, offset);

@@ -20,7 +20,7 @@
 //! | [`runtime`] | variables that libtorch's libraries should start with, threads |
 //! | [`sweep`] | ablations: one base, axes, seeds; trials, tables, pictures |
 //! | [`environment`] | versions, libraries, devices |
-//! | [`error`], [`bad_input`] | what can go wrong; which of it is the user's to mend |
+//! | [`error`], [`mod@bad_input`] | what can go wrong; which of it is the user's to mend |
 
 pub mod analyze;
 pub mod bad_input;

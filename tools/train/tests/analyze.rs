@@ -94,10 +94,10 @@ fn sizes_and_classes_come_from_the_experiment() {
 #[test]
 fn reports_say_the_same_in_every_format() {
     let a = analyze::backbone(&BackboneConfig { width: 0.5, ..Default::default() }, &Options::default()).unwrap();
-    let table = report::table(&[a.clone()]);
+    let table = report::table(std::slice::from_ref(&a));
     let total = table.lines().last().unwrap();
     assert_eq!(total.split_whitespace().collect::<Vec<_>>()[..5], ["total", "2313968", "2302956", "43.31", "43.31"]);
-    let csv = report::csv(&[a.clone()]);
+    let csv = report::csv(std::slice::from_ref(&a));
     assert_eq!(csv.lines().count(), 1 + 2 * 6);
     let bytes = a.total.fused.activation_bytes;
     assert_eq!(

@@ -213,7 +213,7 @@ fn all_shipped_sweeps_resolve_in_every_setting() {
             let plan = Plan::read(&folder.join(format!("{name}.yaml")), &[format!("setting={setting}")])
                 .unwrap_or_else(|e| panic!("{name}, {setting}: {e}"));
             assert_eq!(plan.rows.len(), rows, "{name}, {setting}");
-            assert!(!plan.title.is_empty() && plan.trials.len() % rows == 0, "{name}");
+            assert!(!plan.title.is_empty() && plan.trials.len().is_multiple_of(rows), "{name}");
         }
     }
     let shipped = std::fs::read_dir(&folder).unwrap().filter(|e| e.as_ref().unwrap().path().extension().is_some()).count();

@@ -2,7 +2,7 @@
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | [`file`] | the sweep file's keys |
+//! | [`mod@file`] | the sweep file's keys |
 //! | [`overrides`] | named sets of overrides: what a value of an axis changes |
 //! | [`filter`] | which combinations are left out |
 //! | [`plan`] | a sweep file to a list of trials; shards |
