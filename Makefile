@@ -34,7 +34,7 @@ lint: setup ## formatting, clippy and documentation, warnings denied
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --workspace --no-deps
 
-bench: build ## compare with the peers' figures on this machine (tools/bench/README.md)
+bench: setup ## compare with the peers' figures on this machine (tools/bench/README.md)
 	bash tools/bench/run.sh
 
 check-tensorrt: build ## build every exported kind of file with TensorRT for RTX, ahead of time, without a GPU

@@ -31,4 +31,4 @@ if __name__ == "__main__":
         start = time.time()
         n = sum(len(b) for b in loader)
         best = max(best, n / (time.time() - start))
-    print(f"{best:.1f}")
+    print(f"best of 0 and 2 workers: {best:.0f} img/s")
