@@ -1,6 +1,6 @@
 //! Messages on the way, to stderr, so that stdout holds results only.
 
-use std::io;
+use std::io::{self, IsTerminal};
 
 use tracing_subscriber::filter::EnvFilter;
 
@@ -12,7 +12,13 @@ pub fn start(verbose: bool, quiet: bool) {
         _ => "info",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("warn,{}", ours(level))));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).without_time().with_target(verbose).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .without_time()
+        .with_target(verbose)
+        .init();
 }
 
 /// Our crates at `level`; other crates only warn.

@@ -43,7 +43,7 @@ impl Picture for Bars<'_> {
             .margin(14)
             .x_label_area_size(46)
             .y_label_area_size(names.min(420))
-            .build_cartesian_2d(0.0..top * 1.35, (0..rows.len()).into_segmented())?;
+            .build_cartesian_2d(0.0..top * 1.35, (0..rows.len().saturating_sub(1).max(1)).into_segmented())?;
         chart
             .configure_mesh()
             .disable_y_mesh()
