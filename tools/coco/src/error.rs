@@ -61,6 +61,14 @@ pub enum DataError {
         /// The name in the annotation file.
         name: String,
     },
+    /// A folder that is not laid out as expected.
+    #[error("{} {reason}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What was found and what was expected.
+        reason: String,
+    },
     /// A configuration value out of range.
     #[error("{key}: {reason}")]
     Config {

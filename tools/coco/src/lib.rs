@@ -5,6 +5,7 @@ pub mod augment;
 pub mod browse;
 mod buffers;
 pub mod check;
+pub mod classify;
 pub mod decode;
 pub mod detections;
 pub mod draw;
@@ -19,6 +20,7 @@ pub mod sampler;
 pub mod shapes;
 pub mod source;
 pub mod stats;
+pub mod transform;
 pub mod types;
 
 pub use annotations::{
@@ -36,4 +38,5 @@ pub use resize::Normalize;
 pub use sample::Sample;
 pub use shapes::ShapesSource;
 pub use source::{CocoSource, Source};
+pub use transform::Transform;
 pub use types::{Batch, BoxXyxy, InstanceMask, SampleTarget};

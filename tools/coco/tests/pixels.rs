@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use image::{Rgb, RgbImage};
 use repghost_coco::augment::Distortion;
+use repghost_coco::classify::{affine, ops};
 use repghost_coco::read_image;
 use repghost_coco::resize::{resize, Filter};
 use serde_json::Value;
@@ -80,4 +81,42 @@ fn shrinking_keeps_the_brightness() {
     let mean = |image: &RgbImage| image.as_raw().iter().map(|v| f64::from(*v)).sum::<f64>() / image.as_raw().len() as f64;
     let small = resize(&source, 320, 240, Filter::Bilinear);
     assert!((mean(&small) - mean(&source)).abs() < 0.3, "{} {}", mean(&small), mean(&source));
+}
+
+#[test]
+fn rand_augment_operations_are_pillows() {
+    let fill = [124, 116, 104];
+    let dim = || RgbImage::from_fn(32, 24, |x, y| Rgb(picture(32, 24).get_pixel(x, y).0.map(|v| v / 2 + 30)));
+    type Change = Box<dyn Fn(&mut RgbImage)>;
+    let moved = |matrix: affine::Matrix| -> Change { Box::new(move |i| *i = affine::transform(i, matrix, fill)) };
+    let cases: Vec<(&str, Change)> = vec![
+        (
+            "auto_contrast",
+            Box::new(move |i| {
+                *i = dim();
+                ops::auto_contrast(i);
+            }),
+        ),
+        ("equalize", Box::new(ops::equalize)),
+        ("invert", Box::new(ops::invert)),
+        ("posterize", Box::new(|i| ops::posterize(i, 3))),
+        ("solarize", Box::new(|i| ops::solarize(i, 200))),
+        ("color", Box::new(|i| ops::color(i, 1.7))),
+        ("contrast", Box::new(|i| ops::contrast(i, 1.7))),
+        ("contrast_low", Box::new(|i| ops::contrast(i, 0.3))),
+        ("brightness", Box::new(|i| ops::brightness(i, 1.7))),
+        ("sharpness", Box::new(|i| ops::sharpness(i, 1.7))),
+        ("rotate", moved(affine::rotate(27.0, [32.0, 24.0]))),
+        ("shear_x", moved(affine::shear_x(0.27))),
+        ("shear_y", moved(affine::shear_y(-0.27))),
+        ("translate_x", moved(affine::translate(7.3, 0.0))),
+        ("translate_y", moved(affine::translate(0.0, -5.6))),
+    ];
+    for (name, change) in cases {
+        let mut image = picture(32, 24);
+        change(&mut image);
+        let expected = read_image(&fixture(&format!("op_{name}.png")), &Default::default()).unwrap();
+        let (mean, largest) = difference(&image, &expected);
+        assert!(mean < 0.05 && largest <= 2, "{name}: mean {mean}, largest {largest}");
+    }
 }

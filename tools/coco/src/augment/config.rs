@@ -67,12 +67,12 @@ impl AugmentConfig {
 }
 
 /// A number in [0, 1].
-pub(super) fn probability(value: f64, key: &str) -> Result<(), DataError> {
+pub(crate) fn probability(value: f64, key: &str) -> Result<(), DataError> {
     within(value, 0.0, 1.0, key)
 }
 
 /// A number in [low, high]; not a number fails too.
-pub(super) fn within(value: f64, low: f64, high: f64, key: &str) -> Result<(), DataError> {
+pub(crate) fn within(value: f64, low: f64, high: f64, key: &str) -> Result<(), DataError> {
     if (low..=high).contains(&value) {
         return Ok(());
     }
@@ -80,7 +80,7 @@ pub(super) fn within(value: f64, low: f64, high: f64, key: &str) -> Result<(), D
 }
 
 /// A pair low ≤ high within [least, most].
-pub(super) fn range(pair: [f64; 2], least: f64, most: f64, key: &str) -> Result<(), DataError> {
+pub(crate) fn range(pair: [f64; 2], least: f64, most: f64, key: &str) -> Result<(), DataError> {
     within(pair[0], least, most, key)?;
     within(pair[1], least, most, key)?;
     if pair[0] > pair[1] {
@@ -90,7 +90,7 @@ pub(super) fn range(pair: [f64; 2], least: f64, most: f64, key: &str) -> Result<
 }
 
 /// A side in pixels.
-pub(super) fn side(value: usize, key: &str) -> Result<(), DataError> {
+pub(crate) fn side(value: usize, key: &str) -> Result<(), DataError> {
     const MAX_SIDE: usize = 16_384;
     if (1..=MAX_SIDE).contains(&value) {
         return Ok(());

@@ -6,7 +6,7 @@
 //! Every sample draws from its own stream, made of (seed, epoch, index), so that no thread count, no order and no resumed run
 //! changes what an epoch contains.
 
-mod config;
+pub(crate) mod config;
 mod hflip;
 mod iou_crop;
 mod photometric;
@@ -29,12 +29,19 @@ use crate::sample::Sample;
 /// What keeps these streams apart from others that are made of the same seed.
 const AUGMENT_STREAM: u64 = 0x6175_676D_656E_7401;
 
+const PIXEL_STREAM: u64 = 0x7069_7865_6C73_0001;
+
 /// Sides of cut boxes below this many pixels make an object disappear.
 pub const MIN_SIDE: f32 = 1.0;
 
 /// The random stream of one sample in one epoch.
 pub fn sample_rng(seed: u64, epoch: usize, index: usize) -> ChaCha8Rng {
     stream([seed, epoch as u64, index as u64, AUGMENT_STREAM])
+}
+
+/// The random stream of one sample's normalised pixels in one epoch.
+pub(crate) fn pixel_rng(seed: u64, epoch: usize, index: usize) -> ChaCha8Rng {
+    stream([seed, epoch as u64, index as u64, PIXEL_STREAM])
 }
 
 /// A random stream that is named by four numbers.

@@ -131,13 +131,13 @@ fn gray(pixel: [u8; 3]) -> f32 {
     (r * GRAY[0] + g * GRAY[1] + b * GRAY[2]).floor()
 }
 
-pub(crate) fn contrast(image: &mut RgbImage, factor: f32) {
+fn contrast(image: &mut RgbImage, factor: f32) {
     let sum: f64 = image.pixels().map(|p| f64::from(gray(p.0))).sum();
     let mean = (sum / f64::from(image.width() * image.height()).max(1.0)) as f32;
     look_up(image, |v| v * factor + mean * (1.0 - factor));
 }
 
-pub(crate) fn saturation(image: &mut RgbImage, factor: f32) {
+fn saturation(image: &mut RgbImage, factor: f32) {
     for pixel in image.pixels_mut() {
         let rest = gray(pixel.0) * (1.0 - factor);
         pixel.0 = pixel.0.map(|v| (f32::from(v) * factor + rest) as u8);
@@ -145,7 +145,7 @@ pub(crate) fn saturation(image: &mut RgbImage, factor: f32) {
 }
 
 /// Turns the hue of one pixel, through hue, saturation, value.
-pub(crate) fn turn_hue(pixel: [u8; 3], turn: f32) -> [u8; 3] {
+fn turn_hue(pixel: [u8; 3], turn: f32) -> [u8; 3] {
     let [r, g, b] = pixel.map(|v| f32::from(v) / 255.0);
     let (value, low) = (r.max(g).max(b), r.min(g).min(b));
     let spread = value - low;

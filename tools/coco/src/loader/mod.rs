@@ -15,12 +15,13 @@ pub use config::{LoaderConfig, OnUnreadable};
 pub use epoch::Epoch;
 
 use self::cache::Cache;
-use crate::augment::sample_rng;
+use crate::augment::{pixel_rng, sample_rng};
 use crate::buffers::give_back;
 use crate::error::DataError;
 use crate::sample::Sample;
 use crate::sampler::Sampler;
 use crate::source::Source;
+use crate::transform::Transform;
 use crate::types::Batch;
 
 /// Batches of a source, epoch by epoch.
@@ -32,17 +33,31 @@ pub struct Loader {
 /// What the threads share.
 struct Shared {
     source: Arc<dyn Source>,
+    transform: Arc<dyn Transform>,
     config: LoaderConfig,
     cache: Option<Cache>,
     unreadable: Mutex<Vec<String>>,
 }
 
 impl Loader {
-    /// A loader over a source.
+    /// A loader over a source that augments as `config.augment` says.
     ///
     /// # Errors
     /// [`DataError::Config`] where a value is out of range or no batch would come out.
     pub fn new(source: Arc<dyn Source>, config: LoaderConfig) -> Result<Self, DataError> {
+        let transform = Arc::new(config.augment.clone());
+        Self::with_transform(source, config, transform)
+    }
+
+    /// A loader with a transform in place of `config.augment`.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_transform(
+        source: Arc<dyn Source>,
+        config: LoaderConfig,
+        transform: Arc<dyn Transform>,
+    ) -> Result<Self, DataError> {
         config.validate()?;
         let wide = match config.group_by_aspect {
             true => (0..source.len()).map(|i| source.aspect(i) >= 1.0).collect(),
@@ -56,7 +71,7 @@ impl Loader {
             return Err(DataError::config("batch_size", reason));
         }
         let cache = (config.cache_mb > 0).then(|| Cache::new(config.cache_mb << 20));
-        Ok(Self { shared: Arc::new(Shared { source, config, cache, unreadable: Mutex::default() }), sampler })
+        Ok(Self { shared: Arc::new(Shared { source, transform, config, cache, unreadable: Mutex::default() }), sampler })
     }
 
     /// Number of images.
@@ -112,35 +127,28 @@ impl Shared {
                 return Ok(None);
             }
             match self.sample(epoch, index) {
-                Ok(sample) => samples.push(sample),
+                Ok(sample) => samples.push((index, sample)),
                 Err(error) if error.is_unreadable_image() && self.config.on_unreadable_image == OnUnreadable::Skip => {
                     self.note_unreadable(error.to_string());
                 }
                 Err(error) => return Err(error),
             }
         }
-        Ok((!samples.is_empty()).then(|| collate(samples, number, &self.config)))
+        Ok((!samples.is_empty()).then(|| self.collate(samples, epoch, number)))
     }
 
     fn sample(&self, epoch: usize, index: usize) -> Result<Sample, DataError> {
-        let augment = &self.config.augment;
         let mut rng = sample_rng(self.config.seed, epoch, index);
-        if !augment.resize_is_fixed() {
-            let sample = self.cached(index, |sample| sample)?;
-            return Ok(augment.apply(sample, &mut rng));
-        }
-        // A resize that draws nothing gives the same pixels in every epoch, so the small image is kept, not the large one.
-        let mut sample = self.cached(index, |sample| augment.resize_fixed(sample))?;
-        augment.finish(&mut sample, &mut rng);
-        Ok(sample)
+        Ok(self.transform.draw(self.prepared(index)?, &mut rng))
     }
 
-    fn cached(&self, index: usize, prepare: impl FnOnce(Sample) -> Sample) -> Result<Sample, DataError> {
-        let Some(cache) = &self.cache else { return Ok(prepare(self.source.load(index)?)) };
+    fn prepared(&self, index: usize) -> Result<Sample, DataError> {
+        let load = || Ok(self.transform.prepare(self.source.load(index)?));
+        let Some(cache) = &self.cache else { return load() };
         if let Some(sample) = cache.get(index) {
             return Ok(sample);
         }
-        let sample = prepare(self.source.load(index)?);
+        let sample = load()?;
         cache.put(index, &sample);
         Ok(sample)
     }
@@ -152,20 +160,25 @@ impl Shared {
             }
         }
     }
-}
 
-/// Puts samples into one padded buffer.
-fn collate(samples: Vec<Sample>, index: usize, config: &LoaderConfig) -> Batch {
-    let sizes: Vec<[usize; 2]> = samples.iter().map(|s| [s.image.height() as usize, s.image.width() as usize]).collect();
-    let padded = |axis: usize| sizes.iter().map(|s| s[axis]).max().unwrap_or(1).next_multiple_of(config.pad_multiple);
-    let shape = [samples.len(), 3, padded(0), padded(1)];
-    let mut pixels = vec![0.0; shape.iter().product()];
-    for (sample, slot) in samples.iter().zip(pixels.chunks_exact_mut(3 * shape[2] * shape[3])) {
-        config.normalize.write(&sample.image, slot, shape[2], shape[3]);
+    /// Puts samples into one padded buffer.
+    fn collate(&self, samples: Vec<(usize, Sample)>, epoch: usize, number: usize) -> Batch {
+        let size = |sample: &Sample| [sample.image.height() as usize, sample.image.width() as usize];
+        let sizes: Vec<[usize; 2]> = samples.iter().map(|(_, sample)| size(sample)).collect();
+        let padded =
+            |axis: usize| sizes.iter().map(|s| s[axis]).max().unwrap_or(1_usize).next_multiple_of(self.config.pad_multiple);
+        let (height, width) = (padded(0), padded(1));
+        let shape = [samples.len(), 3, height, width];
+        let mut pixels = vec![0.0; shape.iter().product()];
+        let mut targets = Vec::with_capacity(samples.len());
+        for ((index, sample), slot) in samples.into_iter().zip(pixels.chunks_exact_mut(3 * height * width)) {
+            self.config.normalize.write(&sample.image, slot, height, width);
+            if size(&sample) == [height, width] {
+                self.transform.on_normalized(slot, height, width, &mut pixel_rng(self.config.seed, epoch, index));
+            }
+            give_back(sample.image);
+            targets.push(sample.target);
+        }
+        Batch { index: number, pixels, shape, sizes, targets }
     }
-    let target = |sample: Sample| {
-        give_back(sample.image);
-        sample.target
-    };
-    Batch { index, pixels, shape, sizes, targets: samples.into_iter().map(target).collect() }
 }

@@ -1,0 +1,38 @@
+//! What a loader does to each sample, so that detection and classification share threads, order, cache and batches.
+
+use rand_chacha::ChaCha8Rng;
+
+use crate::augment::AugmentConfig;
+use crate::sample::Sample;
+
+/// From a source's sample to one in a batch. Chance comes from the given stream alone.
+pub trait Transform: Send + Sync {
+    /// The first steps, as far as they draw nothing: a cache keeps their result.
+    fn prepare(&self, sample: Sample) -> Sample {
+        sample
+    }
+
+    /// The other steps.
+    fn draw(&self, sample: Sample, rng: &mut ChaCha8Rng) -> Sample;
+
+    /// A last step on normalised pixels `[3, height, width]` of an image that fills its planes.
+    fn on_normalized(&self, _pixels: &mut [f32], _height: usize, _width: usize, _rng: &mut ChaCha8Rng) {}
+}
+
+impl Transform for AugmentConfig {
+    fn prepare(&self, sample: Sample) -> Sample {
+        // A resize that draws nothing gives the same pixels in every epoch, so the small image is kept, not the large one.
+        match self.resize_is_fixed() {
+            true => self.resize_fixed(sample),
+            false => sample,
+        }
+    }
+
+    fn draw(&self, mut sample: Sample, rng: &mut ChaCha8Rng) -> Sample {
+        if !self.resize_is_fixed() {
+            return self.apply(sample, rng);
+        }
+        self.finish(&mut sample, rng);
+        sample
+    }
+}
