@@ -35,7 +35,13 @@ impl Subnet {
         };
         let layer = |i: usize| {
             let norm = config.group_norm.then(|| GroupNorm::new(NORM_GROUPS, channels));
-            (conv(if i == 0 { inputs } else { channels }, channels, norm.is_none(), 0.0), norm)
+            let layer = conv(if i == 0 { inputs } else { channels }, channels, norm.is_none(), 0.0);
+            if norm.is_some() {
+                // The norm takes any scale away, but what a step of the optimizer changes is relative to it: weights of 0.01 would be
+                // thrown about.
+                init::kaiming_normal_fan_out(&layer.weight);
+            }
+            (layer, norm)
         };
         let tower: Vec<_> = (0..config.tower_depth).map(layer).collect();
         let last = if tower.is_empty() { inputs } else { channels };

@@ -11,7 +11,16 @@
 ///   the demo).
 /// - `ONEDNN_PRIMITIVE_CACHE_CAPACITY`: oneDNN compiles a kernel for every new shape and keeps 1024 of them, so that memory grows for
 ///   hours with images of many sizes. So many are enough for the shapes of one step.
-pub const SETTINGS: [(&str, &str); 2] = [("OMP_WAIT_POLICY", "PASSIVE"), ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")];
+/// - `MALLOC_*`: by default glibc hands every large block back to the system when it is freed and clears it when it is asked for again,
+///   which a training step does a thousand times. Kept blocks save a tenth of a step's processor time (19.2 s instead of 20.6 s for 30
+///   steps of the demo and their start), for 2 % more memory.
+pub const SETTINGS: [(&str, &str); 5] = [
+    ("OMP_WAIT_POLICY", "PASSIVE"),
+    ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256"),
+    ("MALLOC_MMAP_THRESHOLD_", "4294967296"),
+    ("MALLOC_TRIM_THRESHOLD_", "8589934592"),
+    ("MALLOC_TOP_PAD_", "67108864"),
+];
 
 /// The settings that are not set, neither by us nor by the user.
 pub fn missing_settings() -> Vec<(&'static str, &'static str)> {

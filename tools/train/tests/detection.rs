@@ -147,10 +147,22 @@ fn it_learns_and_its_weights_serve_every_command() {
 #[test]
 fn a_resumed_detector_has_the_same_bits() {
     let _alone = alone();
+    resumed_is_whole(1);
+}
+
+/// Copies draw nothing from each other's threads, and the first one's running statistics are in the checkpoint.
+#[test]
+fn a_resumed_detector_with_copies_has_the_same_bits() {
+    let _alone = alone();
+    resumed_is_whole(2);
+}
+
+fn resumed_is_whole(replicas: usize) {
     let dir = tempfile::tempdir().unwrap();
     let augmented =
         ["data.augment.hflip=0.5", "data.augment.photometric={}", "data.shapes.train_images=10", "train.ema={decay: 0.9}"];
-    let with = |steps: &str| loaded(dir.path(), &[&augmented[..], &[steps]].concat());
+    let replicas = format!("train.replicas={replicas}");
+    let with = |steps: &str| loaded(dir.path(), &[&augmented[..], &[steps, replicas.as_str()]].concat());
     run(&with("train.max_steps=5"), &dir.path().join("whole"), false).unwrap();
     run(&with("train.max_steps=3"), &dir.path().join("parts"), false).unwrap();
     let outcome = run(&with("train.max_steps=5"), &dir.path().join("parts"), true).unwrap();

@@ -139,3 +139,35 @@ fn max_steps_stops_early_and_evaluates() {
     let records = metrics::read(&dir.path().join("metrics.jsonl")).unwrap();
     assert!(matches!(records.last(), Some(Record::Eval(e)) if e.step == 2));
 }
+
+/// Where no layer looks at a whole batch, copies that share it must find what one network finds: the mean over images, however
+/// unevenly 6 images fall on 4 copies (2, 2, 1, 1 or less).
+#[test]
+fn copies_of_the_network_learn_what_one_learns() {
+    let _alone = alone();
+    let trained = |replicas: usize| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = config();
+        config.optimizer.name = OptimizerName::Sgd;
+        config.replicas = replicas;
+        let mut task = Quadrants::new();
+        task.plain = true;
+        let mut trainer = trainer(dir.path(), task, &config);
+        assert_eq!(trainer.train().unwrap(), End::Finished);
+        let weights = bits(&trainer.run.task.net);
+        weights.into_iter().flat_map(|(_, v)| v.into_iter().map(f64::from_bits)).collect::<Vec<f64>>()
+    };
+    let one = trained(1);
+    let moved = one.iter().zip(trained_start()).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(moved > 0.01, "the run changes weights by {moved} only");
+    for replicas in [2, 4] {
+        let many = trained(replicas);
+        let apart = one.iter().zip(&many).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(apart < 1e-6, "{replicas} copies end {apart} away");
+    }
+}
+
+fn trained_start() -> Vec<f64> {
+    let weights = bits(&Quadrants::new().net);
+    weights.into_iter().flat_map(|(_, v)| v.into_iter().map(f64::from_bits)).collect()
+}

@@ -9,8 +9,8 @@ const SHIFT: u32 = 12;
 /// Paints every pixel: a lattice of colours, interpolated between its points; a coarse lattice is a gradient, a fine one clouds.
 pub(super) fn paint(canvas: &mut Canvas, random: &mut Random, busy: bool) {
     let cells = if busy { 1 + random.below(8) as usize } else { 1 };
-    let base = random.colour();
-    let spread = 15 + random.below(70) as i32;
+    let base = random.muted();
+    let spread = 15 + random.below(50) as i32;
     let knots: Vec<[i32; 3]> = (0..(cells + 1) * (cells + 1))
         .map(|_| {
             let colour = random.colour();

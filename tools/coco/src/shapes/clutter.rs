@@ -13,7 +13,7 @@ pub(super) fn below(canvas: &mut Canvas, random: &mut Random) {
         let thickness = random.between(1.0, 4.0);
         line(canvas, random, thickness);
     }
-    for _ in 0..random.below(4) {
+    for _ in 0..random.below(3) {
         let kind = Kind::DISTRACTORS[random.below(Kind::DISTRACTORS.len() as u32) as usize];
         let share = random.unit();
         let size = 16.0 + 70.0 * share * share;

@@ -84,10 +84,11 @@ pub(super) struct Figure {
 }
 
 impl Figure {
-    /// A figure of this kind whose longer side is `size` pixels, turned, a little stretched, at a random place: up to a quarter
+    /// A figure of this kind whose longer side is `size` pixels, tilted, a little stretched, at a random place: up to a quarter
     /// of it may lie beyond the border.
     pub fn draw(random: &mut Random, kind: Kind, size: f32, [width, height]: [f32; 2]) -> Self {
-        let [cos, sin] = random.direction();
+        // Objects stand, as most things do in photographs; what lies about does so in any direction.
+        let [cos, sin] = if Kind::ALL.contains(&kind) { random.tilt() } else { random.direction() };
         let stretch = random.between(0.8, 1.0);
         // Unit figure to picture, up to scale: turn after stretching v.
         let forward = [[cos, -sin * stretch], [sin, cos * stretch]];

@@ -1,6 +1,6 @@
 //! Built-in data: pictures of simple figures with exact boxes and masks, so that a demo needs no download.
 //!
-//! Five classes (circle, square, triangle, star, ring) in all sizes from 16 px, turned, stretched, overlapping and cut off by
+//! Five classes (circle, square, triangle, star, ring) in all sizes from 16 px, tilted, stretched, overlapping and cut off by
 //! the border, over gradients, clouds, stripes and noise, among lines, soft blobs and figures of no class (plus, crescent, bar).
 //! A mask is what can be seen of its object, the box fits that mask. At least [`MIN_VISIBLE`] of every object is left
 //! uncovered, so that nothing is asked for that cannot be seen.
@@ -34,6 +34,8 @@ pub const CLASS_NAMES: [&str; 5] = ["circle", "square", "triangle", "star", "rin
 pub const MIN_VISIBLE: f32 = 0.4;
 /// Longer side of the smallest object in pixels.
 pub const MIN_OBJECT: u32 = 16;
+/// Longer side of the largest object as a share of the picture's shorter side.
+const LARGEST_OBJECT: f32 = 0.45;
 /// Where the validation pictures of a series begin: never among those that are learned from.
 pub const FIRST_VAL: u64 = 1 << 32;
 /// Places tried for an object before it is given up.
@@ -100,10 +102,7 @@ pub fn generate(seed: u64, index: u64, config: &ShapesConfig) -> (RgbImage, Samp
     let mut kinds = Vec::new();
     for _ in 0..wanted {
         let kind = Kind::ALL[random.below(Kind::ALL.len() as u32) as usize];
-        // Squaring makes small objects frequent, as they are in photographs.
-        let share = random.unit();
-        let largest = height.min(width) as f32 * 0.45;
-        let size = MIN_OBJECT as f32 + (largest - MIN_OBJECT as f32) * share * share;
+        let size = random.between(MIN_OBJECT as f32, height.min(width) as f32 * LARGEST_OBJECT);
         for _ in 0..PLACES_TRIED {
             let figure = Figure::draw(&mut random, kind, size, [width as f32, height as f32]);
             let cover = canvas.cover(&figure);

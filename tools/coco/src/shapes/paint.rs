@@ -14,9 +14,9 @@ pub(super) const FULL: u8 = (SAMPLES * SAMPLES) as u8;
 /// A pixel belongs to an object from half coverage on.
 const HALF: u8 = FULL / 2;
 /// An object must differ from what is under it by so much, summed over the channels.
-const MIN_CONTRAST: i32 = 110;
+const MIN_CONTRAST: i32 = 150;
 /// Colours tried for the contrast.
-const COLOURS_TRIED: usize = 8;
+const COLOURS_TRIED: usize = 16;
 
 /// How much of each pixel a figure covers, in its bounding window.
 pub(super) struct Cover {

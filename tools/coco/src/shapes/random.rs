@@ -3,6 +3,9 @@
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+/// `tan(25° / 2)`, the most that objects are tilted by.
+const MAX_TILT: f32 = 0.221_694_67;
+
 /// A stream of its own for each picture.
 pub(super) struct Random(ChaCha8Rng);
 
@@ -11,7 +14,7 @@ impl Random {
         let mut key = [0u8; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         key[8..16].copy_from_slice(&index.to_le_bytes());
-        key[16..24].copy_from_slice(b"shapes 1");
+        key[16..24].copy_from_slice(b"shapes 2");
         Random(ChaCha8Rng::from_seed(key))
     }
 
@@ -44,6 +47,18 @@ impl Random {
     pub fn colour(&mut self) -> [i32; 3] {
         let bits = self.bits();
         [bits & 255, bits >> 8 & 255, bits >> 16 & 255].map(|channel| channel as i32)
+    }
+
+    /// A colour of the middle range, not far from grey: what walls, grass and cloth have.
+    pub fn muted(&mut self) -> [i32; 3] {
+        let grey = 80 + self.below(96) as i32;
+        [0; 3].map(|_| grey + self.below(56) as i32 - 28)
+    }
+
+    /// A turn of up to 25 degrees to either side, as cosine and sine (the half-angle formula needs neither function).
+    pub fn tilt(&mut self) -> [f32; 2] {
+        let t = self.between(-MAX_TILT, MAX_TILT);
+        [(1.0 - t * t) / (1.0 + t * t), 2.0 * t / (1.0 + t * t)]
     }
 
     /// Cosine and sine of a random angle, by the rational parametrisation of the circle.

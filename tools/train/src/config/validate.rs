@@ -88,6 +88,7 @@ fn check_train(c: &mut Checker, e: &Experiment) {
     c.at_least_one("train.epochs", t.epochs);
     c.at_least_one("train.batch_size", t.batch_size);
     c.at_least_one("train.accumulate", t.accumulate);
+    c.check((1..=t.batch_size.max(1)).contains(&t.replicas), "train.replicas", t.replicas, "from 1 to train.batch_size");
     c.at_least_one("train.log_every", t.log_every);
     c.at_least_one("train.checkpoint.keep_last", t.checkpoint.keep_last);
     if let Some(base) = t.base_batch_size {

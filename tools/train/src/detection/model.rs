@@ -129,6 +129,13 @@ pub fn apply_freezing(e: &Experiment, detector: &Detector) -> Result<Option<Stri
         .then(|| format!("frozen: {frozen} elements of the backbone; {norms} of its batch norms use their running statistics")))
 }
 
+/// Gives `copy` the batch-norm switches of `network`, which has the same modules.
+pub fn copy_switches(network: &Detector, copy: &Detector) {
+    for ((_, from), (_, to)) in network.survey().norms.into_iter().zip(copy.survey().norms) {
+        to.set(from.get());
+    }
+}
+
 /// What a weights file says about itself.
 pub fn metadata(resolved: &str, classes: &[Class]) -> BTreeMap<String, String> {
     let classes = serde_json::to_string(classes).unwrap_or_default();

@@ -15,7 +15,7 @@ use crate::config::{Experiment, Loaded};
 use crate::error::TrainError;
 use crate::evaluate::{self, Measured};
 use crate::run::folder::sheet;
-use crate::trainer::{Batches, EvalContext, Evaluation, Task};
+use crate::trainer::{Batches, EvalContext, Evaluation, Replica, Task};
 
 /// A detector, its data and its measure.
 pub struct DetectionTask {
@@ -30,6 +30,7 @@ pub struct DetectionTask {
     truth: Arc<Dataset>,
     source: Arc<dyn Source>,
     metadata: BTreeMap<String, String>,
+    experiment: Experiment,
     /// Lines for people: what was read, loaded, frozen.
     pub notes: Vec<String>,
 }
@@ -53,6 +54,7 @@ impl DetectionTask {
         detector.convert(device, Kind::Float);
         let source = val.source.clone();
         Ok(Self {
+            experiment: e.clone(),
             metadata: model::metadata(&loaded.to_yaml(false), &classes),
             masks: data::wants_masks(e),
             train: data::train_loader(e, train.source)?,
@@ -126,9 +128,18 @@ impl Task for DetectionTask {
     }
 
     fn losses(&self, batch: &Batch) -> Result<Losses, TrainError> {
-        let images = tensors::images(batch, self.device);
-        let targets = tensors::targets(batch, self.device);
-        Ok(self.detector.losses(&mut Eager::train(), &images, &targets))
+        Ok(losses(&self.detector, batch, self.device))
+    }
+
+    fn replica(&self) -> Result<Box<dyn Replica<Batch>>, TrainError> {
+        let detector = model::build(&self.experiment, self.classes.len())?;
+        detector.convert(self.device, Kind::Float);
+        model::copy_switches(&self.detector, &detector);
+        Ok(Box::new(DetectorReplica { detector, device: self.device }))
+    }
+
+    fn split(&self, batch: Batch, parts: usize) -> Vec<Batch> {
+        tensors::split(batch, parts)
     }
 
     fn images(&self, batch: &Batch) -> Vec<String> {
@@ -150,6 +161,30 @@ impl Task for DetectionTask {
     fn metadata(&self) -> BTreeMap<String, String> {
         self.metadata.clone()
     }
+}
+
+/// A copy of the detector.
+struct DetectorReplica {
+    detector: Detector,
+    device: Device,
+}
+
+impl Replica<Batch> for DetectorReplica {
+    fn network(&self) -> &dyn Tree {
+        &self.detector
+    }
+
+    fn seed_step(&self, seed: u64, step: u64) {
+        self.detector.set_sampling(seed, step);
+    }
+
+    fn losses(&self, batch: &Batch) -> Result<Losses, TrainError> {
+        Ok(losses(&self.detector, batch, self.device))
+    }
+}
+
+fn losses(detector: &Detector, batch: &Batch, device: Device) -> Losses {
+    detector.losses(&mut Eager::train(), &tensors::images(batch, device), &tensors::targets(batch, device))
 }
 
 /// Whether the experiment trains a detector.

@@ -13,6 +13,26 @@ pub fn images(batch: &Batch, device: Device) -> ImageBatch {
     }
 }
 
+/// Cuts a batch into at most `parts` batches of nearly the same number of images, in order.
+pub fn split(batch: Batch, parts: usize) -> Vec<Batch> {
+    let [images, rest @ ..] = batch.shape;
+    let parts = parts.clamp(1, images.max(1));
+    let pixels = rest.iter().product::<usize>();
+    let (mut sizes, mut targets) = (batch.sizes.into_iter(), batch.targets.into_iter());
+    (0..parts)
+        .map(|part| {
+            let (from, to) = (images * part / parts, images * (part + 1) / parts);
+            Batch {
+                index: batch.index,
+                pixels: batch.pixels[from * pixels..to * pixels].to_vec(),
+                shape: [to - from, rest[0], rest[1], rest[2]],
+                sizes: sizes.by_ref().take(to - from).collect(),
+                targets: targets.by_ref().take(to - from).collect(),
+            }
+        })
+        .collect()
+}
+
 /// The objects of each image.
 pub fn targets(batch: &Batch, device: Device) -> Vec<Target> {
     batch.targets.iter().map(|t| target(t, device)).collect()
@@ -28,4 +48,28 @@ fn target(t: &SampleTarget, device: Device) -> Target {
         masks.iter().map(crop).collect()
     });
     Target { boxes: plain.boxes.to_device(device), labels: plain.labels.to_device(device), masks }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_even_and_in_order() {
+        let target = |id: i64| SampleTarget { image_id: id, ..Default::default() };
+        let batch = || Batch {
+            index: 7,
+            pixels: (0..5 * 12).map(|v| v as f32).collect(),
+            shape: [5, 3, 2, 2],
+            sizes: (0..5).map(|i| [i, 2]).collect(),
+            targets: (0..5).map(target).collect(),
+        };
+        let shares = split(batch(), 2);
+        assert_eq!(shares.iter().map(|s| s.shape).collect::<Vec<_>>(), [[2, 3, 2, 2], [3, 3, 2, 2]]);
+        assert_eq!(shares.iter().flat_map(|s| s.pixels.clone()).collect::<Vec<_>>(), batch().pixels);
+        assert_eq!(shares.iter().flat_map(|s| s.sizes.clone()).collect::<Vec<_>>(), batch().sizes);
+        let ids: Vec<i64> = shares.iter().flat_map(|s| s.targets.iter().map(|t| t.image_id)).collect();
+        assert_eq!(ids, [0, 1, 2, 3, 4]);
+        assert_eq!(split(batch(), 9).len(), 5, "no share is empty");
+    }
 }

@@ -17,11 +17,18 @@ impl Gradients {
     /// # Errors
     /// When the loss depends on no trained tensor, or libtorch fails.
     pub fn of(loss: &Tensor, slots: &[ParamSlot]) -> Result<Self, TrainError> {
+        Self::by(loss, &slots.iter().map(|s| &s.tensor).collect::<Vec<_>>())
+    }
+
+    /// Differentiates the scalar `loss` by every one of `parameters`.
+    ///
+    /// # Errors
+    /// When the loss depends on no trained tensor, or libtorch fails.
+    pub fn by(loss: &Tensor, parameters: &[&Tensor]) -> Result<Self, TrainError> {
         if !loss.requires_grad() {
             return Err(TrainError::NothingToTrain);
         }
-        let parameters: Vec<&Tensor> = slots.iter().map(|s| &s.tensor).collect();
-        let gradients = Tensor::f_run_backward(&[loss], &parameters, false, false)?;
+        let gradients = Tensor::f_run_backward(&[loss], parameters, false, false)?;
         Ok(Self(gradients.into_iter().map(|g| g.defined().then_some(g)).collect()))
     }
 

@@ -5,6 +5,7 @@
 mod feed;
 pub mod hooks;
 pub mod plan;
+mod replicas;
 mod start;
 mod step;
 pub mod task;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 pub use plan::Plan;
+pub use replicas::{Replica, Replicas};
 pub use start::{Start, Trainer};
 pub use step::StepReport;
 pub use task::{Batches, EvalContext, Evaluation, Task};
@@ -32,6 +34,8 @@ use hooks::Hook;
 pub struct Run<T: Task> {
     /// Network, data, losses, measure.
     pub task: T,
+    /// Copies of the network that share its batches, where there are any.
+    pub replicas: Option<Replicas<T::Batch>>,
     /// The trained parameters.
     pub slots: Vec<ParamSlot>,
     /// Update rule and state.

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
 use super::hooks::{Average, Checkpoints, Evaluate, Hook, Rate, Timer, Writers};
-use super::{plan, Plan, Run, StepReport, Task};
+use super::{plan, Plan, Replicas, Run, StepReport, Task};
 use crate::checkpoint::{self, Checkpoint, Progress};
 use crate::config::TrainConfig;
 use crate::ema::Ema;
@@ -47,6 +47,13 @@ impl<T: Task> Trainer<T> {
         if slots.is_empty() {
             return Err(TrainError::NothingToTrain);
         }
+        let replicas = match config.replicas {
+            0 | 1 => None,
+            count => {
+                let threads = (tch::get_num_threads() / count as i32).max(1);
+                Some(Replicas::new(&task, &slots, count, threads)?)
+            }
+        };
         let ema = config.ema.as_ref().map(|e| Ema::new(task.network().named_tensors(), e.decay, e.warmup));
         let mut run = Run {
             optimizer: plan::optimizer(config),
@@ -71,6 +78,7 @@ impl<T: Task> Trainer<T> {
             stop: start.stop,
             display: Rc::new(RefCell::new(Display::new(0, 1, 0, true))),
             folder: start.folder,
+            replicas,
             task,
             slots,
             plan,

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::feed::Feed;
+use super::replicas::Answer;
 use super::{Run, Task};
 use crate::error::TrainError;
 use crate::optim::Gradients;
@@ -40,13 +41,12 @@ impl<T: Task> Run<T> {
         let mut seen = vec![];
         while report.batches < self.plan.accumulate {
             let Some(batch) = feed.next().transpose()? else { break };
-            let losses = self.task.losses(&batch)?;
             let images = self.task.images(&batch);
             report.batches += 1;
             report.images += images.len();
             seen.extend(images);
-            let total = self.note_losses(&losses, &mut report, &seen)?;
-            let gradients = Gradients::of(&total, &self.slots)?;
+            let Answer { losses, gradients } = self.answer(batch)?;
+            self.note_losses(losses, &mut report, &seen)?;
             sum = Some(match sum {
                 Some(sum) => sum.plus(gradients)?,
                 None => gradients,
@@ -72,24 +72,20 @@ impl<T: Task> Run<T> {
         Ok(Some(report))
     }
 
-    /// Adds the losses to the report, and stops the run where one is not finite. Returns their sum, to be differentiated.
-    fn note_losses(
-        &self,
-        losses: &[(&'static str, Tensor)],
-        report: &mut StepReport,
-        seen: &[String],
-    ) -> Result<Tensor, TrainError> {
-        let mut total: Option<Tensor> = None;
-        for (_, loss) in losses {
-            total = Some(match total {
-                Some(total) => total.f_add(loss)?,
-                None => loss.shallow_clone(),
-            });
-        }
-        let Some(total) = total else { return Err(TrainError::NothingToTrain) };
-        let scalars: Vec<Tensor> = losses.iter().map(|(_, l)| l.detach()).collect();
-        let values = Vec::<f64>::try_from(Tensor::f_stack(&scalars, 0)?.f_to_kind(Kind::Double)?)?;
-        let table: Vec<(String, f64)> = losses.iter().map(|(name, _)| name.to_string()).zip(values).collect();
+    /// Forward and backward: of the whole batch here, or of its shares by the copies.
+    fn answer(&mut self, batch: T::Batch) -> Result<Answer, TrainError> {
+        let Some(replicas) = &mut self.replicas else {
+            let parameters: Vec<&Tensor> = self.slots.iter().map(|s| &s.tensor).collect();
+            return Answer::of(self.task.losses(&batch)?, &parameters);
+        };
+        let shares = self.task.split(batch, replicas.count());
+        let shares = shares.into_iter().map(|share| (self.task.images(&share).len(), share)).map(|(n, share)| (share, n)).collect();
+        replicas.run(shares, self.progress.seed, self.progress.step)
+    }
+
+    /// Adds the losses to the report, and stops the run where one is not finite.
+    fn note_losses(&self, losses: Vec<(&'static str, f64)>, report: &mut StepReport, seen: &[String]) -> Result<(), TrainError> {
+        let table: Vec<(String, f64)> = losses.into_iter().map(|(name, v)| (name.to_string(), v)).collect();
         if table.iter().any(|(_, v)| !v.is_finite()) {
             return Err(self.not_finite("a loss", &table, None, seen));
         }
@@ -100,7 +96,7 @@ impl<T: Task> Run<T> {
                 None => report.losses.push((name, value)),
             }
         }
-        Ok(total)
+        Ok(())
     }
 
     fn not_finite(&self, what: &str, losses: &[(String, f64)], norm: Option<f64>, images: &[String]) -> TrainError {

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use repghost_backbone::Tree;
 use repghost_heads::Losses;
 
+use super::Replica;
 use crate::error::TrainError;
 use crate::run::RunFolder;
 
@@ -15,7 +16,7 @@ pub type Batches<B> = Box<dyn Iterator<Item = Result<B, TrainError>>>;
 /// A network, its data, its losses and its measure. The trainer knows nothing else about any of them.
 pub trait Task {
     /// Images and targets of one forward.
-    type Batch;
+    type Batch: Send + 'static;
 
     /// The network.
     fn network(&self) -> &dyn Tree;
@@ -39,6 +40,20 @@ pub trait Task {
     /// # Errors
     /// When libtorch fails.
     fn losses(&self, batch: &Self::Batch) -> Result<Losses, TrainError>;
+
+    /// A copy of the network for `train.replicas`: any weights will do, as it is given the task's own.
+    ///
+    /// # Errors
+    /// Tasks that cannot be copied, as by default.
+    fn replica(&self) -> Result<Box<dyn Replica<Self::Batch>>, TrainError> {
+        Err(TrainError::Config("train.replicas: this task trains with one copy of its network only".into()))
+    }
+
+    /// Cuts a batch into at most `parts` shares, none of them empty.
+    fn split(&self, batch: Self::Batch, parts: usize) -> Vec<Self::Batch> {
+        let _ = parts;
+        vec![batch]
+    }
 
     /// The batch's images, as a person would look for them: id and file name.
     fn images(&self, batch: &Self::Batch) -> Vec<String>;

@@ -11,7 +11,7 @@ use repghost_heads::Losses;
 use repghost_train::config::{EmaConfig, OptimizerName, TrainConfig};
 use repghost_train::error::TrainError;
 use repghost_train::run::RunFolder;
-use repghost_train::trainer::{Batches, EvalContext, Evaluation, Start, Task, Trainer};
+use repghost_train::trainer::{Batches, EvalContext, Evaluation, Replica, Start, Task, Trainer};
 use tch::{Kind, Tensor};
 
 /// Torch's generator is global: tests that draw from it take turns.
@@ -56,6 +56,8 @@ impl Tree for Net {
 
 pub struct Quadrants {
     pub net: Net,
+    /// Without batch statistics and dropout, so that the loss of a batch is the mean over its images.
+    pub plain: bool,
     /// Multiplies the loss from this epoch on: NaN to break it.
     pub poison: Option<(usize, f64)>,
     /// Raised when so many batches were handed out, as Ctrl-C would.
@@ -85,7 +87,7 @@ fn batch(epoch: usize, index: usize) -> Batch {
 
 impl Quadrants {
     pub fn new() -> Self {
-        Self { net: Net::new(), poison: None, stop_after: None, stop: Default::default(), handed: Default::default() }
+        Self { net: Net::new(), plain: false, poison: None, stop_after: None, stop: Default::default(), handed: Default::default() }
     }
 }
 
@@ -111,16 +113,25 @@ impl Task for Quadrants {
     }
 
     fn losses(&self, b: &Batch) -> Result<Losses, TrainError> {
-        let logits = self.net.forward(&mut Eager::train(), &b.pixels);
-        let mut loss = logits.cross_entropy_for_logits(&b.labels);
+        let mut loss = classification(&self.net, self.plain, b);
         if let Some((_, factor)) = self.poison.filter(|(epoch, _)| b.epoch >= *epoch) {
             loss *= factor;
         }
         Ok(vec![("classification", loss), ("decay", self.net.linear.weight.square().mean(Kind::Float))])
     }
 
+    fn replica(&self) -> Result<Box<dyn Replica<Batch>>, TrainError> {
+        Ok(Box::new(Copy { net: Net::new(), plain: self.plain }))
+    }
+
+    fn split(&self, b: Batch, parts: usize) -> Vec<Batch> {
+        let cut = |t: &Tensor| t.chunk(parts as i64, 0);
+        let pairs = cut(&b.pixels).into_iter().zip(cut(&b.labels));
+        pairs.map(|(pixels, labels)| Batch { pixels, labels, ..b }).collect()
+    }
+
     fn images(&self, b: &Batch) -> Vec<String> {
-        (0..BATCH).map(|i| format!("{}-{}-{i}", b.epoch, b.index)).collect()
+        (0..b.pixels.size()[0]).map(|i| format!("{}-{}-{i}", b.epoch, b.index)).collect()
     }
 
     fn evaluate(&self, _: &mut EvalContext) -> Result<Evaluation, TrainError> {
@@ -128,6 +139,26 @@ impl Task for Quadrants {
         let logits = tch::no_grad(|| self.net.forward(&mut Eager::eval(), &b.pixels));
         let accuracy = f64::try_from(logits.accuracy_for_logits(&b.labels))?;
         Ok(Evaluation::Done { metrics: vec![("accuracy".into(), accuracy)], headline: accuracy })
+    }
+}
+
+fn classification(net: &Net, plain: bool, b: &Batch) -> Tensor {
+    net.forward(&mut Eager { train: !plain }, &b.pixels).cross_entropy_for_logits(&b.labels)
+}
+
+struct Copy {
+    net: Net,
+    plain: bool,
+}
+
+impl Replica<Batch> for Copy {
+    fn network(&self) -> &dyn Tree {
+        &self.net
+    }
+
+    fn losses(&self, b: &Batch) -> Result<Losses, TrainError> {
+        let loss = classification(&self.net, self.plain, b);
+        Ok(vec![("classification", loss), ("decay", self.net.linear.weight.square().mean(Kind::Float))])
     }
 }
 

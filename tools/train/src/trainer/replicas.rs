@@ -1,0 +1,211 @@
+//! Data parallelism within a process: copies of the network on threads of their own, each with a share of every batch.
+//!
+//! On a CPU the many small operations of a light network gain little from more threads *within* an operation (on two cores nothing was
+//! left of it: 16 images/s with one thread and with two), but two copies of the network side by side finish nearly twice the images. It is
+//! what PyTorch's DistributedDataParallel does over processes, with its rules:
+//!
+//! - Parameters are the same storage in all copies; gradients are averaged, each copy weighted with its images.
+//! - Batch norms take their statistics from a copy's own images. Running statistics are those of the first copy, which the others start
+//!   each step with.
+//!
+//! Sums are taken in the order of the copies, so a run still repeats bit by bit.
+
+use std::panic::resume_unwind;
+use std::sync::mpsc::{channel, Receiver, Sender};
+use std::thread::JoinHandle;
+
+use repghost_backbone::{Role, Tree};
+use repghost_heads::Losses;
+use tch::{Kind, Tensor};
+
+use super::Task;
+use crate::error::TrainError;
+use crate::optim::{Gradients, ParamSlot};
+
+/// A copy of a task's network that a thread of its own can run.
+pub trait Replica<B>: Send {
+    /// The network: the same names and shapes as the task's.
+    fn network(&self) -> &dyn Tree;
+
+    /// See [`Task::seed_step`].
+    fn seed_step(&self, seed: u64, step: u64) {
+        let _ = (seed, step);
+    }
+
+    /// See [`Task::losses`].
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    fn losses(&self, batch: &B) -> Result<Losses, TrainError>;
+}
+
+/// What a batch, or a share of one, gave.
+pub(super) struct Answer {
+    /// Each loss by name.
+    pub losses: Vec<(&'static str, f64)>,
+    /// Of their sum.
+    pub gradients: Gradients,
+}
+
+impl Answer {
+    /// Reads the losses and differentiates their sum by `parameters`.
+    pub fn of(losses: Losses, parameters: &[&Tensor]) -> Result<Self, TrainError> {
+        let mut losses = losses.into_iter();
+        let Some((name, first)) = losses.next() else { return Err(TrainError::NothingToTrain) };
+        let (mut names, mut scalars, mut total) = (vec![name], vec![first.detach()], first);
+        for (name, loss) in losses {
+            names.push(name);
+            scalars.push(loss.detach());
+            total = total.f_add(&loss)?;
+        }
+        let values = Vec::<f64>::try_from(Tensor::f_stack(&scalars, 0)?.f_to_kind(Kind::Double)?)?;
+        let losses: Vec<_> = names.into_iter().zip(values).collect();
+        // The backward of a loss that is not finite tells nothing more.
+        let finite = losses.iter().all(|(_, v)| v.is_finite());
+        let gradients = if finite { Gradients::by(&total, parameters)? } else { Gradients(vec![]) };
+        Ok(Self { losses, gradients })
+    }
+
+    /// The mean of two, weighted.
+    fn blend(parts: Vec<(Self, f64)>) -> Result<Self, TrainError> {
+        let mut sum: Option<Self> = None;
+        for (Answer { losses, gradients }, weight) in parts {
+            let losses: Vec<_> = losses.into_iter().map(|(name, v)| (name, v * weight)).collect();
+            let gradients = gradients.scaled(weight)?;
+            sum = Some(match sum {
+                None => Answer { losses, gradients },
+                Some(mut sum) => {
+                    sum.losses.iter_mut().zip(losses).for_each(|((_, total), (_, v))| *total += v);
+                    Answer { losses: sum.losses, gradients: sum.gradients.plus(gradients)? }
+                }
+            });
+        }
+        sum.ok_or(TrainError::NothingToTrain)
+    }
+}
+
+/// A share of a batch.
+struct Job<B> {
+    batch: B,
+    seed: u64,
+    step: u64,
+}
+
+struct Worker<B> {
+    jobs: Option<Sender<Job<B>>>,
+    answers: Receiver<Result<Answer, TrainError>>,
+    thread: Option<JoinHandle<()>>,
+    /// The copy's buffers, which follow `Replicas::buffers`.
+    buffers: Vec<Tensor>,
+}
+
+/// The copies, each waiting on its thread.
+pub struct Replicas<B> {
+    workers: Vec<Worker<B>>,
+    /// The task's own buffers, which the first copy shares.
+    buffers: Vec<Tensor>,
+}
+
+impl<B: Send + 'static> Replicas<B> {
+    /// Makes `count` copies, each with `threads` threads within an operation.
+    ///
+    /// # Errors
+    /// A task that cannot be copied.
+    pub fn new<T: Task<Batch = B>>(task: &T, slots: &[ParamSlot], count: usize, threads: i32) -> Result<Self, TrainError> {
+        let buffers = task.network().named_tensors().into_iter().filter(|e| e.role == Role::Buffer).map(|e| e.tensor).collect();
+        let workers = (0..count).map(|number| Worker::start(task, slots, number, threads)).collect::<Result<_, _>>()?;
+        Ok(Self { workers, buffers })
+    }
+
+    /// Copies.
+    pub fn count(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Losses and gradients of a batch that was cut into shares with so many images each.
+    pub(super) fn run(&mut self, shares: Vec<(B, usize)>, seed: u64, step: u64) -> Result<Answer, TrainError> {
+        let images: usize = shares.iter().map(|(_, images)| images).sum();
+        let weights: Vec<f64> = shares.iter().map(|(_, n)| *n as f64 / images.max(1) as f64).collect();
+        tch::no_grad(|| -> Result<(), TrainError> {
+            for worker in &mut self.workers {
+                for (copy, own) in worker.buffers.iter_mut().zip(&self.buffers) {
+                    copy.f_copy_(own)?;
+                }
+            }
+            Ok(())
+        })?;
+        for (number, (worker, (batch, _))) in self.workers.iter().zip(shares).enumerate() {
+            let seed = seed.wrapping_add(number as u64);
+            // A thread that is gone has panicked, which the answer will tell.
+            let _ = worker.jobs.as_ref().map(|jobs| jobs.send(Job { batch, seed, step }));
+        }
+        // All answers are taken before any error is told: none may be left over for the next step.
+        let answers: Vec<_> = self.workers.iter_mut().take(weights.len()).map(Worker::answer).collect();
+        let parts = answers.into_iter().zip(weights).map(|(answer, weight)| Ok((answer?, weight)));
+        Answer::blend(parts.collect::<Result<_, TrainError>>()?)
+    }
+}
+
+impl<B: Send + 'static> Worker<B> {
+    fn start<T: Task<Batch = B>>(task: &T, slots: &[ParamSlot], number: usize, threads: i32) -> Result<Self, TrainError> {
+        let replica = task.replica()?;
+        let mut buffers = vec![];
+        let mut parameters = std::collections::HashMap::new();
+        let pairs = replica.network().named_tensors().into_iter().zip(task.network().named_tensors());
+        for (mut copy, own) in pairs {
+            if own.role == Role::Buffer && number > 0 {
+                buffers.push(copy.tensor);
+                continue;
+            }
+            let trained = own.role == Role::Parameter && own.tensor.requires_grad();
+            // Shares the storage: the optimizer's updates reach every copy.
+            copy.tensor.set_data(&own.tensor);
+            let tensor = copy.tensor.f_set_requires_grad(trained)?;
+            parameters.insert(copy.name, tensor);
+        }
+        let ordered: Option<Vec<Tensor>> = slots.iter().map(|slot| parameters.remove(&slot.name)).collect();
+        let Some(ordered) = ordered else {
+            return Err(TrainError::Config("train.replicas: the copies of the network have other parameters".into()));
+        };
+        let (jobs, inbox) = channel::<Job<B>>();
+        let (outbox, answers) = channel();
+        let work = move || {
+            tch::set_num_threads(threads);
+            let parameters: Vec<&Tensor> = ordered.iter().collect();
+            for Job { batch, seed, step } in inbox {
+                replica.seed_step(seed, step);
+                let answer = replica.losses(&batch).and_then(|losses| Answer::of(losses, &parameters));
+                if outbox.send(answer).is_err() {
+                    break;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("replica-{number}"))
+            .spawn(work)
+            .map_err(|e| TrainError::Config(format!("train.replicas: no thread could be started: {e}")))?;
+        Ok(Self { jobs: Some(jobs), answers, thread: Some(thread), buffers })
+    }
+}
+
+impl<B> Worker<B> {
+    fn answer(&mut self) -> Result<Answer, TrainError> {
+        match self.answers.recv() {
+            Ok(answer) => answer,
+            // The thread has panicked: go on as if it had been this one.
+            Err(_) => match self.thread.take().map(JoinHandle::join) {
+                Some(Err(panic)) => resume_unwind(panic),
+                _ => Err(TrainError::NothingToTrain),
+            },
+        }
+    }
+}
+
+impl<B> Drop for Worker<B> {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
