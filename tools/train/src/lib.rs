@@ -19,6 +19,7 @@
 //! | [`memory`] | how much is used |
 //! | [`runtime`] | variables that libtorch's libraries should start with, threads |
 //! | [`sweep`] | ablations: one base, axes, seeds; trials, tables, pictures |
+//! | [`report`] | runs and sweeps as one self-contained page |
 //! | [`environment`] | versions, libraries, devices |
 //! | [`error`], [`mod@bad_input`] | what can go wrong; which of it is the user's to mend |
 
@@ -38,6 +39,7 @@ pub mod memory;
 pub mod optim;
 pub mod plots;
 pub mod predict;
+pub mod report;
 pub mod run;
 pub mod runtime;
 pub mod schedule;

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use repghost_train::config::Origin;
+use repghost_backbone::Tree;
+use repghost_train::config::{Experiment, Origin, Task};
+use repghost_train::detection::model;
+use repghost_train::error::TrainError;
 use repghost_train::sweep::{Plan, Shard};
 
 const BASE: &str = "train: {epochs: 2, seed: 9}\nmodel: {backbone: {width: 0.5}, head: {name: retinanet}}\n";
@@ -195,7 +198,15 @@ fn without_axes_there_is_one_row() {
     assert_eq!((plan.rows.as_slice(), ids(&plan)), (["base".to_string()].as_slice(), vec!["seed4", "seed5"]));
 }
 
-/// Every sweep that is shipped resolves in every setting, and the trials are what the issue of ablations asks for.
+/// Builds what a trial trains and counts its tensors.
+fn built(e: &Experiment) -> Result<usize, TrainError> {
+    Ok(match e.task {
+        Task::Detection => model::build(e, 5)?.named_tensors().len(),
+        Task::Classification => e.model.backbone.build(1000)?.named_tensors().len(),
+    })
+}
+
+/// Every sweep that is shipped resolves in every setting, every row of it builds, and the trials are what the issue of ablations asks for.
 #[test]
 fn all_shipped_sweeps_resolve_in_every_setting() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().join("experiments/ablations");
@@ -214,6 +225,11 @@ fn all_shipped_sweeps_resolve_in_every_setting() {
                 .unwrap_or_else(|e| panic!("{name}, {setting}: {e}"));
             assert_eq!(plan.rows.len(), rows, "{name}, {setting}");
             assert!(!plan.title.is_empty() && plan.trials.len().is_multiple_of(rows), "{name}");
+            for row in &plan.rows {
+                let trial = plan.trials.iter().find(|t| t.row == *row).unwrap();
+                let tensors = built(&trial.loaded.experiment).unwrap_or_else(|e| panic!("{name}, {setting}, {row}: {e}"));
+                assert!(tensors > 100, "{name}, {setting}, {row}: {tensors} tensors");
+            }
         }
     }
     let shipped = std::fs::read_dir(&folder).unwrap().filter(|e| e.as_ref().unwrap().path().extension().is_some()).count();

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
+use repghost_train::report;
 use repghost_train::sweep::{results, runner, table, Event, Plan, RunOptions, Shard, Status, Summary, SweepFolder};
 
 const BASE: &str = "train: {epochs: 2}\nmodel: {head: {name: retinanet}}\n";
@@ -30,7 +31,7 @@ const PROGRAM: &str = r#"#!/bin/sh
 [ -f "$2" ] || exit 65
 id=$(basename "$4"); here=$(dirname "$0")
 echo "$id $5" >> "$here/calls"
-mkdir -p "$4"
+mkdir -p "$4"; cp "$2" "$4/config.yaml"
 if [ -e "$here/fail-$id" ]; then echo "error: the loss is not finite at step 3" >&2; exit 1; fi
 if [ -e "$here/wait-$id" ]; then
   trap 'exit 130' TERM
@@ -246,4 +247,38 @@ fn pictures_are_drawn_of_what_there_is() {
     let json: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(f.path("out/table.json")).unwrap()).unwrap();
     assert_eq!(json["rows"][0]["cost"]["parameters"], 1_407_004, "RepGhostNet 1.0x to C5, as timm counts it");
     assert_eq!(json["rows"][0]["published"]["value"], 66.9);
+}
+
+/// A report of a sweep of which one trial failed and two are another machine's.
+#[test]
+fn a_report_shows_the_table_published_figures_apart_and_every_trial() {
+    let f = Fixture::new();
+    f.flag("fail-id-seed1");
+    let stop = AtomicBool::new(false);
+    let only = f.plan(&["exclude=[{branches: none}]"]);
+    runner::run(&only, &f.folder(), &f.options(), &stop, |_| {}).unwrap();
+    // Written before the trials ran, as `sweep` does: the report reads them as they are now.
+    repghost_train::sweep::report::write(&f.plan(&[]), &f.folder(), false).unwrap();
+    let request = report::Request { folders: vec![f.path("out")], images: 4 };
+    let page = report::make(&request, &mut |_| ()).unwrap();
+    let text = page.html.as_str();
+    for part in [
+        "<h1>A sweep</h1>",
+        "3 of 6 trials are done, 1 failed.",
+        "published by others",
+        r#"data-v="66.9">66.9 (top-1, %)</td>"#,
+        r#"data-v="0.525">0.5250</td>"#,
+        "the loss is not finite at step 3",
+        r#"<span class="state">not started</span>"#,
+        "data:image/svg+xml;base64,",
+        "model.backbone.branches",
+    ] {
+        assert!(text.contains(part), "{part} is missing");
+    }
+    assert_eq!(page.notes.len(), 2, "the first seed of each row that ran has no detections: {:?}", page.notes);
+    let nothing = report::make(&report::Request { folders: vec![f.path("nowhere")], images: 4 }, &mut |_| ()).unwrap_err();
+    assert_eq!(nothing.exit_code(), 2);
+    std::fs::remove_file(f.path("out/table.json")).unwrap();
+    let untold = report::make(&request, &mut |_| ()).unwrap_err().to_string();
+    assert!(untold.ends_with("no table.json there; `repghost-det sweep FILE --table-only` writes it"), "{untold}");
 }

@@ -12,6 +12,7 @@ pub mod eval;
 pub mod features;
 pub mod fuse;
 pub mod predict;
+pub mod report;
 pub mod sweep;
 mod sweep_progress;
 pub mod train;
@@ -42,6 +43,9 @@ pub enum Command {
     /// Run an ablation: one experiment varied along axes and seeds, to a table and pictures.
     #[command(after_help = sweep::EXAMPLES)]
     Sweep(sweep::Args),
+    /// Show runs and sweeps on one self-contained page: curves, tables, predictions beside ground truth, worst images.
+    #[command(after_help = report::EXAMPLES)]
+    Report(report::Args),
     /// Show versions, libraries and devices: what is found, what is not, and where was looked.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Args),
@@ -67,7 +71,8 @@ pub fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
         Command::Data(args) => data::run(args),
         Command::Eval(args) => eval::run(args, quiet),
         Command::Weights(args) => weights::run(args),
-        Command::Sweep(args) => sweep::run(args),
+        Command::Sweep(args) => sweep::run(args, quiet),
+        Command::Report(args) => report::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Train(args) => train::run(args, quiet),
         Command::Predict(args) => predict::run(args, quiet),

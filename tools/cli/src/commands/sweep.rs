@@ -64,7 +64,7 @@ pub struct Args {
 }
 
 /// Runs `sweep`.
-pub fn run(args: Args) -> anyhow::Result<Outcome> {
+pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     let plan = Plan::read(&args.file, &args.overrides)?;
     if args.dry_run {
         io::stdout().write_all(listing(&plan, args.shard)?.as_bytes())?;
@@ -73,7 +73,9 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let folder = SweepFolder::open(&plan::sweep_dir(&args.file, &plan, args.run_dir.as_deref()))?;
     let mut outcome = Outcome::Done;
     if !args.table_only {
-        outcome = train(&args, &plan, &folder)?;
+        // Already now, so that `report` knows a sweep that is running.
+        report::write(&plan, &folder, false)?;
+        outcome = train(&args, &plan, &folder, quiet)?;
     }
     if outcome != Outcome::Interrupted {
         let written = report::write(&plan, &folder, !args.no_latency)?;
@@ -85,11 +87,11 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-fn train(args: &Args, plan: &Plan, folder: &SweepFolder) -> anyhow::Result<Outcome> {
+fn train(args: &Args, plan: &Plan, folder: &SweepFolder, quiet: bool) -> anyhow::Result<Outcome> {
     let stop = interrupt::flag("stopping: running trials save first");
     let options =
         RunOptions { program: runner::this_program()?, jobs: args.jobs, shard: args.shard, retry_failed: args.retry_failed };
-    let mut progress = SweepProgress::new(plan.shard(args.shard).count(), folder);
+    let mut progress = SweepProgress::new(plan.shard(args.shard).count(), folder, quiet);
     let summary = runner::run(plan, folder, &options, &stop, |event| progress.show(event))?;
     progress.end(&summary, folder);
     Ok(match (stop.load(Ordering::Relaxed), summary.failed) {

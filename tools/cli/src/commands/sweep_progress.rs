@@ -15,23 +15,31 @@ pub struct SweepProgress {
     trials: BTreeMap<String, ProgressBar>,
     count: usize,
     ended: usize,
+    quiet: bool,
 }
 
 impl SweepProgress {
-    /// For a sweep of `count` trials.
-    pub fn new(count: usize, folder: &SweepFolder) -> Self {
-        let bars = io::stderr().is_terminal().then(|| {
+    /// For a sweep of `count` trials. Only failed trials are shown when `quiet`.
+    pub fn new(count: usize, folder: &SweepFolder, quiet: bool) -> Self {
+        let bars = (!quiet && io::stderr().is_terminal()).then(|| {
             let multi = MultiProgress::new();
             let bar =
                 multi.add(ProgressBar::new(count as u64).with_style(style("sweep {pos}/{len} [{wide_bar}] {elapsed} < {eta}")));
             (multi, bar)
         });
-        let mut progress = Self { bars, trials: BTreeMap::new(), count, ended: 0 };
+        let mut progress = Self { bars, trials: BTreeMap::new(), count, ended: 0, quiet };
         progress.say(&format!("{count} trials in {}", folder.root().display()));
         progress
     }
 
     fn say(&mut self, line: &str) {
+        if !self.quiet {
+            self.warn(line);
+        }
+    }
+
+    /// Shown even when quiet.
+    fn warn(&mut self, line: &str) {
         match &self.bars {
             Some((multi, _)) => {
                 let _ = multi.println(line);
@@ -69,7 +77,12 @@ impl SweepProgress {
                 }
                 self.step();
                 let reason = reason.map_or(String::new(), |r| format!(": {r}"));
-                self.say(&format!("[{}/{}] {} {}{reason}", self.ended, self.count, trial.id, word(status)));
+                let line = format!("[{}/{}] {} {}{reason}", self.ended, self.count, trial.id, word(status));
+                if status == Status::Failed {
+                    self.warn(&line);
+                } else {
+                    self.say(&line);
+                }
             }
         }
     }

@@ -2,42 +2,22 @@
 
 mod curves;
 mod precision_recall;
+pub mod style;
 
 use std::path::Path;
-use std::sync::Once;
 
 use plotters::coord::ranged1d::ValueFormatter;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
-use plotters::style::{register_font, FontStyle};
 
 pub use curves::curves;
 pub use precision_recall::precision_recall;
 
 use crate::error::TrainError;
+use style::{use_font, COLOURS, FONT};
 
-const FONT: &str = "sans-serif";
 const CAPTION: u32 = 20;
 const LABEL: u32 = 14;
-/// Okabe and Ito's palette: told apart with any colour vision.
-const COLOURS: [RGBColor; 7] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-    RGBColor(70, 70, 70),
-];
-
-/// Gives plotters a font: it is built without the system's.
-fn font() {
-    static REGISTERED: Once = Once::new();
-    REGISTERED.call_once(|| {
-        // The only failure is a font that is none; then text is left out.
-        let _ = register_font(FONT, FontStyle::Normal, repghost_coco::draw::font_bytes());
-    });
-}
 
 /// A named line.
 struct Line {
@@ -63,7 +43,7 @@ type Failure = DrawingAreaErrorKind<<BitMapBackend<'static> as DrawingBackend>::
 /// Draws panels beside each other into a PNG file.
 fn panels(path: &Path, panels: &[Panel]) -> Result<(), TrainError> {
     const SIZE: (u32, u32) = (560, 400);
-    font();
+    use_font();
     let temporary = path.with_extension("tmp.png");
     let width = SIZE.0 * panels.len().max(1) as u32;
     let draw = || -> Result<(), Failure> {

@@ -16,6 +16,11 @@ impl RunFolder {
     /// Name of the file with every record of the run.
     pub const METRICS_LOG: &'static str = "metrics.jsonl";
 
+    /// The folder of a run that is only read.
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.into() }
+    }
+
     /// A folder for a new run: it must not exist, or be empty.
     ///
     /// # Errors

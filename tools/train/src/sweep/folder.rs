@@ -57,6 +57,14 @@ pub struct SweepFolder {
 }
 
 impl SweepFolder {
+    /// Name of the file with the sweep's results.
+    pub const TABLE: &'static str = "table.json";
+
+    /// The folder of a sweep that is only read.
+    pub fn at(root: &Path) -> Self {
+        Self { root: root.into() }
+    }
+
     /// Makes the folder, or opens the one that is there.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ pub fn write(plan: &Plan, folder: &SweepFolder, latency: bool) -> Result<Written
     let markdown = table::markdown(&results);
     let json = serde_json::to_string_pretty(&results).map_err(|e| TrainError::io(folder.root())(e.into()))? + "\n";
     let mut files = Vec::new();
-    for (name, text) in [("table.md", &markdown), ("table.csv", &table::csv(&results)), ("table.json", &json)] {
+    for (name, text) in [("table.md", &markdown), ("table.csv", &table::csv(&results)), (SweepFolder::TABLE, &json)] {
         let path = folder.root().join(name);
         write_text(&path, text)?;
         files.push(path);

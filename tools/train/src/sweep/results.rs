@@ -1,6 +1,6 @@
 //! From the folders of trials to rows: mean and deviation over seeds.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::cost::RowCost;
 use super::folder::{Status, SweepFolder};
@@ -9,7 +9,7 @@ use crate::error::TrainError;
 use crate::run::{metrics, Record};
 
 /// A trial's result.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrialResult {
     /// The trial.
     pub id: String,
@@ -25,8 +25,15 @@ pub struct TrialResult {
     pub reason: Option<String>,
 }
 
+impl TrialResult {
+    /// A trial of which nothing is known yet.
+    fn unknown(id: &str, seed: u64) -> Self {
+        Self { id: id.into(), seed, status: None, value: None, seconds: 0.0, reason: None }
+    }
+}
+
 /// A figure that somebody published.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PublishedFigure {
     /// The figure.
     pub value: f64,
@@ -37,7 +44,7 @@ pub struct PublishedFigure {
 }
 
 /// A row of the table.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// Value names joined by `, `.
     pub name: String,
@@ -63,7 +70,7 @@ impl Row {
 }
 
 /// All of a sweep's results.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Results {
     /// Title of the sweep.
     pub title: String,
@@ -82,53 +89,54 @@ pub struct Results {
 /// # Errors
 /// The disk's.
 pub fn collect(plan: &Plan, folder: &SweepFolder, costs: &[Option<RowCost>]) -> Result<Results, TrainError> {
-    let mut rows = Vec::new();
-    for (i, name) in plan.rows.iter().enumerate() {
-        let mut trials = Vec::new();
-        for trial in plan.trials.iter().filter(|t| t.row == *name) {
-            let state = folder.state(&trial.id)?;
-            let status = state.as_ref().map(|s| s.status);
-            let value = match status {
-                Some(Status::Done) => last_metric(&metrics::read(&folder.metrics_log(&trial.id))?, &plan.metric),
-                _ => None,
-            };
-            trials.push(TrialResult {
-                id: trial.id.clone(),
-                seed: trial.seed,
-                status,
-                value,
-                seconds: state.as_ref().map_or(0.0, |s| s.seconds),
-                reason: state.and_then(|s| s.reason),
-            });
-        }
-        let published = plan.published.iter().find(|p| p.row == *name).map(|p| PublishedFigure {
-            value: p.value,
-            metric: p.metric.clone(),
-            source: p.source.clone(),
-        });
-        let mut row = Row {
-            name: name.clone(),
-            mean: None,
-            deviation: None,
-            difference: None,
-            cost: costs.get(i).copied().flatten(),
-            published,
-            trials,
-        };
-        (row.mean, row.deviation) = statistics(&row.values());
-        rows.push(row);
-    }
-    let first = rows.first().and_then(|r| r.mean);
-    for row in rows.iter_mut().skip(1) {
-        row.difference = row.mean.zip(first).map(|(mean, first)| mean - first);
-    }
-    Ok(Results {
+    let published = |name: &String| {
+        let figure = plan.published.iter().find(|p| p.row == *name)?;
+        Some(PublishedFigure { value: figure.value, metric: figure.metric.clone(), source: figure.source.clone() })
+    };
+    let row = |(i, name): (usize, &String)| Row {
+        name: name.clone(),
+        mean: None,
+        deviation: None,
+        difference: None,
+        cost: costs.get(i).copied().flatten(),
+        published: published(name),
+        trials: plan.trials.iter().filter(|t| t.row == *name).map(|t| TrialResult::unknown(&t.id, t.seed)).collect(),
+    };
+    let mut results = Results {
         title: plan.title.clone(),
         note: plan.note.clone(),
         setting: plan.setting.clone(),
         metric: plan.metric.clone(),
-        rows,
-    })
+        rows: plan.rows.iter().enumerate().map(row).collect(),
+    };
+    refresh(&mut results, folder)?;
+    Ok(results)
+}
+
+/// Reads the state and the metric of every trial again: a sweep that goes on is reported as it is now.
+///
+/// # Errors
+/// The disk's.
+pub fn refresh(results: &mut Results, folder: &SweepFolder) -> Result<(), TrainError> {
+    for row in &mut results.rows {
+        for trial in &mut row.trials {
+            let state = folder.state(&trial.id)?;
+            *trial = TrialResult::unknown(&trial.id, trial.seed);
+            let Some(state) = state else { continue };
+            if state.status == Status::Done {
+                trial.value = last_metric(&metrics::read(&folder.metrics_log(&trial.id))?, &results.metric);
+            }
+            trial.status = Some(state.status);
+            trial.seconds = state.seconds;
+            trial.reason = state.reason;
+        }
+        (row.mean, row.deviation) = statistics(&row.values());
+    }
+    let first = results.rows.first().and_then(|r| r.mean);
+    for row in results.rows.iter_mut().skip(1) {
+        row.difference = row.mean.zip(first).map(|(mean, first)| mean - first);
+    }
+    Ok(())
 }
 
 /// The metric of the last evaluation. (Not of the best one: to choose the best of many evaluations on the set that is reported would

@@ -11,40 +11,21 @@ mod curves;
 mod frontier;
 
 use std::path::{Path, PathBuf};
-use std::sync::Once;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::{register_font, FontStyle};
 
 use super::folder::SweepFolder;
 use super::plan::Plan;
 use super::results::Results;
 use super::table::millions;
 use crate::error::TrainError;
+use crate::plots::style::{colour, use_font, FONT};
 use crate::run::folder::write_text;
 
-/// Name under which the program's font is registered.
-const FONT: &str = "sans-serif";
 /// Text heights in pixels.
 const TITLE: u32 = 22;
 const TEXT: u32 = 16;
-
-/// Colours that people with any colour vision tell apart (Okabe and Ito 2008), without the yellow that vanishes on white.
-const COLOURS: [RGBColor; 7] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-    RGBColor(0, 0, 0),
-];
-
-/// The colour of the i-th row.
-fn colour(i: usize) -> RGBColor {
-    COLOURS[i % COLOURS.len()]
-}
 
 /// Something that draws itself on any backend.
 trait Picture {
@@ -80,11 +61,7 @@ pub fn write_all(plan: &Plan, folder: &SweepFolder, results: &Results) -> Result
 }
 
 fn save(picture: &impl Picture, folder: &Path, name: &str) -> Result<[PathBuf; 2], TrainError> {
-    static FONTS: Once = Once::new();
-    FONTS.call_once(|| {
-        // The bytes are part of the program and are read by the tests.
-        let _ = register_font(FONT, FontStyle::Normal, repghost_coco::draw::font_bytes());
-    });
+    use_font();
     let (png, svg) = (folder.join(format!("{name}.png")), folder.join(format!("{name}.svg")));
     let unfinished = folder.join(format!(".{name}.png"));
     let fail = |path: &Path, reason: String| TrainError::Drawing { path: path.into(), reason };
