@@ -155,7 +155,16 @@ fn a_sweep_that_was_killed_goes_on_from_the_last_checkpoint() {
 fn two_shards_merge_into_the_table_of_the_whole() {
     let folder = folder();
     let sweep = |run_dir: &str, more: &[&str]| {
-        let args = ["--quiet", "sweep", "sweep.yaml", "--no-latency", "exclude=[{branches: [lost]}]", "seeds=[0, 1]", "--run-dir", run_dir];
+        let args = [
+            "--quiet",
+            "sweep",
+            "sweep.yaml",
+            "--no-latency",
+            "exclude=[{branches: [lost]}]",
+            "seeds=[0, 1]",
+            "--run-dir",
+            run_dir,
+        ];
         let ran = folder.run(&args.iter().chain(more).copied().collect::<Vec<_>>());
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
         ran.stdout

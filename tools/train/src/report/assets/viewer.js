@@ -58,7 +58,7 @@ function viewer(box, view) {
     title.textContent = image.name;
     total.replaceChildren(...state.runs.map(r => {
       const [found, wrong] = view.runs[r].counts[Math.min(99, Math.round(state.threshold * 100))];
-      const share = (a, b) => b ? (100 * a / b).toFixed(1) + " %" : "–";
+      const share = (a, b) => b ? (100 * a / b).toFixed(1) + "\u00a0%" : "–";
       return make("span", {}, `${many ? nameOf(r) + ", all" : "All"} ${view.total} images: precision `, make("b", {}, share(found, found + wrong)),
         ", recall ", make("b", {}, share(found, view.objects)));
     }));
