@@ -1,13 +1,13 @@
-//! `repghost-det`: the command line.
+//! `repghost-det-torch`: the command line, which people start through the launcher, `repghost-det`.
 //!
 //! Layers, as in ripgrep: arguments are parsed into plain data (`args` structs, one a command), a command turns them into things and
 //! runs them, and only here is decided how that ends. Exit codes: 0 done, 1 a run failed, 2 bad input, 130 interrupted.
 
 mod commands;
+mod eval_files;
 mod exit;
 mod interrupt;
 mod logging;
-mod restart;
 mod tables;
 
 use clap::Parser;
@@ -37,7 +37,6 @@ Examples:
 Exit codes: 0 done, 1 a run failed, 2 bad input, 130 interrupted.";
 
 fn main() -> std::process::ExitCode {
-    restart::with_settings();
     exit::install_panic_hook();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -3,13 +3,10 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use repghost_coco::metrics::write_metrics;
-use repghost_coco::{evaluate, read_detections, Dataset, DatasetOptions, IouType};
 use repghost_train::evaluate::evaluate_weights;
-use repghost_train::MarkBadInput;
 
-use crate::commands::data::mark;
 use crate::commands::detector_input::{self, Counter};
+use crate::eval_files::{self, Failure};
 use crate::exit::Outcome;
 use crate::interrupt;
 use crate::tables;
@@ -34,32 +31,12 @@ pub struct Args {
     items: Vec<String>,
 
     /// Weights of a detector (in any form), or a checkpoint.
-    #[arg(long, value_name = "FILE", requires = "items", conflicts_with_all = ["annotations", "detections", "iou_type", "classes"])]
+    #[arg(long, value_name = "FILE", requires = "items", required_unless_present = "annotations", conflicts_with_all = ["annotations", "detections", "iou_type", "classes"])]
     weights: Option<PathBuf>,
 
-    /// COCO JSON file with the truth.
-    #[arg(long, value_name = "FILE", required_unless_present = "weights", requires = "detections")]
-    annotations: Option<PathBuf>,
-
-    /// COCO results: a JSON list of image_id, category_id, bbox or segmentation, score.
-    #[arg(long, value_name = "FILE", requires = "annotations")]
-    detections: Option<PathBuf>,
-
-    /// What is compared.
-    #[arg(long, value_name = "TYPE,…", value_delimiter = ',', value_parser = ["bbox", "segm"], default_value = "bbox")]
-    iou_type: Vec<String>,
-
-    /// Names of the classes to evaluate; all where this is left out.
-    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
-    classes: Option<Vec<String>>,
-
-    /// Folder for metrics.json and, with --weights, detections.json and precision-recall plots.
-    #[arg(long, value_name = "DIR")]
-    output: Option<PathBuf>,
-
-    /// Leave the table of classes out.
-    #[arg(long)]
-    summary: bool,
+    /// The form without a network.
+    #[command(flatten)]
+    files: eval_files::Args,
 }
 
 /// Runs `eval`.
@@ -67,37 +44,10 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     if let Some(weights) = &args.weights {
         return measure(&args, weights, quiet);
     }
-    let (Some(annotations), Some(detections)) = (&args.annotations, &args.detections) else {
-        return Err(repghost_train::bad_input("eval needs --annotations FILE and --detections FILE"));
-    };
-    let types: Vec<IouType> = [IouType::Bbox, IouType::Segm]
-        .into_iter()
-        .filter(|iou_type| args.iou_type.iter().any(|name| name == iou_type.name()))
-        .collect();
-    let options = DatasetOptions {
-        classes: args.classes.clone(),
-        segmentations: types.contains(&IouType::Segm),
-        ..DatasetOptions::default()
-    };
-    let truth = mark(Dataset::load(annotations, &options))?;
-    let found = mark(read_detections(detections, &truth))?;
-    if found.is_empty() {
-        tracing::warn!("{}: no detections of the evaluated classes; the numbers are zeros", detections.display());
-    }
-    let evaluations =
-        types.into_iter().map(|iou_type| evaluate(&truth, &found, iou_type)).collect::<Result<Vec<_>, _>>().bad_input()?;
-    let mut text = String::new();
-    if !args.summary {
-        for evaluation in &evaluations {
-            text.push_str(&tables::classes(evaluation));
-            text.push('\n');
-        }
-    }
-    text.push_str(&tables::numbers(&evaluations));
-    if let Some(folder) = &args.output {
-        let path = folder.join("metrics.json");
-        write_metrics(&path, &evaluations).map_err(|error| anyhow::anyhow!("{}: cannot be written: {error}", path.display()))?;
-    }
+    let text = eval_files::run(&args.files, &mut |text| tracing::warn!("{text}")).map_err(|failure| match failure {
+        Failure::Input(text) => repghost_train::bad_input(text),
+        Failure::Write(_) => failure.into(),
+    })?;
     io::stdout().write_all(text.as_bytes())?;
     Ok(Outcome::Done)
 }
@@ -111,12 +61,12 @@ fn measure(args: &Args, weights: &Path, quiet: bool) -> anyhow::Result<Outcome> 
     shown.clear();
     let Some(measured) = measured else { return Ok(Outcome::Interrupted) };
     let mut text = String::new();
-    for evaluation in measured.evaluations.iter().filter(|_| !args.summary) {
+    for evaluation in measured.evaluations.iter().filter(|_| !args.files.summary) {
         text.push_str(&tables::classes(evaluation));
         text.push('\n');
     }
     text.push_str(&tables::numbers(&measured.evaluations));
-    if let Some(folder) = &args.output {
+    if let Some(folder) = &args.files.output {
         measured.write(folder)?;
         measured.plot(folder)?;
     }

@@ -1,14 +1,13 @@
 //! Variables that libtorch's libraries should start with.
 //!
-//! They read them while they are loaded, which is before `main`, so a program that wants them has to start itself again
-//! (`repghost-det` does). What the user has set stays.
+//! They read them while they are loaded, which is before `main`. So the program that people call is a small one without libtorch, which
+//! sets them and then becomes the large one. It includes this very file. What the user has set stays.
 
 /// Names and values.
 ///
 /// - `OMP_WAIT_POLICY`: OpenMP's threads spin while they wait for each other. As soon as anything else wants the processors (the
 ///   loader's own threads will do), they spin away the time that the thread they wait for needs: on 2 busy cores a training step took 30 s
-///   instead of 4 s. On an idle machine both ways were equally fast (15 to 16 images/s of
-///   the demo).
+///   instead of 4 s. On an idle machine both ways were equally fast.
 /// - `ONEDNN_PRIMITIVE_CACHE_CAPACITY`: oneDNN compiles a kernel for every new shape and keeps 1024 of them, so that memory grows for
 ///   hours with images of many sizes. So many are enough for the shapes of one step.
 /// - `MALLOC_*`: by default glibc hands every large block back to the system when it is freed and clears it when it is asked for again,
@@ -23,14 +22,6 @@ pub const SETTINGS: [(&str, &str); 5] = [
 ];
 
 /// The settings that are not set, neither by us nor by the user.
-pub fn missing_settings() -> Vec<(&'static str, &'static str)> {
+pub fn missing() -> Vec<(&'static str, &'static str)> {
     SETTINGS.into_iter().filter(|(name, _)| std::env::var_os(name).is_none()).collect()
-}
-
-/// Threads of libtorch within an operation; `None` leaves it all processors. Results of convolutions may depend on the number in their
-/// last bits.
-pub fn set_threads(threads: Option<usize>) {
-    if let Some(n) = threads.and_then(|n| i32::try_from(n).ok()).filter(|n| *n > 0) {
-        tch::set_num_threads(n);
-    }
 }

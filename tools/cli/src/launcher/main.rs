@@ -1,0 +1,99 @@
+//! `repghost-det` as people call it: a small program without libtorch.
+//!
+//! Loading libtorch takes a quarter of a second, and its libraries read some variables while they are loaded. So this program does at
+//! once what needs no network (comparing files of detections), and for everything else sets the variables ([`settings`]) and becomes
+//! `repghost-det-torch`, which lies beside it.
+
+#[path = "../eval_files.rs"]
+mod eval_files;
+#[path = "../../../train/src/runtime/settings.rs"]
+mod settings;
+#[path = "../tables.rs"]
+mod tables;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+
+use clap::Parser;
+
+/// The program with libtorch.
+const PROGRAM: &str = "repghost-det-torch";
+
+/// The one command that is done here, in the one form that needs no network. Whatever else there is, help included, is the other
+/// program's business.
+#[derive(Debug, Parser)]
+#[command(name = "repghost-det", disable_help_flag = true, disable_help_subcommand = true)]
+struct Light {
+    #[command(subcommand)]
+    command: LightCommand,
+    #[arg(long, short, global = true)]
+    verbose: bool,
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum LightCommand {
+    Eval(eval_files::Args),
+}
+
+fn main() -> ExitCode {
+    match Light::try_parse() {
+        Ok(Light { command: LightCommand::Eval(args), quiet, .. }) if args.detections.is_some() => eval(&args, quiet),
+        _ => become_program(),
+    }
+}
+
+fn eval(args: &eval_files::Args, quiet: bool) -> ExitCode {
+    let mut warn = |text: String| {
+        if !quiet {
+            let _ = writeln!(std::io::stderr(), "warning: {text}");
+        }
+    };
+    let failure = match eval_files::run(args, &mut warn) {
+        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => eval_files::Failure::Write(error.to_string()),
+            _ => return ExitCode::SUCCESS,
+        },
+        Err(failure) => failure,
+    };
+    let _ = writeln!(std::io::stderr(), "error: {failure}");
+    ExitCode::from(match failure {
+        eval_files::Failure::Input(_) => 2,
+        eval_files::Failure::Write(_) => 1,
+    })
+}
+
+/// Where the program with libtorch lies.
+fn program() -> PathBuf {
+    let beside = std::env::current_exe().ok().and_then(|own| own.canonicalize().ok()).map(|own| own.with_file_name(PROGRAM));
+    beside.unwrap_or_else(|| PROGRAM.into())
+}
+
+fn become_program() -> ExitCode {
+    let program = program();
+    let mut arguments = std::env::args_os();
+    let mut command = Command::new(&program);
+    let _name = arguments.next();
+    command.args(arguments).envs(settings::missing());
+    let error = replace(command);
+    let _ = writeln!(std::io::stderr(), "error: {} cannot be started: {error}; it is installed beside repghost-det", program.display());
+    ExitCode::from(1)
+}
+
+/// Only comes back with an error.
+#[cfg(unix)]
+fn replace(mut command: Command) -> std::io::Error {
+    use std::os::unix::process::CommandExt;
+    command.arg0("repghost-det").exec()
+}
+
+/// Where a program cannot be replaced it is waited for.
+#[cfg(not(unix))]
+fn replace(mut command: Command) -> std::io::Error {
+    match command.status() {
+        Ok(status) => std::process::exit(status.code().unwrap_or(1)),
+        Err(error) => error,
+    }
+}

@@ -1,0 +1,11 @@
+//! How libtorch runs: threads, and the variables that its libraries start with.
+
+pub mod settings;
+
+/// Threads of libtorch within an operation; `None` leaves it all processors. Results of convolutions may depend on the number in their
+/// last bits.
+pub fn set_threads(threads: Option<usize>) {
+    if let Some(n) = threads.and_then(|n| i32::try_from(n).ok()).filter(|n| *n > 0) {
+        tch::set_num_threads(n);
+    }
+}
