@@ -104,6 +104,7 @@ fn a_run_is_shown_with_its_worst_images_first_and_the_numbers_of_its_detections(
     assert_eq!(names, expected);
     assert_eq!(images[0]["found"][0][0]["h"], -1, "the far-off box is a false alarm");
     assert_eq!((images[2]["found"][0][0]["h"].as_i64(), images[2]["found"][0][0]["s"].as_f64()), (Some(0), Some(0.755)));
+    assert!(images.iter().all(|i| i["truth"][0]["m"].is_null()), "no run predicts masks, so none are shown");
     assert_eq!(images[0]["size"], serde_json::json!([96, 64]));
     assert!(images[0]["source"].as_str().unwrap().starts_with("data:image/jpeg;base64,"));
     assert_eq!(data["charts"][0]["title"], "Training loss");
@@ -171,6 +172,22 @@ fn what_is_not_there_is_said_and_the_rest_is_shown() {
     assert!(page.notes[0].starts_with("run: predictions are left out: data.val."), "{:?}", page.notes);
     assert!(page.html.contains("data.val.annotations") && page.html.contains("Training loss"));
     assert_eq!(data_of(&page)["views"], serde_json::json!([]));
+}
+
+/// The run noted other numbers than its detections have on the data of today.
+#[test]
+fn data_that_has_changed_since_the_run_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = run(dir.path(), "run", "retinanet", &[], &[]);
+    let noted = |ap: f64| std::fs::write(folder.join("metrics.json"), format!("{{\"bbox\": {{\"AP\": {ap}}}}}")).unwrap();
+    noted(0.25);
+    let notes = page(&[folder.clone()], 0).notes;
+    assert!(
+        notes.len() == 1 && notes[0].starts_with("run: bbox/AP was 0.250 when the run measured it and is 1.000"),
+        "{notes:?}"
+    );
+    noted(1.0);
+    assert!(page(&[folder.clone()], 0).notes.is_empty());
 }
 
 /// Nothing in the page points outside of it (what its script does is `.ci/report_check.py`'s matter).

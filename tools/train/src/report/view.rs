@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::matching::{box_of, by_image, judge, Counts, Tally, Verdict};
 use super::picture;
-use super::source::RunData;
+use super::source::{read_json, RunData};
 use crate::config::needs::Split;
 use crate::config::Task;
 use crate::detection::data::{self, SplitData};
@@ -107,7 +107,11 @@ pub fn build(runs: &[RunData], images: usize, tell: &mut dyn FnMut(&str), notes:
     let mut views = Vec::new();
     for group in groups {
         match view(runs, &group, images, tell) {
-            Ok(view) => views.push(view),
+            Ok(view) => {
+                let changed = view.runs.iter().filter_map(|r| changed(&runs[r.run], &r.evaluations));
+                notes.extend(changed);
+                views.push(view);
+            }
             Err(e) => {
                 let names: Vec<&str> = group.iter().map(|i| runs[*i].name.as_str()).collect();
                 notes.push(format!("{}: predictions are left out: {e}", names.join(", ")));
@@ -115,6 +119,25 @@ pub fn build(runs: &[RunData], images: usize, tell: &mut dyn FnMut(&str), notes:
         }
     }
     views
+}
+
+/// Says so where the numbers are not those that the run noted: the images or annotations are others now than they were then.
+fn changed(run: &RunData, evaluations: &[Evaluation]) -> Option<String> {
+    let noted: serde_json::Value = read_json(&run.folder.metrics())?;
+    let differs = |e: &&Evaluation| {
+        let noted = noted[e.iou_type.name()]["AP"].as_f64();
+        noted.is_some_and(|ap| (ap - e.numbers.ap).abs() > 1e-9)
+    };
+    evaluations.iter().find(differs).map(|e| {
+        format!(
+            "{}: {}/AP was {} when the run measured it and is {:.3} on the validation data as it is now, so the data has changed since; \
+             curves and overview are of then, predictions and classes of now",
+            run.name,
+            e.iou_type.name(),
+            noted[e.iou_type.name()]["AP"].as_f64().map_or(String::new(), |ap| format!("{ap:.3}")),
+            e.numbers.ap
+        )
+    })
 }
 
 /// Runs with the same text here were measured on the same images and classes.
@@ -160,7 +183,7 @@ fn view(runs: &[RunData], group: &[usize], images: usize, tell: &mut dyn FnMut(&
         classes: val.dataset.classes.names().iter().map(|n| n.to_string()).collect(),
         total: val.dataset.len(),
         objects,
-        images: chosen(&val, &judged, images)?,
+        images: chosen(&val, &judged, images, masks(reader))?,
         runs: views,
     })
 }
@@ -175,8 +198,9 @@ fn tally(val: &SplitData, detections: &[Detection]) -> Tally {
     tally
 }
 
-/// The worst images (lowest F1, mean of the runs, each at its best threshold), then others, evenly spread.
-fn chosen(val: &SplitData, judged: &[Judged], wanted: usize) -> Result<Vec<ImageView>, TrainError> {
+/// The worst images (lowest F1, mean of the runs, each at its best threshold), then others, evenly spread. With `masks` objects have their
+/// outlines.
+fn chosen(val: &SplitData, judged: &[Judged], wanted: usize, masks: bool) -> Result<Vec<ImageView>, TrainError> {
     let found: Vec<_> = judged.iter().map(|j| by_image(&j.detections)).collect();
     let of = |run: usize, image: usize| found[run].get(&val.dataset.images[image].id).map_or(&[][..], Vec::as_slice);
     let counts: Vec<Vec<Counts>> = (0..val.dataset.len())
@@ -207,7 +231,7 @@ fn chosen(val: &SplitData, judged: &[Judged], wanted: usize) -> Result<Vec<Image
                 page_size: picture::page_size(size[0], size[1]),
                 source,
                 worst,
-                truth: truth.iter().map(|t| object(t, class(t.category_id), size)).collect(),
+                truth: truth.iter().map(|t| object(t, class(t.category_id), size, masks)).collect(),
                 found: (0..judged.len()).map(|r| detected(truth, of(r, i), &class, size)).collect(),
                 counts: counts[i].clone(),
             })
@@ -221,8 +245,9 @@ fn image_counts(truth: &[Annotation], found: &[&Detection], threshold: f64) -> C
     tally.counts(threshold)
 }
 
-fn object(t: &Annotation, class: usize, size: [u32; 2]) -> Object {
-    let mask = MaskShape::new(&t.segmentation).map(|shape| shape.rasterise(size[1], size[0]));
+fn object(t: &Annotation, class: usize, size: [u32; 2], masks: bool) -> Object {
+    let shape = if masks { MaskShape::new(&t.segmentation) } else { None };
+    let mask = shape.map(|shape| shape.rasterise(size[1], size[0]));
     let score = if t.iscrowd { 0.0 } else { 1.0 };
     Object { bbox: rounded(t.bbox), class, score, hit: None, mask: mask.map_or(vec![], |m| picture::runs(&m, size)) }
 }

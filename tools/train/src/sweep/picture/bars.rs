@@ -7,7 +7,7 @@ use super::{colour, width, Picture, FONT, TEXT, TITLE};
 use crate::sweep::results::Results;
 
 /// Height of a row in pixels.
-const ROW: u32 = 46;
+const ROW: u32 = 48;
 /// Half the height of a whisker's end.
 const CAP: i32 = 6;
 
@@ -27,7 +27,7 @@ impl Bars<'_> {
 
 impl Picture for Bars<'_> {
     fn size(&self) -> (u32, u32) {
-        (1000, 130 + ROW * self.results.rows.len() as u32)
+        (1000, 150 + ROW * self.results.rows.len() as u32)
     }
 
     fn draw<DB: DrawingBackend>(&self, area: &DrawingArea<DB, Shift>) -> Result<(), DrawingAreaErrorKind<DB::ErrorType>> {
@@ -41,7 +41,7 @@ impl Picture for Bars<'_> {
         let mut chart = ChartBuilder::on(area)
             .caption(&self.results.title, (FONT, TITLE))
             .margin(14)
-            .x_label_area_size(46)
+            .x_label_area_size(58)
             .y_label_area_size(names.min(420))
             .build_cartesian_2d(0.0..top * 1.35, (0..rows.len().saturating_sub(1).max(1)).into_segmented())?;
         chart

@@ -59,8 +59,8 @@ impl Picture for Curves {
         let mut chart = ChartBuilder::on(area)
             .caption(&self.title, (FONT, TITLE))
             .margin(14)
-            .x_label_area_size(50)
-            .y_label_area_size(80)
+            .x_label_area_size(58)
+            .y_label_area_size(94)
             .build_cartesian_2d(0.0..end, range(all().map(|p| p.1)))?;
         chart
             .configure_mesh()
@@ -77,7 +77,14 @@ impl Picture for Curves {
                 }
             }
         }
-        chart.configure_series_labels().label_font((FONT, TEXT)).border_style(BLACK).background_style(WHITE.mix(0.8)).draw()?;
+        // Losses fall, so this corner is free.
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperRight)
+            .label_font((FONT, TEXT))
+            .border_style(BLACK)
+            .background_style(WHITE.mix(0.8))
+            .draw()?;
         Ok(())
     }
 }

@@ -63,8 +63,8 @@ impl Picture for Frontier {
         let mut chart = ChartBuilder::on(area)
             .caption(&self.title, (FONT, TITLE))
             .margin(14)
-            .x_label_area_size(50)
-            .y_label_area_size(80)
+            .x_label_area_size(58)
+            .y_label_area_size(94)
             .build_cartesian_2d(x, y)?;
         chart.configure_mesh().light_line_style(WHITE).x_desc(self.axis).y_desc(&self.metric).label_style((FONT, TEXT)).draw()?;
         let frontier = undominated(&self.points);
@@ -133,7 +133,7 @@ mod tests {
         let mut taken = Vec::new();
         let first = free_place((100, 100), "a name", false, &mut taken);
         let second = free_place((102, 101), "a name", false, &mut taken);
-        assert_eq!(first.1, -20);
+        assert_eq!(first.1, -(TEXT as i32) - 4);
         assert!(second.1 + 101 >= first.1 + 100 + TEXT as i32);
     }
 }

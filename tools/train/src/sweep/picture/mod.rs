@@ -23,9 +23,9 @@ use crate::error::TrainError;
 use crate::plots::style::{colour, use_font, FONT};
 use crate::run::folder::write_text;
 
-/// Text heights in pixels.
-const TITLE: u32 = 22;
-const TEXT: u32 = 16;
+/// Text heights in pixels of a picture that is 1000 wide: on a page of text (16 cm) that is 9 points.
+const TITLE: u32 = 25;
+const TEXT: u32 = 20;
 
 /// Something that draws itself on any backend.
 trait Picture {
