@@ -47,11 +47,7 @@ pub fn report(result: anyhow::Result<Outcome>, verbose: bool) -> ExitCode {
 
 /// What the exporter says about its input. (The trainer, whose errors [`is_bad_input`] knows, does not know the exporter.)
 fn is_bad_export_input(error: &anyhow::Error) -> bool {
-    use repghost_export::ExportError as E;
-    error.chain().any(|c| {
-        let export = c.downcast_ref::<E>();
-        export.is_some_and(|e| matches!(e, E::Size { .. } | E::Part { .. } | E::RuntimeMissing { .. } | E::Format { .. }))
-    })
+    error.chain().any(|c| c.downcast_ref::<repghost_export::ExportError>().is_some_and(|e| e.exit_code() == 2))
 }
 
 /// The error and its causes in one line. A cause that the text before it already tells is left out.

@@ -29,6 +29,7 @@ pub use annotations::{
 };
 pub use augment::{AugmentConfig, ResizeConfig};
 pub use decode::{read_image, DecodeConfig};
+pub use image::RgbImage;
 pub use detections::{read_detections, write_detections, Detection};
 pub use error::DataError;
 pub use loader::{Loader, LoaderConfig, OnUnreadable};

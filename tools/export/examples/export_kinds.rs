@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use repghost_backbone::{fill, BackboneConfig, FuseLevel, Tree};
-use repghost_export::detector::{detector, raw};
+use repghost_export::parts::retinanet::{detector, raw};
 use repghost_export::export::{backbone, classifier, encode, BatchSize, ExportSpec};
 use repghost_export::onnx::retinanet::Nms;
 use repghost_export::onnx::{proto, Element};
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             };
             write("backbone", backbone(&net, &spec, &[])?)?;
             write("classifier", classifier(&net, &spec, &[])?)?;
-            write("retinanet_raw", raw(&retinanet, &spec, &[])?.0)?;
+            write("retinanet_raw", raw(&retinanet, &spec, &[], &[])?.files.remove(0).model)?;
             write("retinanet_detector", detector(&retinanet, &spec, Nms::Plain, &[])?)?;
         }
     }

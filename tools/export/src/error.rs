@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use repghost_train::error::TrainError;
+
 /// Why an export or a run of an exported file failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
@@ -49,6 +51,28 @@ pub enum ExportError {
         /// What is allowed.
         tolerance: f64,
     },
+    /// Too many of the model's detections are not among the file's.
+    #[error("the exported file finds other objects: {missing} of {total} detections of the model are missing; the file was not kept")]
+    GateDetections {
+        /// Detections of the model without a counterpart.
+        missing: usize,
+        /// All of them.
+        total: usize,
+    },
+    /// A runtime is not there.
+    #[error("--runtime {runtime}: {missing}")]
+    NoRuntime {
+        /// The runtime asked for.
+        runtime: &'static str,
+        /// What is missing, and where it comes from.
+        missing: String,
+    },
+    /// Arguments that do not go together.
+    #[error("{0}")]
+    Arguments(String),
+    /// The model, its data or its weights.
+    #[error(transparent)]
+    Model(#[from] TrainError),
     /// A file could not be read or written.
     #[error("{path}: {source}", path = path.display())]
     Io {
@@ -65,4 +89,38 @@ pub enum ExportError {
         /// What is wrong with it.
         why: String,
     },
+}
+
+impl ExportError {
+    /// 2 for input that cannot be used, 1 for a run that failed.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Size { .. }
+            | Self::Part { .. }
+            | Self::RuntimeMissing { .. }
+            | Self::NoRuntime { .. }
+            | Self::Arguments(_)
+            | Self::Format { .. } => 2,
+            Self::Model(e) => e.exit_code(),
+            _ => 1,
+        }
+    }
+
+    /// An [`ExportError::Io`] for `path`.
+    pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}
+
+impl From<tch::TchError> for ExportError {
+    fn from(e: tch::TchError) -> Self {
+        Self::Model(e.into())
+    }
+}
+
+impl From<repghost_coco::DataError> for ExportError {
+    fn from(e: repghost_coco::DataError) -> Self {
+        Self::Model(e.into())
+    }
 }

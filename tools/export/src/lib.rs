@@ -2,18 +2,29 @@
 //!
 //! | module | what is in it |
 //! |---|---|
+//! | [`request`] | one export from start to end: load, fuse, write, check, keep |
+//! | [`model`] | what is exported: a detector, its backbone, a classifier |
+//! | [`export`], [`parts`] | inputs, outputs and precision of a file; the parts of a model as files |
 //! | [`onnx`] | the ONNX writer: a third reader of the one forward (see `repghost_backbone::ops`) |
-//! | [`export`] | which part of a model becomes a file, in which precision and for which batch |
+//! | [`metadata`], [`sidecar`] | what a file says about itself; how to decode raw outputs |
+//! | [`fit`] | images into inputs of a fixed size |
+//! | [`gate`] | a file runs before it is kept, and is compared with the model |
 //! | [`runtime`] | running files: onnxruntime |
+//! | [`engine`] | exported detectors: picture in, detections out |
 //! | [`tensorrt`] | trtexec: command lines and outputs of TensorRT up to 10 and from 11 on |
-//! | [`gate`] | comparing a file's outputs with the model's before it is kept |
 
-pub mod detector;
+pub mod engine;
 pub mod error;
 pub mod export;
+pub mod fit;
 pub mod gate;
+pub mod metadata;
+pub mod model;
 pub mod onnx;
+pub mod parts;
+pub mod request;
 pub mod runtime;
+pub mod sidecar;
 pub mod tensorrt;
 
 pub use error::ExportError;

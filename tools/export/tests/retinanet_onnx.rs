@@ -2,7 +2,7 @@
 //! the graph, at two batch sizes.
 
 use repghost_backbone::{fill, BackboneConfig, Eager, FuseLevel, Tree};
-use repghost_export::detector::{detector, raw};
+use repghost_export::parts::retinanet::{detector, raw};
 use repghost_export::export::{encode, BatchSize, ExportSpec};
 use repghost_export::gate;
 use repghost_export::onnx::retinanet::Nms;
@@ -71,8 +71,9 @@ fn raw_outputs_and_detections_agree() {
     let _guard = tch::no_grad_guard();
     let net = net();
     let spec = ExportSpec { precision: Element::F32, batch: BatchSize::Dynamic, size: SIZE };
-    let (file, sidecar) = raw(&net, &spec, &[]).unwrap();
-    let mut raw_file = OnnxRuntime::from_bytes(&encode(&file), 2).unwrap();
+    let built = raw(&net, &spec, &[], &[]).unwrap();
+    let (file, sidecar) = (&built.files[0].model, built.sidecar.as_ref().unwrap());
+    let mut raw_file = OnnxRuntime::from_bytes(&encode(file), 2).unwrap();
     let mut plain = OnnxRuntime::from_bytes(&encode(&detector(&net, &spec, Nms::Plain, &[]).unwrap()), 2).unwrap();
     let mut standard = OnnxRuntime::from_bytes(&encode(&detector(&net, &spec, Nms::Onnx, &[]).unwrap()), 2).unwrap();
     assert_eq!(sidecar.anchors.len(), sidecar.anchors_per_level.iter().sum::<usize>());

@@ -45,7 +45,7 @@ fn equals_greedy_suppression() {
         let column = ops.slice(&rows, 2, c, c + 1);
         ops.reshape(&column, &[0, -1], vec![1, M as i64])
     });
-    let kept = suppress(&mut ops, &boxes, &scores, &labels, 0.5, 0.05);
+    let kept = suppress(&mut ops, &boxes, &scores, Some(&labels), 0.5, 0.05);
     let file = encode(&finish(ops, &[("kept".into(), kept)], "suppress", &[]));
     let mut runtime = OnnxRuntime::from_bytes(&file, 1).unwrap();
     for trial in 0..20 {

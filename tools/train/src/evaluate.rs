@@ -75,8 +75,7 @@ pub fn evaluate_weights(
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Measured>, TrainError> {
-    let fallback = || Ok(model::classes_of(&data::open(e, Split::Val, None)?.dataset));
-    let mut ready = model::ready(e, weights, fallback)?;
+    let mut ready = model::ready_for_val(e, weights)?;
     let names: Vec<String> = ready.classes.iter().map(|c| c.name.clone()).collect();
     let val = data::open(e, Split::Val, Some(&names))?;
     // The ids of the file that is measured on, which may differ from those that were trained on.

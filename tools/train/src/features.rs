@@ -9,7 +9,6 @@ use repghost_coco::decode::DecodeConfig;
 use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::file::published;
-use crate::config::needs::Split;
 use crate::config::Experiment;
 use crate::detection::{data, model, tensors};
 use crate::error::TrainError;
@@ -59,8 +58,7 @@ pub fn features(
 fn network(e: &Experiment, path: &Path) -> Result<Network, TrainError> {
     let state = published(weights::read(path)?);
     if state.names().any(|n| n.starts_with("backbone.body.")) {
-        let fallback = || Ok(model::classes_of(&data::open(e, Split::Val, None)?.dataset));
-        return Ok(Network::Detector(Box::new(model::ready(e, path, fallback)?.detector)));
+            return Ok(Network::Detector(Box::new(model::ready_for_val(e, path)?.detector)));
     }
     let mut backbone = e.model.backbone.build(1)?;
     let levels: Vec<u32> = backbone.taps().iter().map(|t| t.level).collect();

@@ -42,8 +42,7 @@ pub struct Fused {
 /// # Errors
 /// Files that do not fit or are folded already; a difference that is not rounding.
 pub fn fuse(e: &Experiment, weights: &Path, images: &[PathBuf], level: FuseLevel, output: &Path) -> Result<Fused, TrainError> {
-    let fallback = || Ok(model::classes_of(&data::open(e, Split::Val, None)?.dataset));
-    let mut ready = model::ready(e, weights, fallback)?;
+    let mut ready = model::ready_for_val(e, weights)?;
     let before = ready.detector.named_tensors().len();
     let parameters = ready.detector.parameter_count();
     let (source, what) = inputs(e, images)?;
@@ -92,9 +91,15 @@ fn inputs(e: &Experiment, images: &[PathBuf]) -> Result<(Arc<dyn Source>, String
         let what = format!("{} (first batch)", paths.first().map_or(String::new(), |p| p.display().to_string()));
         return Ok((Arc::new(Files::new(paths, DecodeConfig::default())), what));
     }
+    let (source, what) = validation_or_built_in(e);
+    Ok((source, format!("{what} (first batch)")))
+}
+
+/// Images to compare on where nobody names some, and what they are: the validation data, or built-in pictures where there is none.
+pub fn validation_or_built_in(e: &Experiment) -> (Arc<dyn Source>, &'static str) {
     if let Ok(val) = data::open(e, Split::Val, None) {
-        return Ok((val.source, "the validation data's first batch".into()));
+        return (val.source, "validation images");
     }
     let source = ShapesSource { seed: 0, first: 0, count: COMPARED, config: ShapesConfig::default(), masks: false };
-    Ok((Arc::new(source), "built-in pictures".into()))
+    (Arc::new(source), "built-in pictures")
 }

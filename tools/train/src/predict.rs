@@ -7,9 +7,8 @@ use std::sync::Arc;
 use repghost_coco::annotations::{ClassList, LabelMode};
 use repghost_coco::decode::{image_size, DecodeConfig};
 use repghost_coco::draw::{draw_objects, of_detections, Style};
-use repghost_coco::{read_image, write_detections, DataError, Detection, Sample, SampleTarget, Source};
+use repghost_coco::{read_image, write_detections, DataError, Detection, RgbImage, Sample, SampleTarget, Source};
 
-use crate::config::needs::Split;
 use crate::config::Experiment;
 use crate::detection::infer::{self, Found};
 use crate::detection::{data, model, pictures};
@@ -107,6 +106,24 @@ pub struct Predicted {
     pub unreadable: Vec<String>,
 }
 
+impl Request {
+    /// The experiment with the request's threshold in it.
+    ///
+    /// # Errors
+    /// A threshold that is none.
+    pub fn applied(&self, e: &Experiment) -> Result<Experiment, TrainError> {
+        let mut e = e.clone();
+        if let Some(threshold) = self.score_threshold {
+            if !(0.0..1.0).contains(&threshold) {
+                let found = format!("expected a number from 0 to below 1, found {threshold}");
+                return Err(TrainError::Config(format!("--score-threshold: {found}")));
+            }
+            e.eval.score_threshold = threshold;
+        }
+        Ok(e)
+    }
+}
+
 /// Predicts, and writes `detections.json` and a picture for each image. `None` when `stop` was raised: nothing is written then.
 ///
 /// # Errors
@@ -118,43 +135,74 @@ pub fn predict(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Predicted>, TrainError> {
     let paths = find_images(&request.images)?;
-    let mut e = e.clone();
-    if let Some(threshold) = request.score_threshold {
-        if !(0.0..1.0).contains(&threshold) {
-            return Err(TrainError::Config(format!("--score-threshold: expected a number from 0 to below 1, found {threshold}")));
-        }
-        e.eval.score_threshold = threshold;
-    }
-    let fallback = || Ok(model::classes_of(&data::open(&e, Split::Val, None)?.dataset));
-    let mut ready = model::ready(&e, &request.weights, fallback)?;
+    let e = request.applied(e)?;
+    let mut ready = model::ready_for_val(&e, &request.weights)?;
     model::fuse_all(&mut ready.detector);
     let decode = DecodeConfig { apply_exif: e.data.apply_exif, ..Default::default() };
     let source: Arc<dyn Source> = Arc::new(Files::new(paths.clone(), decode.clone()));
     let loader = data::predict_loader(&e, source)?;
     let found = infer::run(&ready.detector, model::device(), &loader, &ready.classes, stop, progress)?;
     let Some(found) = found else { return Ok(None) };
-    std::fs::create_dir_all(&request.output).map_err(TrainError::io(&request.output))?;
-    let named = |f: &Found| {
-        let name = f.file_name.clone();
-        f.detections.iter().map(move |d| Detection { file_name: Some(name.clone()), ..d.clone() }).collect::<Vec<_>>()
-    };
-    let detections: Vec<Detection> = found.iter().flat_map(named).collect();
-    write_detections(&request.output.join("detections.json"), &detections)?;
-    let pairs = ready.classes.iter().map(|c| (c.id, c.name.clone()));
-    let classes = ClassList::new(pairs, LabelMode::Contiguous).map_err(TrainError::Config)?;
-    let threshold = request.score_threshold.unwrap_or(pictures::SHOWN_SCORE);
-    let names = picture_names(&paths);
+    let album = Album::new(request, &paths, &ready.classes)?;
     for f in &found {
-        let Some((path, name)) = usize::try_from(f.image_id - 1).ok().and_then(|i| paths.get(i).zip(names.get(i))) else {
+        let Some((i, path)) = usize::try_from(f.image_id - 1).ok().and_then(|i| paths.get(i).map(|path| (i, path))) else {
             continue;
         };
-        let mut image = read_image(path, &decode)?;
-        let style = Style::for_size(image.width(), image.height());
-        draw_objects(&mut image, &of_detections(&f.detections, &classes, threshold), &style);
-        let target = request.output.join(name);
-        image.save(&target).map_err(|e| TrainError::Drawing { path: target, reason: e.to_string() })?;
+        album.draw(i, read_image(path, &decode)?, f)?;
     }
-    Ok(Some(Predicted { images: found.len(), detections: detections.len(), unreadable: loader.unreadable() }))
+    let detections = album.list(&found)?;
+    Ok(Some(Predicted { images: found.len(), detections, unreadable: loader.unreadable() }))
+}
+
+/// The output folder: pictures by image, and the list of detections.
+pub struct Album {
+    folder: PathBuf,
+    names: Vec<String>,
+    classes: ClassList,
+    threshold: f64,
+}
+
+impl Album {
+    /// Makes the folder.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn new(request: &Request, paths: &[PathBuf], classes: &[model::Class]) -> Result<Self, TrainError> {
+        std::fs::create_dir_all(&request.output).map_err(TrainError::io(&request.output))?;
+        let pairs = classes.iter().map(|c| (c.id, c.name.clone()));
+        Ok(Self {
+            folder: request.output.clone(),
+            names: picture_names(paths),
+            classes: ClassList::new(pairs, LabelMode::Contiguous).map_err(TrainError::Config)?,
+            threshold: request.score_threshold.unwrap_or(pictures::SHOWN_SCORE),
+        })
+    }
+
+    /// Draws what was found in image number `i` and writes the picture.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn draw(&self, i: usize, mut image: RgbImage, found: &Found) -> Result<(), TrainError> {
+        let Some(name) = self.names.get(i) else { return Ok(()) };
+        let style = Style::for_size(image.width(), image.height());
+        draw_objects(&mut image, &of_detections(&found.detections, &self.classes, self.threshold), &style);
+        let target = self.folder.join(name);
+        image.save(&target).map_err(|e| TrainError::Drawing { path: target, reason: e.to_string() })
+    }
+
+    /// Writes `detections.json`; returns how many there are.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn list(&self, found: &[Found]) -> Result<usize, TrainError> {
+        let named = |f: &Found| {
+            let name = f.file_name.clone();
+            f.detections.iter().map(move |d| Detection { file_name: Some(name.clone()), ..d.clone() }).collect::<Vec<_>>()
+        };
+        let detections: Vec<Detection> = found.iter().flat_map(named).collect();
+        write_detections(&self.folder.join("detections.json"), &detections)?;
+        Ok(detections.len())
+    }
 }
 
 /// `STEM.png` for each image; `STEM_NUMBER.png` where several have one stem.

@@ -9,6 +9,7 @@ pub mod data;
 pub mod detector_input;
 pub mod doctor;
 pub mod eval;
+pub mod export;
 pub mod features;
 pub mod fuse;
 pub mod predict;
@@ -37,6 +38,9 @@ pub enum Command {
     /// Compute the COCO numbers of detections.
     #[command(after_help = eval::EXAMPLES)]
     Eval(eval::Args),
+    /// Write a model as ONNX, checked against it in onnxruntime.
+    #[command(after_help = export::EXAMPLES)]
+    Export(export::Args),
     /// Look into weight files, or write them as safetensors.
     #[command(after_help = weights::EXAMPLES)]
     Weights(weights::Args),
@@ -70,6 +74,7 @@ pub fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
         Command::Config(args) => config::run(args),
         Command::Data(args) => data::run(args),
         Command::Eval(args) => eval::run(args, quiet),
+        Command::Export(args) => export::run(args),
         Command::Weights(args) => weights::run(args),
         Command::Sweep(args) => sweep::run(args, quiet),
         Command::Report(args) => report::run(args),

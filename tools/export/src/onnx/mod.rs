@@ -1,6 +1,7 @@
 //! Writing ONNX files: the messages, a graph builder, and the reader that turns a forward into nodes.
 
 pub mod graph;
+pub mod mask_rcnn;
 pub mod ops;
 pub mod plain;
 pub mod proto;

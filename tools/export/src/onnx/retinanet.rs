@@ -103,7 +103,7 @@ fn candidates(ops: &mut Onnx, logits: &Edge, deltas: &Edge, spec: &DetectSpec) -
 }
 
 fn plain(ops: &mut Onnx, found: &Candidates, spec: &DetectSpec) -> Vec<(String, Edge)> {
-    let kept = suppress(ops, &found.boxes, &found.scores, &found.labels, spec.nms_threshold, spec.score_threshold);
+    let kept = suppress(ops, &found.boxes, &found.scores, Some(&found.labels), spec.nms_threshold, spec.score_threshold);
     let d = spec.max_detections.min(kept.shape[1]);
     let (scores, order) = ops.top_k(&kept, d);
     let boxes = ops.pick_rows(&found.boxes, &order);

@@ -74,20 +74,30 @@ pub fn pairwise_iou(ops: &mut Onnx, boxes: &Edge) -> Edge {
     ops.broadcast("Div", &inter, &union)
 }
 
-/// Greedy class-aware suppression of candidates that are sorted by score: `boxes [N, m, 4]`, `scores [N, m]`, `labels [N, m]` (floats).
+/// Greedy class-aware suppression of candidates that are sorted by score: `boxes [N, m, 4]`, `scores [N, m]`, `labels [N, m]` (floats);
+/// without labels all are of one class.
 /// Gives scores with everything that is suppressed, or not above `score_threshold`, set to zero.
-pub fn suppress(ops: &mut Onnx, boxes: &Edge, scores: &Edge, labels: &Edge, iou_threshold: f64, score_threshold: f64) -> Edge {
+pub fn suppress(
+    ops: &mut Onnx,
+    boxes: &Edge,
+    scores: &Edge,
+    labels: Option<&Edge>,
+    iou_threshold: f64,
+    score_threshold: f64,
+) -> Edge {
     let m = boxes.shape[1];
     let iou = pairwise_iou(ops, boxes);
     let threshold = ops.graph.scalar(iou_threshold, Element::F32);
     let overlapping = ops.compare("Greater", &iou, &threshold);
-    let column = ops.unsqueeze(labels, 2);
-    let row = ops.unsqueeze(labels, 1);
-    let same = ops.compare("Equal", &column, &row);
     let earlier = Tensor::ones([m, m], (Kind::Float, tch::Device::Cpu)).triu(1);
     let earlier = ops.graph.constant(&earlier, Element::F32);
-    let links = ops.broadcast("Mul", &overlapping, &same);
-    let links = ops.broadcast("Mul", &links, &earlier);
+    let mut links = ops.broadcast("Mul", &overlapping, &earlier);
+    if let Some(labels) = labels {
+        let column = ops.unsqueeze(labels, 2);
+        let row = ops.unsqueeze(labels, 1);
+        let same = ops.compare("Equal", &column, &row);
+        links = ops.broadcast("Mul", &links, &same);
+    }
     let minimum = ops.graph.scalar(score_threshold, Element::F32);
     let valid = ops.compare("Greater", scores, &minimum);
     let valid = ops.unsqueeze(&valid, 1);

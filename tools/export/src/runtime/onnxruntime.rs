@@ -80,27 +80,51 @@ impl OnnxRuntime {
         Self::from_bytes(&bytes, threads)
     }
 
-    /// Runs the model on one input `[N, 3, H, W]`.
+    /// Runs a model that has one input.
     ///
     /// # Errors
     /// What onnxruntime says of it.
-    pub fn run(&mut self, shape: &[i64], pixels: &[f32]) -> Result<Vec<NamedOutput>, ExportError> {
-        let names: Vec<String> = self.session.outputs().iter().map(|o| o.name().to_string()).collect();
-        let input = TensorRef::from_array_view((shape.to_vec(), pixels)).map_err(failure)?;
+    pub fn run(&mut self, shape: &[i64], values: &[f32]) -> Result<Vec<NamedOutput>, ExportError> {
+        self.run_with(shape, values, |name, shape, data| NamedOutput {
+            name: name.into(),
+            shape: shape.to_vec(),
+            data: match data {
+                Data::Float(v) => v.to_vec(),
+                Data::Int(v) => v.iter().map(|v| *v as f32).collect(),
+            },
+        })
+    }
+
+    /// Runs a model that has one input and hands each output to `take`, without a copy.
+    ///
+    /// # Errors
+    /// What onnxruntime says of it.
+    pub fn run_with<T>(
+        &mut self,
+        shape: &[i64],
+        values: &[f32],
+        mut take: impl FnMut(&str, &[i64], Data) -> T,
+    ) -> Result<Vec<T>, ExportError> {
+        let input = TensorRef::from_array_view((shape.to_vec(), values)).map_err(failure)?;
         let outputs = self.session.run(ort::inputs![input]).map_err(failure)?;
-        names
-            .into_iter()
-            .map(|name| {
-                let value = &outputs[name.as_str()];
-                let (shape, data) = match value.try_extract_tensor::<f32>() {
-                    Ok((shape, data)) => (shape.to_vec(), data.to_vec()),
-                    Err(_) => {
-                        let (shape, data) = value.try_extract_tensor::<i64>().map_err(failure)?;
-                        (shape.to_vec(), data.iter().map(|v| *v as f32).collect())
-                    }
-                };
-                Ok(NamedOutput { name, shape, data })
+        outputs
+            .iter()
+            .map(|(name, value)| match value.try_extract_tensor::<f32>() {
+                Ok((shape, data)) => Ok(take(name, shape, Data::Float(data))),
+                Err(_) => {
+                    let (shape, data) = value.try_extract_tensor::<i64>().map_err(failure)?;
+                    Ok(take(name, shape, Data::Int(data)))
+                }
             })
             .collect()
     }
+}
+
+/// Elements of an output, row-major.
+#[derive(Clone, Copy, Debug)]
+pub enum Data<'a> {
+    /// 32-bit floats.
+    Float(&'a [f32]),
+    /// 64-bit integers.
+    Int(&'a [i64]),
 }

@@ -55,37 +55,66 @@ pub fn detect(detector: &Detector, device: Device, batch: &Batch, classes: &[Cla
     let images = tensors::images(batch, device);
     let all = detector.detect(&images);
     let each = all.iter().zip(&batch.sizes).zip(&batch.targets);
-    each.map(|((d, size), target)| found(d, *size, target, classes)).collect()
+    each.map(|((d, size), target)| Ok(found(&Plain::of(d)?, *size, target, classes))).collect()
 }
 
-fn found(d: &Detections, size: [usize; 2], image: &SampleTarget, classes: &[Class]) -> Result<Found, TrainError> {
-    let plain = |t: &Tensor, kind: Kind| t.f_to_device(Device::Cpu)?.f_to_kind(kind)?.f_reshape([-1]);
-    let boxes = Vec::<f64>::try_from(plain(&d.boxes, Kind::Double)?)?;
-    let scores = Vec::<f64>::try_from(plain(&d.scores, Kind::Double)?)?;
-    let labels = Vec::<i64>::try_from(plain(&d.labels, Kind::Int64)?)?;
+/// What was found in one image, best first, in plain memory: what any runtime gives.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plain {
+    /// Corners in pixels of the (resized) image.
+    pub boxes: Vec<[f32; 4]>,
+    /// Scores.
+    pub scores: Vec<f32>,
+    /// Class indices from 0.
+    pub labels: Vec<i64>,
+    /// Mask probabilities `[n, side, side]` within each box, where the head makes them.
+    pub masks: Option<Vec<f32>>,
+}
+
+impl Plain {
+    /// A detector's result.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn of(d: &Detections) -> Result<Self, TrainError> {
+        let plain = |t: &Tensor, kind: Kind| t.f_to_device(Device::Cpu)?.f_to_kind(kind)?.f_reshape([-1]);
+        let boxes = Vec::<f32>::try_from(plain(&d.boxes, Kind::Float)?)?;
+        Ok(Self {
+            boxes: boxes.chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]).collect(),
+            scores: Vec::try_from(plain(&d.scores, Kind::Float)?)?,
+            labels: Vec::try_from(plain(&d.labels, Kind::Int64)?)?,
+            masks: d.masks.as_ref().map(|m| Ok::<_, TrainError>(Vec::try_from(plain(m, Kind::Float)?)?)).transpose()?,
+        })
+    }
+}
+
+/// Detections in pixels of the original image, from those in an image of `size` (height, width).
+pub fn found(d: &Plain, size: [usize; 2], image: &SampleTarget, classes: &[Class]) -> Found {
     // Torchvision's rule: each axis has a factor of its own, since the resized sides are rounded.
     let [fy, fx] = [0, 1].map(|axis| image.original_size[axis] as f64 / size[axis].max(1) as f64);
-    let detection = |((b, score), label): ((&[f64], f64), i64)| Detection {
-        image_id: image.image_id,
-        file_name: None,
-        category_id: usize::try_from(label).ok().and_then(|l| classes.get(l)).map_or(label, |c| c.id),
-        bbox: Some([b[0] * fx, b[1] * fy, (b[2] - b[0]) * fx, (b[3] - b[1]) * fy]),
-        score,
-        segmentation: None,
+    let detection = |((b, score), label): ((&[f32; 4], &f32), &i64)| {
+        let [x1, y1, x2, y2] = b.map(f64::from);
+        Detection {
+            image_id: image.image_id,
+            file_name: None,
+            category_id: usize::try_from(*label).ok().and_then(|l| classes.get(l)).map_or(*label, |c| c.id),
+            bbox: Some([x1 * fx, y1 * fy, (x2 - x1) * fx, (y2 - y1) * fy]),
+            score: f64::from(*score),
+            segmentation: None,
+        }
     };
-    let mut detections: Vec<Detection> = boxes.chunks_exact(4).zip(scores).zip(labels).map(detection).collect();
-    if let Some(masks) = &d.masks {
-        let side = masks.size().last().copied().unwrap_or(0) as usize;
-        let values = Vec::<f32>::try_from(plain(masks, Kind::Float)?)?;
+    let mut detections: Vec<Detection> = d.boxes.iter().zip(&d.scores).zip(&d.labels).map(detection).collect();
+    if let Some(masks) = d.masks.as_ref().filter(|_| !detections.is_empty()) {
+        let side = (masks.len() / detections.len()).isqrt();
         let corners: Vec<[f32; 4]> = detections
             .iter()
             .map(|d| d.bbox.unwrap_or_default())
             .map(|[x, y, w, h]| [x as f32, y as f32, (x + w) as f32, (y + h) as f32])
             .collect();
-        let pasted = paste_all(&values, side, &corners, image.original_size);
+        let pasted = paste_all(masks, side, &corners, image.original_size);
         for (detection, mask) in detections.iter_mut().zip(pasted) {
             detection.segmentation = Some(Rle { size: mask.size.map(|v| v as u32), counts: mask.counts });
         }
     }
-    Ok(Found { image_id: image.image_id, file_name: image.file_name.clone(), detections })
+    Found { image_id: image.image_id, file_name: image.file_name.clone(), detections }
 }

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 
 use crate::checkpoint::file::published;
+use crate::config::needs::Split;
 use crate::config::{Experiment, HeadConfig, Loaded};
+use crate::detection::data;
 use crate::error::TrainError;
 
 /// Metadata keys of our weight files.
@@ -179,6 +181,14 @@ pub fn ready(
     load_backbone(&mut detector, "", &state, Strictness::Exact)?;
     detector.convert(device(), Kind::Float);
     Ok(Ready { detector, classes, form, metadata: state.metadata })
+}
+
+/// [`ready`], with the validation data's classes where the file names none.
+///
+/// # Errors
+/// As [`ready`], and data that cannot be read.
+pub fn ready_for_val(e: &Experiment, path: &Path) -> Result<Ready, TrainError> {
+    ready(e, path, || Ok(classes_of(&data::open(e, Split::Val, None)?.dataset)))
 }
 
 /// Reads an experiment: a YAML file, or a run folder (its `config.yaml`).

@@ -1,4 +1,16 @@
 //! Nothing leaves unchecked: an exported file is run at once and compared with the model that it came from.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`inputs`] | random and real batches |
+//! | [`run`] | which outputs are compared with what, for each part |
+//! | [`detections`] | whether two lists of detections are the same |
+
+pub mod detections;
+pub mod inputs;
+pub mod run;
+
+pub use run::{Checked, Finding};
 
 use crate::error::ExportError;
 use crate::runtime::NamedOutput;

@@ -1,0 +1,140 @@
+//! `export`: a trained model as a file that other runtimes take, checked before it is kept.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use repghost_export::export::BatchSize;
+use repghost_export::onnx::retinanet::Nms;
+use repghost_export::onnx::Element;
+use repghost_export::request::{export, Part, Request};
+use repghost_train::bad_input;
+
+use crate::commands::detector_input::experiment_and_images;
+use crate::exit::Outcome;
+
+/// Worked examples for `--help`.
+pub const EXAMPLES: &str = "\
+Examples:
+  image in, boxes out, for TensorRT:  repghost-det export runs/mine --weights W --part detector --size 320,320 --output det.onnx
+  half precision, any batch:          repghost-det export runs/mine --weights W --part raw --precision fp16 --batch dynamic --size 640,640 --output raw.onnx
+  features for a head of your own:    repghost-det export runs/mine --weights W --part backbone --size 640,640 --output body.onnx
+  an image classifier:                repghost-det export experiments/imagenet/repghostnet_1.0x.yaml --weights W --part classifier --size 224,224 --output cls.onnx
+
+Every file is run at once in onnxruntime, on random and on real images (those named behind CONFIG, or the validation data, or built-in
+pictures), and compared with the model; the differences are printed, and a file beyond tolerance is not kept.
+'raw' writes OUTPUT.json beside it: anchors, box coder, normalisation, classes. Mask R-CNN's raw part is three files: OUTPUT.onnx,
+OUTPUT.boxes.onnx, OUTPUT.masks.onnx.";
+
+/// Arguments of `export`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Experiment file or run folder, `key=value` overrides, and images to check the file on.
+    #[arg(value_name = "CONFIG|KEY=VALUE|IMAGE|DIR", required = true)]
+    items: Vec<String>,
+
+    /// Weights, in any form, or a checkpoint.
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+
+    /// What becomes a file.
+    #[arg(long, value_enum)]
+    part: PartName,
+
+    /// Type of weights and activations in the graph; inputs and outputs are 32-bit floats.
+    #[arg(long, value_enum, default_value = "fp32")]
+    precision: Precision,
+
+    /// Images a run: a number, or `dynamic`.
+    #[arg(long, value_name = "N|dynamic", value_parser = batch, default_value = "1")]
+    batch: BatchSize,
+
+    /// Height and width of the input: multiples of 32.
+    #[arg(long, value_name = "H,W", value_delimiter = ',', num_args = 1, required = true)]
+    size: Vec<i64>,
+
+    /// Keep branches and batch norms as they were trained.
+    #[arg(long)]
+    unfused: bool,
+
+    /// How a detector suppresses: in plain operators, which TensorRT builds without plugins, or by ONNX's NonMaxSuppression (and
+    /// RoiAlign).
+    #[arg(long, value_enum, default_value = "plain")]
+    nms: NmsName,
+
+    /// The file to write.
+    #[arg(long, value_name = "FILE.onnx")]
+    output: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum PartName {
+    /// The tapped feature maps.
+    Backbone,
+    /// Class logits of an image classifier.
+    Classifier,
+    /// A detector's networks, with a JSON file that tells how to decode.
+    Raw,
+    /// Image in, boxes, scores, labels and masks out.
+    Detector,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Precision {
+    Fp32,
+    Fp16,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum NmsName {
+    Plain,
+    Onnx,
+}
+
+fn batch(text: &str) -> Result<BatchSize, String> {
+    match text.parse::<i64>() {
+        _ if text == "dynamic" => Ok(BatchSize::Dynamic),
+        Ok(n) if (1..=4096).contains(&n) => Ok(BatchSize::Fixed(n)),
+        _ => Err("expected a number from 1 to 4096, or dynamic".into()),
+    }
+}
+
+/// Height and width of `--size`.
+pub fn height_and_width(size: &[i64]) -> anyhow::Result<[i64; 2]> {
+    match *size {
+        [height, width] => Ok([height, width]),
+        _ => Err(bad_input("--size: expected height and width, as in --size 320,320")),
+    }
+}
+
+/// Runs `export`.
+pub fn run(args: Args) -> anyhow::Result<Outcome> {
+    let (loaded, images) = experiment_and_images(&args.items)?;
+    let request = Request {
+        weights: args.weights,
+        part: match args.part {
+            PartName::Backbone => Part::Backbone,
+            PartName::Classifier => Part::Classifier,
+            PartName::Raw => Part::Raw,
+            PartName::Detector => Part::Detector,
+        },
+        precision: match args.precision {
+            Precision::Fp32 => Element::F32,
+            Precision::Fp16 => Element::F16,
+        },
+        batch: args.batch,
+        size: height_and_width(&args.size)?,
+        fused: !args.unfused,
+        nms: match args.nms {
+            NmsName::Plain => Nms::Plain,
+            NmsName::Onnx => Nms::Onnx,
+        },
+        output: args.output,
+        images,
+    };
+    let exported = export(&loaded.experiment, &loaded.to_yaml(false), &request)?;
+    let mut text: String = exported.checked.findings.iter().map(|f| format!("{f}\n")).collect();
+    let files: Vec<String> = exported.files.iter().map(|f| f.display().to_string()).collect();
+    text.push_str(&format!("{} nodes: {}\n", exported.nodes, files.join(", ")));
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(Outcome::Done)
+}

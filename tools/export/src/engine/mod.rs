@@ -1,0 +1,43 @@
+//! Exported detectors: pictures in, detections out, whatever the file leaves to the host.
+//!
+//! | module | file | left to the host |
+//! |---|---|---|
+//! | [`retinanet`] | raw RetinaNet | decoding, suppression |
+//! | [`mask_rcnn`] | raw Mask R-CNN, three files | proposals, RoIAlign, suppression |
+//! | [`detector`] | detector | nothing |
+//! | [`open`] | | which of them a file is |
+
+pub mod detector;
+pub mod mask_rcnn;
+pub mod open;
+pub mod retinanet;
+
+use repghost_train::detection::infer::Plain;
+
+use crate::error::ExportError;
+
+/// Images in one buffer, as a file takes them.
+#[derive(Clone, Copy, Debug)]
+pub struct Pictures<'a> {
+    /// Normalised pixels.
+    pub pixels: &'a [f32],
+    /// N, 3, H, W.
+    pub shape: [i64; 4],
+    /// True height and width of each image within the padding.
+    pub sizes: &'a [[i64; 2]],
+}
+
+/// Something that finds objects.
+pub trait Engine: Send {
+    /// Detections of each image, best first, in pixels of the (resized) image.
+    ///
+    /// # Errors
+    /// What the runtime says.
+    fn detect(&mut self, pictures: Pictures) -> Result<Vec<Plain>, ExportError>;
+}
+
+/// An output that the file should have.
+fn output<'a, T>(outputs: &'a [(String, T)], name: &str) -> Result<&'a T, ExportError> {
+    let found = outputs.iter().find(|(n, _)| n == name).map(|(_, v)| v);
+    found.ok_or_else(|| ExportError::Runtime { runtime: "onnxruntime", message: format!("output '{name}' is missing") })
+}

@@ -1,0 +1,242 @@
+//! What each part is compared with.
+//!
+//! Networks are compared with libtorch's output by output. A detector file is compared in two steps: its networks as above, and its detections
+//! with what the model's own post-processing makes of those networks' outputs in the same precision. So half precision may move a score, but
+//! not hide a graph that suppresses wrongly.
+
+use repghost_backbone::{fill, Eager};
+use repghost_heads::mask_rcnn::MaskRcnn;
+use repghost_heads::Detector;
+use repghost_train::detection::model;
+use repghost_train::Experiment;
+use tch::{Kind, Tensor};
+
+use super::detections::{self, Agreement, Tolerance};
+use super::inputs::Input;
+use super::{compare, Difference};
+use crate::engine::open::Opened;
+use crate::engine::Pictures;
+use crate::error::ExportError;
+use crate::export::{encode, ExportSpec};
+use crate::metadata::Metadata;
+use crate::model::{Model, Network};
+use crate::onnx::retinanet::Nms;
+use crate::onnx::Element;
+use crate::parts::mask_rcnn::{BOXES, MASKS};
+use crate::parts::{self, Built};
+use crate::request::Part;
+use crate::runtime::{NamedOutput, OnnxRuntime};
+
+/// Difference, relative to an output's largest value, that files may have.
+pub fn tolerance(precision: Element) -> f64 {
+    match precision {
+        Element::F16 => 2e-2,
+        _ => 1e-4,
+    }
+}
+
+/// Regions that the second stage's files are checked on.
+const REGIONS: i64 = 5;
+
+/// One comparison.
+#[derive(Clone, Debug)]
+pub enum Finding {
+    /// Of an output.
+    Output {
+        /// What the file was run on.
+        input: String,
+        /// How far it is off.
+        difference: Difference,
+    },
+    /// Of detections.
+    Detections {
+        /// What the file was run on.
+        input: String,
+        /// How well they agree.
+        agreement: Agreement,
+    },
+}
+
+impl std::fmt::Display for Finding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Output { input, difference: d } => {
+                write!(f, "{input:<28} {:<12} largest difference {:.1e} ({:.1e} of the largest value)", d.output, d.absolute, d.relative)
+            }
+            Self::Detections { input, agreement: a } => write!(
+                f,
+                "{input:<28} {:<12} {} of {} agree; scores within {:.1e}, corners within {:.1e} px, masks within {:.1e}",
+                "detections",
+                a.total - a.missing,
+                a.total,
+                a.score,
+                a.corner,
+                a.mask
+            ),
+        }
+    }
+}
+
+/// All comparisons of an export.
+#[derive(Clone, Debug, Default)]
+pub struct Checked {
+    /// In order.
+    pub findings: Vec<Finding>,
+}
+
+impl Checked {
+    /// Largest relative difference of an output.
+    pub fn worst(&self) -> f64 {
+        let outputs = self.findings.iter().filter_map(|f| match f {
+            Finding::Output { difference, .. } => Some(difference.relative),
+            Finding::Detections { .. } => None,
+        });
+        outputs.fold(0.0, f64::max)
+    }
+
+    /// Detections compared, and those without a partner.
+    pub fn detections(&self) -> Agreement {
+        let all = self.findings.iter().filter_map(|f| match f {
+            Finding::Detections { agreement, .. } => Some(*agreement),
+            Finding::Output { .. } => None,
+        });
+        all.fold(Agreement::default(), Agreement::and)
+    }
+
+    fn add(&mut self, input: &str, differences: Vec<Difference>) {
+        let finding = |difference| Finding::Output { input: input.into(), difference };
+        self.findings.extend(differences.into_iter().map(finding));
+    }
+}
+
+/// Runs the files of a part on all inputs. `e` is the experiment that the model was built from.
+///
+/// # Errors
+/// No onnxruntime; a file that it refuses; differences beyond tolerance.
+pub fn check(
+    e: &Experiment,
+    model: &Model,
+    part: Part,
+    built: &Built,
+    spec: &ExportSpec,
+    inputs: &[Input],
+) -> Result<Checked, ExportError> {
+    let mut checked = Checked::default();
+    if part == Part::Detector {
+        let raw = parts::build(model, Part::Raw, spec, Nms::Plain, &Metadata(vec![]))?;
+        networks(model, Part::Raw, &raw, inputs, &mut checked)?;
+        detect(e, model, &raw, built, spec, inputs, &mut checked)?;
+        checked.detections().check(&Tolerance::of(spec.precision))?;
+    } else {
+        networks(model, part, built, inputs, &mut checked)?;
+    }
+    let all: Vec<Difference> = checked
+        .findings
+        .iter()
+        .filter_map(|f| match f {
+            Finding::Output { difference, .. } => Some(difference.clone()),
+            Finding::Detections { .. } => None,
+        })
+        .collect();
+    super::check(&all, tolerance(spec.precision))?;
+    Ok(checked)
+}
+
+fn named(name: impl Into<String>, t: &Tensor) -> Result<NamedOutput, ExportError> {
+    let data = Vec::try_from(t.f_to_kind(Kind::Float)?.f_reshape([-1])?)?;
+    Ok(NamedOutput { name: name.into(), shape: t.size(), data })
+}
+
+/// Threads of the gate's own runs.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn networks(model: &Model, part: Part, built: &Built, inputs: &[Input], checked: &mut Checked) -> Result<(), ExportError> {
+    let Some(main) = built.files.first() else { return Ok(()) };
+    let mut file = OnnxRuntime::from_bytes(&encode(&main.model), threads())?;
+    for input in inputs {
+        let expected = expected(model, part, &input.tensor())?;
+        checked.add(&input.name, compare(&expected, &file.run(&input.shape, &input.pixels)?)?);
+    }
+    if let Network::Detector(d) = &model.network {
+        if let Detector::MaskRcnn(net) = d.as_ref() {
+            second_stage(net, built, checked)?;
+        }
+    }
+    Ok(())
+}
+
+/// What libtorch gives for the main file's outputs.
+fn expected(model: &Model, part: Part, pixels: &Tensor) -> Result<Vec<NamedOutput>, ExportError> {
+    let ops = &mut Eager::eval();
+    match &model.network {
+        Network::Backbone(b) if part == Part::Classifier => Ok(vec![named("logits", &b.classify(ops, pixels))?]),
+        Network::Backbone(b) => {
+            let features = b.features(ops, pixels);
+            b.taps().iter().zip(&features).map(|(t, f)| named(format!("C{}", t.level), f)).collect()
+        }
+        Network::Detector(d) => match d.as_ref() {
+            Detector::RetinaNet(net) => {
+                let out = net.raw(ops, pixels);
+                Ok(vec![named("logits", &out.logits)?, named("deltas", &out.deltas)?])
+            }
+            Detector::MaskRcnn(net) => {
+                let out = net.stage_one(ops, pixels);
+                let mut all = vec![named("objectness", &out.rpn.logits)?, named("deltas", &out.rpn.deltas)?];
+                for (level, map) in net.config().levels.iter().zip(&out.pyramid) {
+                    all.push(named(format!("P{level}"), map)?);
+                }
+                Ok(all)
+            }
+        },
+    }
+}
+
+fn second_stage(net: &MaskRcnn, built: &Built, checked: &mut Checked) -> Result<(), ExportError> {
+    let ops = &mut Eager::eval();
+    for file in &built.files {
+        let pool = match file.suffix {
+            BOXES => net.config().box_head.pool,
+            MASKS => net.config().mask_head.pool,
+            _ => continue,
+        };
+        let regions = fill::input("regions", &[REGIONS, net.backbone.fpn.channels(), pool as i64, pool as i64]);
+        let expected = if file.suffix == BOXES {
+            let out = net.box_stage(ops, &regions);
+            vec![named("logits", &out.logits)?, named("deltas", &out.deltas)?]
+        } else {
+            vec![named("masks", &net.mask_stage(ops, &regions))?]
+        };
+        let values = Vec::try_from(regions.f_reshape([-1])?)?;
+        let found = OnnxRuntime::from_bytes(&encode(&file.model), threads())?.run(&regions.size(), &values)?;
+        checked.add(&format!("{REGIONS} regions"), compare(&expected, &found)?);
+    }
+    Ok(())
+}
+
+fn detect(
+    e: &Experiment,
+    model: &Model,
+    raw: &Built,
+    built: &Built,
+    spec: &ExportSpec,
+    inputs: &[Input],
+    checked: &mut Checked,
+) -> Result<(), ExportError> {
+    let host = model::build(e, model.classes.len())?;
+    let mut expected = Opened::built(raw, Part::Raw, Some(host), &model.classes).engine(threads())?;
+    let mut file = Opened::built(built, Part::Detector, None, &model.classes).engine(threads())?;
+    let tolerance = Tolerance::of(spec.precision);
+    for input in inputs {
+        let pictures = Pictures { pixels: &input.pixels, shape: input.shape, sizes: &input.sizes };
+        // A detector file knows no padding: it cuts boxes to its input.
+        let whole = vec![spec.size; input.sizes.len()];
+        let pictures = Pictures { sizes: &whole, ..pictures };
+        let (expected, found) = (expected.detect(pictures)?, file.detect(pictures)?);
+        let each = expected.iter().zip(&found).map(|(m, f)| detections::compare(m, f, &tolerance));
+        let agreement = each.fold(Agreement::default(), Agreement::and);
+        checked.findings.push(Finding::Detections { input: input.name.clone(), agreement });
+    }
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! What an exported file says about itself, in ONNX's `metadata_props`.
+
+use repghost_coco::Normalize;
+use repghost_train::detection::model::{keys, Class};
+use repghost_train::Experiment;
+
+use crate::error::ExportError;
+use crate::model::Model;
+use crate::onnx::{proto, Element};
+use crate::request::{Part, Request};
+
+const FORMAT: &str = "format";
+const FORMAT_VALUE: &str = "repghost-det onnx 1";
+const PART: &str = "part";
+const NORMALIZE: &str = "normalize";
+
+/// Keys and values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata(pub Vec<(String, String)>);
+
+impl Metadata {
+    /// Of an export.
+    pub fn new(model: &Model, request: &Request, resolved: &str) -> Self {
+        let precision = if request.precision == Element::F16 { "fp16" } else { "fp32" };
+        let json = |v: Result<String, serde_json::Error>| v.unwrap_or_default();
+        let pairs = [
+            (FORMAT, FORMAT_VALUE.to_string()),
+            (PART, request.part.name().into()),
+            ("network", model.network.name()),
+            ("precision", precision.into()),
+            ("fused", (request.fused || model.form == repghost_backbone::weights::Form::Folded).to_string()),
+            (NORMALIZE, json(serde_json::to_string(&Normalize::default()))),
+            (keys::CLASSES, json(serde_json::to_string(&model.classes))),
+            (keys::EXPERIMENT, resolved.to_string()),
+        ];
+        Self(pairs.map(|(k, v)| (k.to_string(), v)).to_vec())
+    }
+
+    /// Of a file.
+    pub fn of(file: &proto::Model) -> Self {
+        let text = |v: &Option<String>| v.clone().unwrap_or_default();
+        Self(file.metadata_props.iter().map(|p| (text(&p.key), text(&p.value))).collect())
+    }
+
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+
+    /// Which part the file holds.
+    ///
+    /// # Errors
+    /// A file that this program did not write.
+    pub fn part(&self) -> Result<Part, String> {
+        if self.get(FORMAT) != Some(FORMAT_VALUE) {
+            return Err("not written by this version's `repghost-det export`, so it does not tell how to use it".into());
+        }
+        let parts = [Part::Backbone, Part::Classifier, Part::Raw, Part::Detector];
+        parts.into_iter().find(|p| Some(p.name()) == self.get(PART)).ok_or_else(|| "its metadata names no part".into())
+    }
+
+    /// Classes by label.
+    pub fn classes(&self) -> Vec<Class> {
+        self.get(keys::CLASSES).and_then(|c| serde_json::from_str(c).ok()).unwrap_or_default()
+    }
+
+    /// The experiment that it was exported from.
+    ///
+    /// # Errors
+    /// None, or one that is damaged.
+    pub fn experiment(&self) -> Result<Experiment, String> {
+        let text = self.get(keys::EXPERIMENT).ok_or("its metadata holds no experiment")?;
+        serde_yaml::from_str(text).map_err(|e| format!("the experiment in its metadata: {e}"))
+    }
+}
+
+/// Reads a file's messages.
+///
+/// # Errors
+/// Bytes that are no ONNX file.
+pub fn decode(path: &std::path::Path, bytes: &[u8]) -> Result<proto::Model, ExportError> {
+    use prost::Message;
+    proto::Model::decode(bytes).map_err(|e| ExportError::Format { path: path.into(), why: format!("no ONNX file: {e}") })
+}
