@@ -7,7 +7,7 @@ CARGO ?= cargo
 PREFIX ?= $(HOME)/.cargo
 BIN = $(or $(CARGO_TARGET_DIR),$(ROOT)/target)/release/repghost-det
 
-.PHONY: help setup demo demo-mask test lint doc bench install check-tensorrt clean
+.PHONY: help setup demo demo-mask test lint doc bench install check-tensorrt gate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,9 @@ bench: setup ## compare with the peers' figures on this machine (tools/bench/REA
 
 check-tensorrt: build ## build every exported kind of file with TensorRT for RTX, ahead of time, without a GPU
 	bash tools/setup/tensorrt_rtx.sh
+
+gate: setup ## the export gate over all backbones and both heads, in onnxruntime
+	@$(CARGO) run --release --quiet --package repghost-export --example gate_table
 
 install: setup ## put repghost-det on the PATH
 	$(CARGO) install --locked --path tools/cli --root $(PREFIX) --force

@@ -35,6 +35,12 @@ fi
 both retinanet "$bin/step_bench" retinanet 0.5 320 4 5 -- "$python" tools/fixtures/step_bench.py retinanet 050 320 4 5
 both mask_rcnn "$bin/step_bench" mask_rcnn 0.5 320 4 3 -- "$python" tools/fixtures/step_bench.py mask_rcnn 050 320 4 3
 both operators "$bin/op_bench" 5 -- "$python" tools/fixtures/op_bench.py
+if [ -n "${BENCH_MODEL:-}" ] && [ -n "${BENCH_PHOTOS:-}" ]; then
+  cargo build --release --quiet --package repghost-det
+  both predict bash tools/bench/predict.sh "$BENCH_MODEL" "$BENCH_PHOTOS" -- "$python" tools/bench/predict.py "$BENCH_PHOTOS" "$(mktemp -d)"
+else
+  echo "predict skipped: BENCH_MODEL and BENCH_PHOTOS name no run folder and no folder of JPEG files"
+fi
 if [ -n "${BENCH_COCO:-}" ]; then
   both metrics "$bin/eval_time" "$BENCH_COCO/gt.json" "$BENCH_COCO/dt_bbox.json" bbox -- \
     "$python" tools/fixtures/coco_time.py "$BENCH_COCO/gt.json" "$BENCH_COCO/dt_bbox.json" bbox

@@ -3,6 +3,7 @@
 set -euo pipefail
 
 RTX_VERSION=1.7.1.116
+ONNX_VERSION=1.23.2
 root=$(cd "$(dirname "$0")/../.." && pwd)
 venv="$root/.deps/tensorrt"
 
@@ -10,11 +11,11 @@ if [ "$(uname -s)-$(uname -m)" != Linux-x86_64 ]; then
   echo "skipped: TensorRT for RTX has wheels for x86-64 Linux only"
   exit 0
 fi
-if ! "$venv/bin/python" -c "import tensorrt_rtx" 2>/dev/null; then
+if ! "$venv/bin/python" -c "import onnx, tensorrt_rtx" 2>/dev/null; then
   echo "fetching TensorRT for RTX $RTX_VERSION (once, about 100 MB)…" >&2
   rm -rf "$venv"
   python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check "tensorrt-rtx==$RTX_VERSION"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check "tensorrt-rtx==$RTX_VERSION" "onnx==$ONNX_VERSION"
 fi
 files=$(mktemp -d)
 trap 'rm -rf "$files"' EXIT

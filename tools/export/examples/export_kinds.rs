@@ -1,42 +1,55 @@
-//! Writes every kind of file that can be exported into a folder, for `make check-tensorrt`: parts, precisions, static and dynamic batch.
+//! Writes every kind of file that can be exported into a folder, for `make check-tensorrt`: parts, heads, precisions, static and dynamic batch.
 //!
 //! Usage: `export_kinds FOLDER`
 
 use std::path::Path;
 
+use repghost_backbone::weights::Form;
 use repghost_backbone::{fill, BackboneConfig, FuseLevel, Tree};
-use repghost_export::parts::retinanet::{detector, raw};
-use repghost_export::export::{backbone, classifier, encode, BatchSize, ExportSpec};
+use repghost_export::export::{encode, BatchSize, ExportSpec};
+use repghost_export::metadata::Metadata;
+use repghost_export::model::{Model, Network};
 use repghost_export::onnx::retinanet::Nms;
-use repghost_export::onnx::{proto, Element};
-use repghost_heads::{FpnConfig, RetinaNet, RetinaNetConfig};
+use repghost_export::onnx::Element;
+use repghost_export::request::Part;
+use repghost_export::{parts, sample};
 
 const SIZE: [i64; 2] = [128, 160];
-const CLASSES: i64 = 5;
+const CLASSES: usize = 5;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = std::env::args().nth(1).ok_or("usage: export_kinds FOLDER")?;
     let folder = Path::new(&folder);
     std::fs::create_dir_all(folder)?;
+    let _guard = tch::no_grad_guard();
     let config = BackboneConfig { width: 0.5, ..Default::default() };
-    let fpn = FpnConfig { channels: 32, ..Default::default() };
-    let head = RetinaNetConfig { tower_depth: 2, ..Default::default() };
-    let mut net = config.build(CLASSES)?;
-    let mut retinanet = RetinaNet::new(config.build(CLASSES)?, &fpn, &head, CLASSES)?;
-    fill::fill(&net, "");
-    fill::fill(&retinanet, "");
-    net.fuse(FuseLevel::All);
-    retinanet.fuse(FuseLevel::All);
+    let pixels = fill::input("gate", &[1, 3, SIZE[0], SIZE[1]]);
+    let model = |network: Network| Model { network, classes: sample::classes(CLASSES), form: Form::Folded };
+    let mut backbone = sample::backbone(&config, CLASSES as i64)?;
+    backbone.fuse(FuseLevel::All);
+    let backbone = model(Network::Backbone(Box::new(backbone)));
+    let mut heads = vec![];
+    for head in ["retinanet", "mask_rcnn"] {
+        let mut detector = sample::detector(&mut sample::narrow(&config, head), CLASSES, &pixels)?;
+        detector.fuse(FuseLevel::All);
+        heads.push((head, model(Network::Detector(Box::new(detector)))));
+    }
     for (precision, type_name) in [(Element::F32, "fp32"), (Element::F16, "fp16")] {
         for (batch, batch_name) in [(BatchSize::Fixed(1), "static"), (BatchSize::Dynamic, "dynamic")] {
             let spec = ExportSpec { precision, batch, size: SIZE };
-            let write = |part: &str, model: proto::Model| {
-                std::fs::write(folder.join(format!("{part}_{type_name}_{batch_name}.onnx")), encode(&model))
+            let write = |name: &str, model: &Model, part: Part| -> Result<(), Box<dyn std::error::Error>> {
+                for file in parts::build(model, part, &spec, Nms::Plain, &Metadata(vec![]))?.files {
+                    let path = folder.join(format!("{name}_{type_name}_{batch_name}{}.onnx", file.suffix));
+                    std::fs::write(path, encode(&file.model))?;
+                }
+                Ok(())
             };
-            write("backbone", backbone(&net, &spec, &[])?)?;
-            write("classifier", classifier(&net, &spec, &[])?)?;
-            write("retinanet_raw", raw(&retinanet, &spec, &[], &[])?.files.remove(0).model)?;
-            write("retinanet_detector", detector(&retinanet, &spec, Nms::Plain, &[])?)?;
+            write("backbone", &backbone, Part::Backbone)?;
+            write("classifier", &backbone, Part::Classifier)?;
+            for (head, detector) in &heads {
+                write(&format!("{head}_raw"), detector, Part::Raw)?;
+                write(&format!("{head}_detector"), detector, Part::Detector)?;
+            }
         }
     }
     Ok(())

@@ -21,7 +21,11 @@ pub struct Metadata(pub Vec<(String, String)>);
 impl Metadata {
     /// Of an export.
     pub fn new(model: &Model, request: &Request, resolved: &str) -> Self {
-        let precision = if request.precision == Element::F16 { "fp16" } else { "fp32" };
+        let precision = match request.precision {
+            _ if request.int8.is_some() => "int8",
+            Element::F16 => "fp16",
+            _ => "fp32",
+        };
         let json = |v: Result<String, serde_json::Error>| v.unwrap_or_default();
         let pairs = [
             (FORMAT, FORMAT_VALUE.to_string()),

@@ -6,6 +6,7 @@ use repghost_backbone::weights::{write_atomic, Form};
 use repghost_train::Experiment;
 
 use crate::error::ExportError;
+use crate::eight_bit;
 use crate::export::{encode, BatchSize, ExportSpec};
 use crate::gate::{self, Checked};
 use crate::metadata::Metadata;
@@ -13,6 +14,7 @@ use crate::model::{self, Model};
 use crate::onnx::retinanet::Nms;
 use crate::onnx::Element;
 use crate::parts::{self, Built};
+use crate::torchscript;
 
 /// Which part of a model becomes a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,16 @@ impl Part {
     }
 }
 
+/// Kind of file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// ONNX.
+    #[default]
+    Onnx,
+    /// TorchScript.
+    TorchScript,
+}
+
 /// What is asked for.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -48,12 +60,16 @@ pub struct Request {
     pub part: Part,
     /// Type of weights and activations.
     pub precision: Element,
+    /// Eight bits within, with ranges from so many images.
+    pub int8: Option<usize>,
     /// Batch.
     pub batch: BatchSize,
     /// Height and width of the input.
     pub size: [i64; 2],
     /// Fold branches and batch norms first.
     pub fused: bool,
+    /// Kind of file.
+    pub format: Format,
     /// How a detector file suppresses.
     pub nms: Nms,
     /// The file to write.
@@ -71,6 +87,8 @@ pub struct Exported {
     pub nodes: usize,
     /// What the gate found.
     pub checked: Checked,
+    /// Lines for people: what eight bits cost and save.
+    pub notes: Vec<String>,
 }
 
 /// Exports; `resolved` is the experiment as YAML, for the file's metadata.
@@ -82,12 +100,18 @@ pub fn export(e: &Experiment, resolved: &str, request: &Request) -> Result<Expor
     let mut model = model::load(e, &request.weights, request.part)?;
     fold(&mut model, request)?;
     let spec = ExportSpec { precision: request.precision, batch: request.batch, size: request.size };
+    if request.format == Format::TorchScript {
+        return script(e, &model, request, &spec);
+    }
     let metadata = Metadata::new(&model, request, resolved);
     let built = parts::build(&model, request.part, &spec, request.nms, &metadata)?;
     let inputs = gate::inputs::collect(e, &spec, &request.images)?;
+    if let Some(images) = request.int8 {
+        return eight_bit::export(e, &model, request, &spec, built, &inputs, images);
+    }
     let checked = gate::run::check(e, &model, request.part, &built, &spec, &inputs)?;
     let nodes = built.files.iter().map(|f| f.model.graph.as_ref().map_or(0, |g| g.node.len())).sum();
-    Ok(Exported { files: keep(&built, &request.output)?, nodes, checked })
+    Ok(Exported { files: keep(&built, &request.output)?, nodes, checked, notes: vec![] })
 }
 
 /// Folds unless told otherwise. Folded weights cannot be unfolded.
@@ -110,12 +134,32 @@ pub fn sibling(output: &Path, suffix: &str, extension: &str) -> PathBuf {
     output.with_file_name(format!("{stem}{suffix}.{extension}"))
 }
 
-fn keep(built: &Built, output: &Path) -> Result<Vec<PathBuf>, ExportError> {
+fn write(path: &Path, bytes: &[u8]) -> Result<(), ExportError> {
     use std::io::Write;
-    let write = |path: &Path, bytes: &[u8]| {
-        let result: Result<(), std::io::Error> = write_atomic(path, |file| file.write_all(bytes));
-        result.map_err(ExportError::io(path))
-    };
+    let result: Result<(), std::io::Error> = write_atomic(path, |file| file.write_all(bytes));
+    result.map_err(ExportError::io(path))
+}
+
+/// The TorchScript way: any batch and size, single precision.
+fn script(e: &Experiment, model: &Model, request: &Request, spec: &ExportSpec) -> Result<Exported, ExportError> {
+    if request.precision != Element::F32 {
+        return Err(ExportError::Arguments("--format torchscript takes --precision fp32; call .half() where it is loaded".into()));
+    }
+    spec.check(parts::SIZE_MULTIPLE)?;
+    let files = torchscript::parts::build(model, request.part)?;
+    let inputs = gate::inputs::collect(e, spec, &request.images)?;
+    let checked = torchscript::parts::check(model, request.part, &files, &inputs)?;
+    let mut paths = vec![];
+    for file in &files {
+        let extension = request.output.extension().map_or("pt".into(), |e| e.to_string_lossy().into_owned());
+        let path = if file.suffix.is_empty() { request.output.clone() } else { sibling(&request.output, file.suffix, &extension) };
+        write(&path, &file.bytes)?;
+        paths.push(path);
+    }
+    Ok(Exported { files: paths, nodes: 0, checked, notes: vec![] })
+}
+
+pub(crate) fn keep(built: &Built, output: &Path) -> Result<Vec<PathBuf>, ExportError> {
     let mut paths = vec![];
     for file in &built.files {
         let path = if file.suffix.is_empty() { output.to_path_buf() } else { sibling(output, file.suffix, "onnx") };

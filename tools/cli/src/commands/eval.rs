@@ -1,11 +1,16 @@
-//! `eval`: the COCO numbers of detections that are already in a file.
+//! `eval`: the COCO numbers of a detector, or of detections that are already in a file.
 
-use std::io::{self, Write};
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use repghost_train::evaluate::evaluate_weights;
+use repghost_coco::Evaluation;
+use repghost_export::runtime::onnxruntime::Provider;
+use repghost_export::score;
+use repghost_train::evaluate::{evaluate_weights, Measured};
 
 use crate::commands::detector_input::{self, Counter};
+use crate::commands::runtime::Runtime;
 use crate::eval_files::{self, Failure};
 use crate::exit::Outcome;
 use crate::interrupt;
@@ -16,6 +21,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   trained weights:    repghost-det eval runs/mine --weights runs/mine/weights/best.safetensors --output eval/
   on other data:      repghost-det eval runs/mine --weights W data.val.images=DIR data.val.annotations=FILE
+  an exported file:   repghost-det eval runs/mine --weights detector.onnx --baseline runs/mine/weights/best.safetensors
   boxes:              repghost-det eval --annotations instances_val.json --detections detections.json
   masks:              repghost-det eval --annotations instances_val.json --detections detections.json --iou-type segm
   both, as a file:    repghost-det eval --annotations instances_val.json --detections detections.json --iou-type bbox,segm --output eval/
@@ -30,9 +36,17 @@ pub struct Args {
     #[arg(value_name = "CONFIG|KEY=VALUE", requires = "weights")]
     items: Vec<String>,
 
-    /// Weights of a detector (in any form), or a checkpoint.
+    /// Weights of a detector (in any form), a checkpoint, or a raw or detector file that `export` wrote (FILE.onnx).
     #[arg(long, value_name = "FILE", requires = "items", required_unless_present = "annotations", conflicts_with_all = ["annotations", "detections", "iou_type", "classes"])]
     weights: Option<PathBuf>,
+
+    /// What runs it; without it libtorch, and onnxruntime for FILE.onnx. Weights are exported in memory for the latter two.
+    #[arg(long, value_enum, requires = "weights")]
+    runtime: Option<Runtime>,
+
+    /// Weights to measure in libtorch too: the change of every number is printed.
+    #[arg(long, value_name = "FILE", requires = "weights")]
+    baseline: Option<PathBuf>,
 
     /// The form without a network.
     #[command(flatten)]
@@ -55,21 +69,46 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
 /// Runs a detector over the validation data of an experiment.
 fn measure(args: &Args, weights: &Path, quiet: bool) -> anyhow::Result<Outcome> {
     let loaded = detector_input::experiment(&args.items)?;
+    let provider = Runtime::provider(args.runtime, weights)?;
     let stop = interrupt::flag("stopping");
-    let mut shown = Counter::new("evaluating", quiet);
-    let measured = evaluate_weights(&loaded.experiment, weights, &stop, &mut |done, total| shown.tell(done, total))?;
-    shown.clear();
-    let Some(measured) = measured else { return Ok(Outcome::Interrupted) };
+    let run = |weights: &Path, provider: Option<Provider>| -> anyhow::Result<Option<Measured>> {
+        let mut shown = Counter::new("evaluating", quiet);
+        let mut progress = |done, total| shown.tell(done, total);
+        let measured = match provider {
+            None => evaluate_weights(&loaded.experiment, weights, &stop, &mut progress)?,
+            Some(provider) => score::evaluate(&loaded.experiment, weights, provider, &stop, &mut progress)?,
+        };
+        shown.clear();
+        Ok(measured)
+    };
+    let Some(measured) = run(weights, provider)? else { return Ok(Outcome::Interrupted) };
     let mut text = String::new();
     for evaluation in measured.evaluations.iter().filter(|_| !args.files.summary) {
         text.push_str(&tables::classes(evaluation));
         text.push('\n');
     }
     text.push_str(&tables::numbers(&measured.evaluations));
+    if let Some(baseline) = &args.baseline {
+        let Some(before) = run(baseline, None)? else { return Ok(Outcome::Interrupted) };
+        text.push_str(&format!("\nchange against {} in libtorch\n", baseline.display()));
+        text.push_str(&changes(&measured.evaluations, &before.evaluations));
+    }
     if let Some(folder) = &args.files.output {
         measured.write(folder)?;
         measured.plot(folder)?;
     }
     io::stdout().write_all(text.as_bytes())?;
     Ok(Outcome::Done)
+}
+
+/// What became of each number, one line an evaluation.
+fn changes(after: &[Evaluation], before: &[Evaluation]) -> String {
+    let mut text = String::new();
+    for (a, b) in after.iter().zip(before) {
+        let pairs = a.numbers.named().into_iter().zip(b.numbers.named());
+        let values: String = pairs.map(|((_, a), (_, b))| format!("{:>+8.4}", a - b)).collect();
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{:<6}{values}", a.iou_type.name());
+    }
+    text
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use repghost_export::export::BatchSize;
 use repghost_export::onnx::retinanet::Nms;
 use repghost_export::onnx::Element;
-use repghost_export::request::{export, Part, Request};
+use repghost_export::request::{export, Format, Part, Request};
 use repghost_train::bad_input;
 
 use crate::commands::detector_input::experiment_and_images;
@@ -18,6 +18,8 @@ Examples:
   image in, boxes out, for TensorRT:  repghost-det export runs/mine --weights W --part detector --size 320,320 --output det.onnx
   half precision, any batch:          repghost-det export runs/mine --weights W --part raw --precision fp16 --batch dynamic --size 640,640 --output raw.onnx
   features for a head of your own:    repghost-det export runs/mine --weights W --part backbone --size 640,640 --output body.onnx
+  eight bits, change of AP printed:   repghost-det export runs/mine --weights W --part raw --precision int8 --size 320,320 --output int8.onnx
+  for PyTorch:                        repghost-det export runs/mine --weights W --part raw --format torchscript --size 640,640 --output raw.pt
   an image classifier:                repghost-det export experiments/imagenet/repghostnet_1.0x.yaml --weights W --part classifier --size 224,224 --output cls.onnx
 
 Every file is run at once in onnxruntime, on random and on real images (those named behind CONFIG, or the validation data, or built-in
@@ -40,9 +42,17 @@ pub struct Args {
     #[arg(long, value_enum)]
     part: PartName,
 
+    /// Kind of file. TorchScript takes any batch and size.
+    #[arg(long, value_enum, default_value = "onnx")]
+    format: FormatName,
+
     /// Type of weights and activations in the graph; inputs and outputs are 32-bit floats.
     #[arg(long, value_enum, default_value = "fp32")]
     precision: Precision,
+
+    /// Images that show the ranges of activations, for int8: those named behind CONFIG, or of the validation data.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    calibration_images: usize,
 
     /// Images a run: a number, or `dynamic`.
     #[arg(long, value_name = "N|dynamic", value_parser = batch, default_value = "1")]
@@ -79,9 +89,17 @@ enum PartName {
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum FormatName {
+    Onnx,
+    Torchscript,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Precision {
     Fp32,
     Fp16,
+    /// Weights and feature maps in eight bits, head outputs in floats; ranges come from images.
+    Int8,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -118,8 +136,13 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             PartName::Detector => Part::Detector,
         },
         precision: match args.precision {
-            Precision::Fp32 => Element::F32,
             Precision::Fp16 => Element::F16,
+            Precision::Fp32 | Precision::Int8 => Element::F32,
+        },
+        int8: matches!(args.precision, Precision::Int8).then_some(args.calibration_images),
+        format: match args.format {
+            FormatName::Onnx => Format::Onnx,
+            FormatName::Torchscript => Format::TorchScript,
         },
         batch: args.batch,
         size: height_and_width(&args.size)?,
@@ -133,8 +156,10 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     };
     let exported = export(&loaded.experiment, &loaded.to_yaml(false), &request)?;
     let mut text: String = exported.checked.findings.iter().map(|f| format!("{f}\n")).collect();
+    exported.notes.iter().for_each(|note| text.push_str(&format!("{note}\n")));
     let files: Vec<String> = exported.files.iter().map(|f| f.display().to_string()).collect();
-    text.push_str(&format!("{} nodes: {}\n", exported.nodes, files.join(", ")));
+    let nodes = if exported.nodes > 0 { format!("{} nodes: ", exported.nodes) } else { String::new() };
+    text.push_str(&format!("{nodes}{}\n", files.join(", ")));
     io::stdout().write_all(text.as_bytes())?;
     Ok(Outcome::Done)
 }

@@ -4,6 +4,7 @@
 //! a variant below with worked examples in `after_help`, and a line in [`run`].
 
 pub mod analyze;
+pub mod bench;
 pub mod config;
 pub mod data;
 pub mod detector_input;
@@ -14,6 +15,7 @@ pub mod features;
 pub mod fuse;
 pub mod predict;
 pub mod report;
+mod runtime;
 pub mod sweep;
 mod sweep_progress;
 pub mod train;
@@ -29,6 +31,9 @@ pub enum Command {
     /// Price networks: parameters, multiply-adds and activation memory, part by part, unfused and fused.
     #[command(after_help = analyze::EXAMPLES)]
     Analyze(analyze::Args),
+    /// Time networks in every runtime that is installed, unfused and fused.
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(bench::Args),
     /// Show what an experiment file resolves to and who set each value, or how two differ.
     #[command(after_help = config::EXAMPLES)]
     Config(config::Args),
@@ -71,6 +76,7 @@ pub enum Command {
 pub fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
     match command {
         Command::Analyze(args) => analyze::run(args),
+        Command::Bench(args) => bench::run(args, quiet),
         Command::Config(args) => config::run(args),
         Command::Data(args) => data::run(args),
         Command::Eval(args) => eval::run(args, quiet),

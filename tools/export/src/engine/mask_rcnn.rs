@@ -58,6 +58,9 @@ impl Engine for RawMaskRcnn {
         let pyramid: Vec<Tensor> = pyramid.collect::<Result<_, ExportError>>()?;
         let proposals = net.propose(&rpn, [p.shape[2], p.shape[3]], p.sizes, false);
         let boxes: Vec<Vec<Corners>> = proposals.into_iter().map(|p| p.boxes).collect();
+        if boxes.iter().all(Vec::is_empty) {
+            return Ok(vec![Plain { masks: Some(vec![]), ..Plain::default() }; p.sizes.len()]);
+        }
         let second = run_regions(&mut self.boxes, &net.pool_boxes(&pyramid, &boxes))?;
         let raw = BoxOutputs {
             logits: output(&second, "logits")?.shallow_clone(),

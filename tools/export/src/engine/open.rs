@@ -18,6 +18,7 @@ use crate::onnx::proto;
 use crate::parts::mask_rcnn::{BOXES, MASKS};
 use crate::parts::Built;
 use crate::request::{sibling, Part};
+use crate::runtime::onnxruntime::{Provider, Settings};
 use crate::runtime::OnnxRuntime;
 
 /// An exported detector, ready to be loaded by several threads.
@@ -96,8 +97,8 @@ impl Opened {
     ///
     /// # Errors
     /// No onnxruntime; files that it refuses.
-    pub fn engine(&self, threads: usize) -> Result<Box<dyn Engine>, ExportError> {
-        let mut files = self.files.iter().map(|f| OnnxRuntime::from_bytes(f, threads));
+    pub fn engine(&self, threads: usize, provider: Provider) -> Result<Box<dyn Engine>, ExportError> {
+        let mut files = self.files.iter().map(|f| OnnxRuntime::new(f, Settings { threads, provider, spin: false }));
         let mut next = || files.next().unwrap_or_else(|| Err(ExportError::Arguments("a file is missing".into())));
         let file = next()?;
         match (&self.detector, self.part) {

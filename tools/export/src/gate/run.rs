@@ -25,6 +25,7 @@ use crate::onnx::Element;
 use crate::parts::mask_rcnn::{BOXES, MASKS};
 use crate::parts::{self, Built};
 use crate::request::Part;
+use crate::runtime::onnxruntime::Provider;
 use crate::runtime::{NamedOutput, OnnxRuntime};
 
 /// Difference, relative to an output's largest value, that files may have.
@@ -103,7 +104,20 @@ impl Checked {
         all.fold(Agreement::default(), Agreement::and)
     }
 
-    fn add(&mut self, input: &str, differences: Vec<Difference>) {
+    /// Passes where every output is within `tolerance` of the model's.
+    ///
+    /// # Errors
+    /// The output that differs most.
+    pub fn within(&self, tolerance: f64) -> Result<(), ExportError> {
+        let outputs = self.findings.iter().filter_map(|f| match f {
+            Finding::Output { difference, .. } => Some(difference.clone()),
+            Finding::Detections { .. } => None,
+        });
+        super::check(&outputs.collect::<Vec<_>>(), tolerance)
+    }
+
+    /// Adds the outputs of one run.
+    pub fn add(&mut self, input: &str, differences: Vec<Difference>) {
         let finding = |difference| Finding::Output { input: input.into(), difference };
         self.findings.extend(differences.into_iter().map(finding));
     }
@@ -130,19 +144,15 @@ pub fn check(
     } else {
         networks(model, part, built, inputs, &mut checked)?;
     }
-    let all: Vec<Difference> = checked
-        .findings
-        .iter()
-        .filter_map(|f| match f {
-            Finding::Output { difference, .. } => Some(difference.clone()),
-            Finding::Detections { .. } => None,
-        })
-        .collect();
-    super::check(&all, tolerance(spec.precision))?;
+    checked.within(tolerance(spec.precision))?;
     Ok(checked)
 }
 
-fn named(name: impl Into<String>, t: &Tensor) -> Result<NamedOutput, ExportError> {
+/// A tensor as an output.
+///
+/// # Errors
+/// When libtorch fails.
+pub fn named(name: impl Into<String>, t: &Tensor) -> Result<NamedOutput, ExportError> {
     let data = Vec::try_from(t.f_to_kind(Kind::Float)?.f_reshape([-1])?)?;
     Ok(NamedOutput { name: name.into(), shape: t.size(), data })
 }
@@ -150,6 +160,28 @@ fn named(name: impl Into<String>, t: &Tensor) -> Result<NamedOutput, ExportError
 /// Threads of the gate's own runs.
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// As [`check`], but nothing is refused: how far an eight-bit file is from the model.
+///
+/// # Errors
+/// No onnxruntime; a file that it refuses.
+pub fn measure(
+    e: &Experiment,
+    model: &Model,
+    part: Part,
+    built: &Built,
+    spec: &ExportSpec,
+    inputs: &[Input],
+) -> Result<Checked, ExportError> {
+    let mut checked = Checked::default();
+    if part == Part::Detector {
+        let raw = parts::build(model, Part::Raw, spec, Nms::Plain, &Metadata(vec![]))?;
+        detect(e, model, &raw, built, spec, inputs, &mut checked)?;
+    } else {
+        networks(model, part, built, inputs, &mut checked)?;
+    }
+    Ok(checked)
 }
 
 fn networks(model: &Model, part: Part, built: &Built, inputs: &[Input], checked: &mut Checked) -> Result<(), ExportError> {
@@ -168,7 +200,10 @@ fn networks(model: &Model, part: Part, built: &Built, inputs: &[Input], checked:
 }
 
 /// What libtorch gives for the main file's outputs.
-fn expected(model: &Model, part: Part, pixels: &Tensor) -> Result<Vec<NamedOutput>, ExportError> {
+///
+/// # Errors
+/// When libtorch fails.
+pub fn expected(model: &Model, part: Part, pixels: &Tensor) -> Result<Vec<NamedOutput>, ExportError> {
     let ops = &mut Eager::eval();
     match &model.network {
         Network::Backbone(b) if part == Part::Classifier => Ok(vec![named("logits", &b.classify(ops, pixels))?]),
@@ -225,8 +260,8 @@ fn detect(
     checked: &mut Checked,
 ) -> Result<(), ExportError> {
     let host = model::build(e, model.classes.len())?;
-    let mut expected = Opened::built(raw, Part::Raw, Some(host), &model.classes).engine(threads())?;
-    let mut file = Opened::built(built, Part::Detector, None, &model.classes).engine(threads())?;
+    let mut expected = Opened::built(raw, Part::Raw, Some(host), &model.classes).engine(threads(), Provider::Cpu)?;
+    let mut file = Opened::built(built, Part::Detector, None, &model.classes).engine(threads(), Provider::Cpu)?;
     let tolerance = Tolerance::of(spec.precision);
     for input in inputs {
         let pictures = Pictures { pixels: &input.pixels, shape: input.shape, sizes: &input.sizes };

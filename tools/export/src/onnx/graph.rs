@@ -71,6 +71,7 @@ pub struct GraphBuilder {
     scope: Vec<String>,
     used: HashMap<String, usize>,
     constants: HashMap<Vec<u8>, String>,
+    parameters: HashMap<(String, usize, i32), Edge>,
 }
 
 impl GraphBuilder {
@@ -146,10 +147,18 @@ impl GraphBuilder {
         output
     }
 
-    /// A named constant of the module in scope (`weight`, `bias`), in the element type asked for.
+    /// A named constant of the module in scope (`weight`, `bias`), in the element type asked for. A layer that runs several times (a head on
+    /// all levels) is stored once.
     pub fn parameter(&mut self, leaf: &str, tensor: &Tensor, element: Element) -> Edge {
-        let name = self.unique(self.path(leaf, "."));
-        self.store(name, tensor, element)
+        let path = self.path(leaf, ".");
+        let key = (path.clone(), tensor.data_ptr() as usize, element.code());
+        if let Some(edge) = self.parameters.get(&key) {
+            return edge.clone();
+        }
+        let name = self.unique(path);
+        let edge = self.store(name, tensor, element);
+        self.parameters.insert(key, edge.clone());
+        edge
     }
 
     /// An unnamed constant; equal ones are stored once.

@@ -5,6 +5,7 @@ pub mod mask_rcnn;
 pub mod ops;
 pub mod plain;
 pub mod proto;
+pub mod quantize;
 pub mod retinanet;
 pub mod suppress;
 

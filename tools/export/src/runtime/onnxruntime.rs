@@ -7,13 +7,54 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use ort::environment::Environment;
-use ort::session::Session;
+use ort::ep::ExecutionProvider;
+use ort::session::builder::SessionBuilder;
+use ort::session::{Session, SessionInputValue};
 use ort::value::TensorRef;
 
 use super::NamedOutput;
 use crate::error::ExportError;
 
 const LIBRARY: &str = if cfg!(target_os = "macos") { "libonnxruntime.dylib" } else { "libonnxruntime.so" };
+
+/// What runs the nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Provider {
+    /// onnxruntime's own kernels.
+    #[default]
+    Cpu,
+    /// TensorRT engines on the first NVIDIA GPU, built by onnxruntime when a file is loaded.
+    TensorRt,
+}
+
+impl Provider {
+    /// Whether the library that is found can run it.
+    ///
+    /// # Errors
+    /// What is missing, and where it comes from.
+    pub fn check(self) -> Result<(), ExportError> {
+        environment()?;
+        if self == Self::Cpu || has_tensorrt() {
+            return Ok(());
+        }
+        let library = find().map_or_else(String::new, |p| p.display().to_string());
+        let driver = match Path::new("/dev/nvidiactl").exists() {
+            true => "",
+            false => "this machine has no NVIDIA driver (/dev/nvidiactl), and ",
+        };
+        Err(ExportError::NoRuntime {
+            runtime: "tensorrt",
+            missing: format!(
+                "{driver}{library} has no TensorRT execution provider: set ORT_DYLIB_PATH to the library of onnxruntime-gpu, with \
+                 TensorRT's libnvinfer on LD_LIBRARY_PATH. Without a GPU, `make check-tensorrt` proves that the exported files build"
+            ),
+        })
+    }
+}
+
+fn has_tensorrt() -> bool {
+    ort::ep::TensorRT::is_available().unwrap_or(false)
+}
 
 /// A loaded model.
 #[derive(Debug)]
@@ -55,20 +96,71 @@ fn environment() -> Result<&'static Environment, ExportError> {
         .map_err(failure)
 }
 
+/// How a model is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Threads within a run.
+    pub threads: usize,
+    /// What runs the nodes.
+    pub provider: Provider,
+    /// Whether threads spin while they wait. Faster for one session alone; idle pools of several would fight for the cores.
+    pub spin: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { threads: 1, provider: Provider::Cpu, spin: false }
+    }
+}
+
+fn builder(settings: Settings) -> Result<SessionBuilder, ExportError> {
+    let mut builder = Session::builder(environment()?)
+        .map_err(failure)?
+        .with_intra_threads(settings.threads)
+        .map_err(failure)?
+        .with_intra_op_spinning(settings.spin)
+        .map_err(failure)?;
+    if settings.provider == Provider::TensorRt {
+        let tensorrt = ort::ep::TensorRT::default().build().error_on_failure();
+        builder = builder.with_execution_providers([tensorrt]).map_err(failure)?;
+    }
+    Ok(builder)
+}
+
 impl OnnxRuntime {
-    /// Loads a model from the bytes of a file, to run on `threads` threads.
+    /// Loads a model from the bytes of a file, to run on `threads` threads of the CPU.
     ///
     /// # Errors
     /// No library, or a file that onnxruntime refuses.
     pub fn from_bytes(bytes: &[u8], threads: usize) -> Result<Self, ExportError> {
-        // Idle pools of several sessions would spin and fight for the cores.
-        let mut builder = Session::builder(environment()?)
-            .map_err(failure)?
-            .with_intra_threads(threads)
-            .map_err(failure)?
-            .with_intra_op_spinning(false)
-            .map_err(failure)?;
+        Self::new(bytes, Settings { threads, ..Settings::default() })
+    }
+
+    /// Loads a model from the bytes of a file.
+    ///
+    /// # Errors
+    /// As [`OnnxRuntime::from_bytes`]; a provider that cannot be set up.
+    pub fn new(bytes: &[u8], settings: Settings) -> Result<Self, ExportError> {
+        let mut builder = builder(settings)?;
         Ok(Self { session: builder.commit_from_memory(bytes).map_err(failure)? })
+    }
+
+    /// Loads a model that writes down how long each node takes: run it, then call [`OnnxRuntime::profile`]. `prefix` is the path of the file
+    /// without its ending.
+    ///
+    /// # Errors
+    /// As [`OnnxRuntime::new`].
+    pub fn profiled(bytes: &[u8], settings: Settings, prefix: &Path) -> Result<Self, ExportError> {
+        let mut builder = builder(settings)?.with_profiling(prefix).map_err(failure)?;
+        Ok(Self { session: builder.commit_from_memory(bytes).map_err(failure)? })
+    }
+
+    /// The path of the profile, a list of trace events in JSON. No more is written afterwards.
+    ///
+    /// # Errors
+    /// What onnxruntime says of it.
+    pub fn profile(&mut self) -> Result<PathBuf, ExportError> {
+        self.session.end_profiling().map(PathBuf::from).map_err(failure)
     }
 
     /// Loads a file.
@@ -93,6 +185,19 @@ impl OnnxRuntime {
                 Data::Int(v) => v.iter().map(|v| *v as f32).collect(),
             },
         })
+    }
+
+    /// Runs a model that has any number of inputs, in their order, and drops what it gives.
+    ///
+    /// # Errors
+    /// What onnxruntime says of it.
+    pub fn run_inputs(&mut self, inputs: &[(Vec<i64>, Vec<f32>)]) -> Result<(), ExportError> {
+        let values = inputs.iter().map(|(shape, values)| {
+            let view = TensorRef::from_array_view((shape.clone(), values.as_slice())).map_err(failure)?;
+            Ok(SessionInputValue::from(view))
+        });
+        let values: Vec<SessionInputValue> = values.collect::<Result<_, ExportError>>()?;
+        self.session.run(values.as_slice()).map(|_| ()).map_err(failure)
     }
 
     /// Runs a model that has one input and hands each output to `take`, without a copy.

@@ -59,6 +59,12 @@ pub fn build(e: &Experiment, classes: usize) -> Result<Detector, TrainError> {
         }
     };
     let mut detector = head.build(backbone, &e.model.fpn, classes as i64)?;
+    set_postprocess(e, &mut detector);
+    Ok(detector)
+}
+
+/// Tells the detector how the experiment picks detections.
+pub fn set_postprocess(e: &Experiment, detector: &mut Detector) {
     let p = &e.eval;
     detector.set_postprocess(PostprocessConfig {
         score_threshold: p.score_threshold,
@@ -66,7 +72,6 @@ pub fn build(e: &Experiment, classes: usize) -> Result<Detector, TrainError> {
         pre_nms_top_k: p.pre_nms_top_k,
         max_detections: p.max_detections,
     });
-    Ok(detector)
 }
 
 /// Loads `init.backbone` and `init.detector`, in this order. Returns lines for people about what was loaded and what was not.

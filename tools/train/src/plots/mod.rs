@@ -1,5 +1,6 @@
-//! Plots as PNG: the course of a run, precision over recall. Lines are told apart by colour and by name.
+//! Plots as PNG: the course of a run, precision over recall, bars. Lines are told apart by colour and by name.
 
+mod bars;
 mod curves;
 mod precision_recall;
 pub mod style;
@@ -10,6 +11,7 @@ use plotters::coord::ranged1d::ValueFormatter;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
+pub use bars::{bars, Bar, BarPanel};
 pub use curves::curves;
 pub use precision_recall::precision_recall;
 

@@ -1,0 +1,196 @@
+//! `bench`: what networks cost on this machine, in every runtime.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use repghost_backbone::BackboneConfig;
+use repghost_export::bench::plan::{Baseline, Form, ModelSpec, Plan, RuntimeName};
+use repghost_export::bench::{concat_add, measure, report};
+use repghost_train::bad_input;
+
+use crate::commands::detector_input::Counter;
+use crate::commands::export::height_and_width;
+use crate::exit::Outcome;
+use crate::interrupt;
+
+/// Worked examples for `--help`.
+pub const EXAMPLES: &str = "\
+Examples:
+  two networks, all runtimes:        repghost-det bench --model repghostnet:0.5 --model ghostnet:0.5 --output bench/
+  the paper's latency columns:       repghost-det bench experiments/bench/paper.yaml --output bench/
+  the same in minutes on a CPU:      repghost-det bench experiments/bench/paper.yaml --runtime onnxruntime --batch 1 --runs 20 --rounds 2
+  TensorRT, batch 32, 100 runs:      repghost-det bench experiments/bench/paper.yaml --runtime tensorrt --output bench/
+  concatenation against addition:    repghost-det bench concat-add --batch 1,8,32 --output bench/
+
+Networks are classifiers with weights by rule: latency does not depend on what was learned. Variants take turns in rounds, and one session is
+alive at a time. MNN and OpenVINO run in the Python that REPGHOST_PYTHON names (or python3), where their packages are installed. trtexec is
+taken from TRTEXEC or the PATH; without it the files and the command lines are written.";
+
+/// Arguments of `bench`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A plan (YAML), or `concat-add`: GhostNet's 32 joins as concatenation and as addition.
+    #[arg(value_name = "PLAN.yaml|concat-add")]
+    plan: Option<PathBuf>,
+
+    /// A network, by name and width; may be given several times. In place of the plan's.
+    #[arg(long, value_name = "NAME[:WIDTH]", value_parser = model)]
+    model: Vec<ModelSpec>,
+
+    /// Forms: unfused, fused.
+    #[arg(long, value_name = "FORM,…", value_delimiter = ',')]
+    form: Vec<FormName>,
+
+    /// Runtimes.
+    #[arg(long, value_name = "RUNTIME,…", value_delimiter = ',')]
+    runtime: Vec<Runtime>,
+
+    /// Images a run.
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    batch: Vec<i64>,
+
+    /// Threads of a run.
+    #[arg(long, value_name = "N,…", value_delimiter = ',')]
+    threads: Vec<usize>,
+
+    /// Height and width of the images.
+    #[arg(long, value_name = "H,W", value_delimiter = ',', num_args = 1)]
+    size: Vec<i64>,
+
+    /// Timed runs of each variant.
+    #[arg(long, value_name = "N")]
+    runs: Option<usize>,
+
+    /// Rounds that they are shared out over.
+    #[arg(long, value_name = "N")]
+    rounds: Option<usize>,
+
+    /// Name of the model that speed-ups are against; the first where nothing is said.
+    #[arg(long, value_name = "MODEL")]
+    baseline: Option<String>,
+
+    /// Width of GhostNet, for concat-add.
+    #[arg(long, value_name = "W", default_value_t = 1.0)]
+    width: f64,
+
+    /// Folder for tables (Markdown, CSV, JSON), picture, and trtexec's files.
+    #[arg(long, value_name = "DIR", default_value = "bench")]
+    output: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum FormName {
+    Unfused,
+    Fused,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Runtime {
+    Libtorch,
+    Torchscript,
+    Onnxruntime,
+    Mnn,
+    Openvino,
+    Tensorrt,
+}
+
+impl Runtime {
+    fn named(self) -> RuntimeName {
+        match self {
+            Self::Libtorch => RuntimeName::Libtorch,
+            Self::Torchscript => RuntimeName::Torchscript,
+            Self::Onnxruntime => RuntimeName::Onnxruntime,
+            Self::Mnn => RuntimeName::Mnn,
+            Self::Openvino => RuntimeName::Openvino,
+            Self::Tensorrt => RuntimeName::Tensorrt,
+        }
+    }
+}
+
+fn model(text: &str) -> Result<ModelSpec, String> {
+    let (name, width) = match text.split_once(':') {
+        Some((name, width)) => (name, width.parse().map_err(|_| format!("'{width}' is no width"))?),
+        None => (text, 1.0),
+    };
+    let backbone = BackboneConfig { width, ..BackboneConfig::named(name) };
+    backbone.check().map_err(|e| e.to_string())?;
+    Ok(ModelSpec { name: text.replace(':', " "), backbone })
+}
+
+/// The first word that is no plan.
+const CONCAT_ADD: &str = "concat-add";
+
+/// Runs `bench`.
+pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
+    if args.plan.as_ref().is_some_and(|p| p.as_os_str() == CONCAT_ADD) {
+        return joins(&args, quiet);
+    }
+    let mut plan = match &args.plan {
+        Some(path) => Plan::read(path)?,
+        None => Plan::default(),
+    };
+    if !args.runtime.is_empty() {
+        plan.runtimes = args.runtime.iter().map(|r| r.named()).collect();
+    }
+    if !args.model.is_empty() {
+        plan.models = args.model.clone();
+        plan.baseline = Baseline::default();
+    }
+    if !args.form.is_empty() {
+        let form = |f: &FormName| if matches!(f, FormName::Fused) { Form::Fused } else { Form::Unfused };
+        plan.forms = args.form.iter().map(form).collect();
+    }
+    if !args.batch.is_empty() {
+        plan.batch = args.batch.clone();
+    }
+    if !args.threads.is_empty() {
+        plan.threads = args.threads.clone();
+    }
+    if !args.size.is_empty() {
+        plan.size = height_and_width(&args.size)?;
+    }
+    plan.runs = args.runs.unwrap_or(plan.runs);
+    plan.rounds = args.rounds.unwrap_or(plan.rounds);
+    if args.baseline.is_some() {
+        plan.baseline.model = args.baseline.clone();
+    }
+    let stop = interrupt::flag("stopping");
+    let mut shown = Counter::new("timing", quiet);
+    let outcome = measure::run(&plan, &args.output, &stop, &mut |done, total| shown.tell(done, total))?;
+    shown.clear();
+    let Some(outcome) = outcome else { return Ok(Outcome::Interrupted) };
+    report::write(&outcome, &args.output)?;
+    io::stdout().write_all(report::markdown(&outcome).as_bytes())?;
+    Ok(Outcome::Done)
+}
+
+fn joins(args: &Args, quiet: bool) -> anyhow::Result<Outcome> {
+    if !args.model.is_empty() || !args.form.is_empty() || args.baseline.is_some() {
+        return Err(bad_input("concat-add is about GhostNet: it takes no --model, --form or --baseline"));
+    }
+    let list = |given: &[usize], default: usize| if given.is_empty() { vec![default] } else { given.to_vec() };
+    let runtimes = match args.runtime.is_empty() {
+        true => vec![RuntimeName::Libtorch, RuntimeName::Onnxruntime, RuntimeName::Mnn, RuntimeName::Openvino],
+        false => args.runtime.iter().map(|r| r.named()).collect(),
+    };
+    let request = concat_add::Request {
+        width: args.width,
+        runtimes,
+        batch: if args.batch.is_empty() { vec![1] } else { args.batch.clone() },
+        threads: list(&args.threads, 1),
+        size: if args.size.is_empty() { [224, 224] } else { height_and_width(&args.size)? },
+        runs: args.runs.unwrap_or(50).max(1),
+        rounds: args.rounds.unwrap_or(5).max(1),
+    };
+    if request.batch.iter().any(|b| *b < 1) || request.threads.contains(&0) {
+        return Err(bad_input("--batch and --threads: expected numbers of at least 1"));
+    }
+    let stop = interrupt::flag("stopping");
+    let mut shown = Counter::new("timing", quiet);
+    let outcome = concat_add::run(&request, &stop, &mut |done, total| shown.tell(done, total))?;
+    shown.clear();
+    let Some(outcome) = outcome else { return Ok(Outcome::Interrupted) };
+    concat_add::report::write(&outcome, &args.output)?;
+    io::stdout().write_all(concat_add::report::markdown(&outcome).as_bytes())?;
+    Ok(Outcome::Done)
+}

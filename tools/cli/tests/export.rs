@@ -1,0 +1,194 @@
+//! `repghost-det export`, and `eval` and `predict` on what it wrote, as their users see them.
+
+mod common;
+
+use std::path::Path;
+
+use common::{run, Folder, Ran};
+use repghost_backbone::weights::{self, StateDict};
+use repghost_backbone::fill;
+use repghost_coco::{Source, ShapesSource};
+use repghost_export::runtime::onnxruntime;
+use repghost_export::sample;
+use repghost_train::config::{Loaded, Split};
+use repghost_train::detection::{data, model};
+
+fn experiment(head: &str) -> String {
+    format!(
+        "data: {{source: shapes, shapes: {{train_images: 2, val_images: 6}}, augment: {{resize: {{size: 96}}}}}}\n\
+         model:\n  backbone: {{name: repghostnet, width: 0.5}}\n  fpn: {{channels: 16}}\n  head: {head}\n\
+         eval: {{max_detections: 30}}\n"
+    )
+}
+
+const RETINANET: &str = "{name: retinanet, tower_depth: 1}";
+const MASK_RCNN: &str = "{name: mask_rcnn, rpn: {pre_nms_top_n_test: 100, post_nms_top_n_test: 50}, box_head: {fcs: [32]}, \
+                         mask_head: {convs: [16], deconv: 16}}";
+
+/// A folder with an experiment `a.yaml`, weights `w.safetensors` that find something, and an image; and the threshold that belongs to them.
+fn folder(head: &str) -> (Folder, String) {
+    let folder = Folder::new(&[("a.yaml", &experiment(head))]);
+    let mut e = Loaded::read(&folder.path().join("a.yaml"), &[]).unwrap().experiment;
+    let val = data::open(&e, Split::Val, None).unwrap();
+    let classes = model::classes_of(&val.dataset);
+    let pixels = fill::input("gate", &[1, 3, 96, 96]);
+    let detector = sample::detector(&mut e, classes.len(), &pixels).unwrap();
+    let mut state = StateDict::of(&detector, "");
+    state.metadata = model::metadata("", &classes);
+    weights::write(folder.path().join("w.safetensors"), &state).unwrap();
+    let source = ShapesSource { seed: 0, first: 0, count: 1, config: Default::default(), masks: false };
+    source.load(0).unwrap().image.save(folder.path().join("a.png")).unwrap();
+    (folder, format!("eval.score_threshold={}", e.eval.score_threshold))
+}
+
+fn absent() -> bool {
+    let absent = onnxruntime::find().is_none();
+    if absent {
+        println!("skipped: onnxruntime is absent (make setup)");
+    }
+    absent
+}
+
+fn done(out: Ran) -> String {
+    assert_eq!(out.code, 0, "{}{}", out.stdout, out.stderr);
+    out.stdout
+}
+
+/// The changes that `eval --baseline` prints.
+fn changes(text: &str) -> Vec<f64> {
+    let tail = text.split("change against").nth(1).expect("changes are printed");
+    let lines = tail.lines().skip(1);
+    lines.flat_map(|l| l.split_whitespace().skip(1).filter_map(|v| v.parse().ok()).collect::<Vec<f64>>()).collect()
+}
+
+#[test]
+fn exported_files_score_what_the_weights_score() {
+    if absent() {
+        return;
+    }
+    for (head, iou_types) in [(RETINANET, 1), (MASK_RCNN, 2)] {
+        let (folder, threshold) = folder(head);
+        for (part, extra) in [("raw", "--batch=dynamic"), ("detector", "--nms=plain"), ("detector", "--nms=onnx")] {
+            let args = ["export", "a.yaml", &threshold, "--weights", "w.safetensors", "--part", part, extra];
+            let text = done(folder.run(&[&args[..], &["--size", "96,96", "--output", "f.onnx"]].concat()));
+            assert!(text.contains("largest difference") && text.contains("f.onnx"), "{text}");
+            assert_eq!(folder.path().join("f.json").is_file(), part == "raw");
+            let args = ["eval", "a.yaml", &threshold, "--weights", "f.onnx", "--baseline", "w.safetensors", "--summary"];
+            let changes = changes(&done(folder.run(&args)));
+            assert_eq!(changes.len(), 12 * iou_types);
+            assert!(changes.iter().all(|c| c.abs() <= 0.01), "{head} {part} {extra}: {changes:?}");
+            std::fs::remove_file(folder.path().join("f.json")).ok();
+        }
+    }
+}
+
+#[test]
+fn predictions_of_a_file_and_of_weights_in_onnxruntime_are_those_of_libtorch() {
+    if absent() {
+        return;
+    }
+    let (folder, threshold) = folder(RETINANET);
+    let predict = |weights: &str, runtime: &str, out: &str| -> serde_json::Value {
+        let args = ["predict", "a.yaml", &threshold, "a.png", "--weights", weights, "--runtime", runtime, "--output", out];
+        done(folder.run(&args));
+        assert!(folder.path().join(out).join("a.png").is_file());
+        serde_json::from_slice(&std::fs::read(folder.path().join(out).join("detections.json")).unwrap()).unwrap()
+    };
+    let expected = predict("w.safetensors", "libtorch", "libtorch");
+    let found = predict("w.safetensors", "onnxruntime", "onnxruntime");
+    let (expected, found) = (expected.as_array().unwrap(), found.as_array().unwrap());
+    assert!(expected.len() > 5, "only {} detections", expected.len());
+    assert_eq!(expected.len(), found.len());
+    for (e, f) in expected.iter().zip(found) {
+        assert!((e["score"].as_f64().unwrap() - f["score"].as_f64().unwrap()).abs() < 1e-4);
+        for i in 0..4 {
+            assert!((e["bbox"][i].as_f64().unwrap() - f["bbox"][i].as_f64().unwrap()).abs() < 0.05, "{e} {f}");
+        }
+    }
+}
+
+#[test]
+fn eight_bits_tell_what_they_cost() {
+    if absent() {
+        return;
+    }
+    let (folder, threshold) = folder(RETINANET);
+    let args = ["export", "a.yaml", &threshold, "--weights", "w.safetensors", "--part", "raw", "--precision", "int8"];
+    let text = done(folder.run(&[&args[..], &["--size", "96,96", "--calibration-images", "4", "--output", "f.onnx"]].concat()));
+    for part in ["ranges from 4 validation images", "ms in eight bits", "bbox AP"] {
+        assert!(text.contains(part), "{part}:\n{text}");
+    }
+    let file = std::fs::metadata(folder.path().join("f.onnx")).unwrap().len();
+    let weights = std::fs::metadata(folder.path().join("w.safetensors")).unwrap().len();
+    assert!(file < weights / 2, "{file} bytes of {weights}");
+}
+
+#[test]
+fn what_cannot_be_exported_or_run_is_one_line() {
+    if absent() {
+        return;
+    }
+    let (folder, _) = folder(RETINANET);
+    let refused = |args: &[&str], part: &str| {
+        let out = folder.run(args);
+        assert_eq!((out.code, out.stdout.as_str()), (2, ""), "{args:?}: {}", out.stderr);
+        assert!(out.stderr.contains(part) && out.stderr.lines().count() == 1, "{args:?}: {}", out.stderr);
+    };
+    let export = |part: &'static str, size: &'static str| {
+        ["export", "a.yaml", "--weights", "w.safetensors", "--part", part, "--size", size, "--output", "f.onnx"]
+    };
+    refused(&export("raw", "100,96"), "multiples of 32");
+    refused(&export("raw", "96"), "--size");
+    refused(&export("classifier", "96,96"), "holds no classifier");
+    refused(&[&export("detector", "96,96")[..], &["--format", "torchscript"]].concat(), "--part raw");
+    assert!(!folder.path().join("f.onnx").exists());
+    done(folder.run(&export("backbone", "96,96")));
+    refused(&["eval", "a.yaml", "--weights", "f.onnx"], "finds no objects");
+    refused(&["eval", "a.yaml", "--weights", "f.onnx", "--runtime", "libtorch"], "exported file");
+    refused(&["predict", "a.yaml", "a.png", "--weights", "w.safetensors", "--runtime", "tensorrt", "--output", "o"], "ORT_DYLIB_PATH");
+    folder.write("other.onnx", "no file");
+    refused(&["eval", "a.yaml", "--weights", "other.onnx"], "other.onnx");
+}
+
+#[test]
+fn a_benchmark_writes_its_tables_and_commands() {
+    if absent() {
+        return;
+    }
+    let folder = Folder::new(&[]);
+    let args = ["bench", "--model", "repghostnet:0.5", "--size", "64,64", "--runs", "2", "--rounds", "1", "--output", "out"];
+    let runtimes = ["--runtime", "libtorch,torchscript,onnxruntime,tensorrt"];
+    let mut command = common::repghost();
+    let out: Ran = command.current_dir(folder.path()).args(args).args(runtimes).env("PATH", "").output().unwrap().into();
+    let text = done(out);
+    for part in ["| repghostnet 0.5 | fused | onnxruntime |", "| repghostnet 0.5 | unfused | torchscript |", "trtexec comes with"] {
+        assert!(text.contains(part), "{part}:\n{text}");
+    }
+    let there = |name: &str| assert!(folder.path().join("out").join(name).is_file(), "{name}");
+    ["bench.md", "bench.csv", "bench.json", "bench.png", "tensorrt/commands_from_11.sh"].into_iter().for_each(there);
+    let commands = std::fs::read_to_string(folder.path().join("out/tensorrt/commands_up_to_10.sh")).unwrap();
+    assert_eq!(commands.matches("--iterations=100 --duration=0").count(), 4, "{commands}");
+    let refused = run(&["bench", "--model", "repghostnot"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.stderr.contains("did you mean repghostnet?"), "{}", refused.stderr);
+}
+
+#[test]
+fn joins_are_measured_alone_and_within() {
+    if absent() {
+        return;
+    }
+    let folder = Folder::new(&[]);
+    let args = ["bench", "concat-add", "--runtime", "libtorch,onnxruntime", "--size", "64,64", "--runs", "2", "--rounds", "1"];
+    let text = done(folder.run(&[&args[..], &["--output", "."]].concat()));
+    assert!(text.contains("the 32 joins of ghostnet"), "{text}");
+    let json: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.path().join("concat_add.json")).unwrap()).unwrap();
+    for row in json["rows"].as_array().unwrap() {
+        for key in ["concat_ms", "add_ms", "network_ms", "concat_within_ms", "add_within_ms"] {
+            assert!(row[key].as_f64().is_some_and(|v| v > 0.0), "{key}: {row}");
+        }
+        let shares: f64 = row["shares"].as_array().unwrap().iter().map(|s| s[1].as_f64().unwrap()).sum();
+        assert!((shares - 1.0).abs() < 1e-9);
+    }
+    assert!(Path::new(&folder.path().join("concat_add.png")).is_file());
+}

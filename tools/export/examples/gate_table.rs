@@ -1,0 +1,28 @@
+//! The gate's figures for all backbones and both heads: `make gate`.
+
+use repghost_backbone::registry::NAMES;
+use repghost_backbone::BackboneConfig;
+use repghost_export::onnx::Element;
+use repghost_export::table::{gate_row, HEADER};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("{HEADER}");
+    let mut failed = 0;
+    for name in NAMES {
+        for head in ["retinanet", "mask_rcnn"] {
+            for precision in [Element::F32, Element::F16] {
+                match gate_row(&BackboneConfig::named(name), head, precision) {
+                    Ok(row) => println!("{row}"),
+                    Err(e) => {
+                        failed += 1;
+                        println!("| {name} {head} {precision:?} | FAILED: {e} | | |");
+                    }
+                }
+            }
+        }
+    }
+    match failed {
+        0 => Ok(()),
+        n => Err(format!("{n} networks failed").into()),
+    }
+}

@@ -1,0 +1,132 @@
+//! Within the running network, in onnxruntime: from its profiler, which writes a trace event for each node it runs.
+//!
+//! Two sessions: the network as it is, for the share of each kind of operator and for its concatenations; and the network with an addition of
+//! the same two tensors beside each concatenation, as a further output, for the additions.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use repghost_backbone::{fill, Backbone};
+use serde::Deserialize;
+use tch::Kind;
+
+use super::super::plan::Variant;
+use super::super::session::Runs;
+use super::{shares, Within};
+use crate::error::ExportError;
+use crate::export::{classifier, encode, BatchSize, ExportSpec};
+use crate::onnx::{proto, Element};
+use crate::runtime::onnxruntime::{Provider, Settings};
+use crate::runtime::OnnxRuntime;
+
+/// Ending of the names of nodes that were added.
+const BESIDE: &str = "/Beside";
+
+#[derive(Deserialize)]
+struct Event {
+    name: String,
+    #[serde(default)]
+    cat: String,
+    #[serde(default)]
+    dur: f64,
+    #[serde(default)]
+    args: Arguments,
+}
+
+#[derive(Default, Deserialize)]
+struct Arguments {
+    #[serde(default)]
+    op_name: String,
+}
+
+/// Milliseconds a run, by operator and node.
+struct Kernels {
+    by_operator: BTreeMap<String, f64>,
+    beside_ms: f64,
+}
+
+/// Puts an addition beside each concatenation of two tensors.
+fn with_additions(mut model: proto::Model) -> proto::Model {
+    let Some(graph) = &mut model.graph else { return model };
+    let joins: Vec<proto::Node> =
+        graph.node.iter().filter(|n| n.op_type.as_deref() == Some("Concat") && n.input.len() == 2).cloned().collect();
+    for join in joins {
+        let name = format!("{}{BESIDE}", join.name.unwrap_or_default());
+        let output = format!("{name}:0");
+        graph.node.push(proto::Node {
+            input: join.input,
+            output: vec![output.clone()],
+            name: Some(name),
+            op_type: Some("Add".into()),
+            attribute: vec![],
+        });
+        let element = proto::TensorType { elem_type: Some(Element::F32.code()), shape: None };
+        graph.output.push(proto::ValueInfo { name: Some(output), r#type: Some(proto::Type { tensor_type: Some(element) }) });
+    }
+    model
+}
+
+fn kernels(bytes: &[u8], v: &Variant, size: [i64; 2], runs: Runs) -> Result<Kernels, ExportError> {
+    let folder = tempfile::tempdir().map_err(ExportError::io("temporary folder"))?;
+    let settings = Settings { threads: v.threads, provider: Provider::Cpu, spin: true };
+    let mut session = OnnxRuntime::profiled(bytes, settings, &folder.path().join("profile"))?;
+    let shape = [v.batch, 3, size[0], size[1]];
+    let pixels = Vec::<f32>::try_from(fill::input("bench", &shape).f_to_kind(Kind::Float)?.f_reshape([-1])?)?;
+    let total = runs.warm_up + runs.timed;
+    for _ in 0..total {
+        session.run_with(&shape, &pixels, |_, _, _| ())?;
+    }
+    let path = session.profile()?;
+    let text = std::fs::read_to_string(&path).map_err(ExportError::io(&path))?;
+    parse(&path, &text, total)
+}
+
+/// Sums the kernels of a trace over `runs` runs.
+fn parse(path: &Path, text: &str, runs: usize) -> Result<Kernels, ExportError> {
+    let failure = |e: serde_json::Error| ExportError::Format { path: path.into(), why: format!("no profile: {e}") };
+    let events: Vec<Event> = serde_json::from_str(text).map_err(failure)?;
+    let mut found = Kernels { by_operator: BTreeMap::new(), beside_ms: 0.0 };
+    let of_kernel = |e: &&Event| e.cat == "Node" && e.name.ends_with("_kernel_time");
+    for event in events.iter().filter(of_kernel) {
+        let ms = event.dur / 1e3 / runs.max(1) as f64;
+        if event.name.contains(BESIDE) {
+            found.beside_ms += ms;
+        } else {
+            *found.by_operator.entry(event.args.op_name.clone()).or_default() += ms;
+        }
+    }
+    Ok(found)
+}
+
+/// Runs the network and times its parts.
+///
+/// # Errors
+/// What onnxruntime says.
+pub fn within(net: &Backbone, v: &Variant, size: [i64; 2], runs: Runs) -> Result<Within, ExportError> {
+    let spec = ExportSpec { precision: Element::F32, batch: BatchSize::Fixed(v.batch), size };
+    let model = classifier(net, &spec, &[])?;
+    let plain = kernels(&encode(&model), v, size, runs)?;
+    let both = kernels(&encode(&with_additions(model)), v, size, runs)?;
+    let concat_ms = plain.by_operator.get("Concat").copied().unwrap_or(0.0);
+    Ok(Within { concat_ms, add_ms: both.beside_ms, shares: shares(plain.by_operator) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_are_summed_by_operator() {
+        let text = r#"[{"cat":"Session","name":"model_run","dur":900,"args":{}},
+            {"cat":"Node","name":"a/Concat_kernel_time","dur":300,"args":{"op_name":"Concat"}},
+            {"cat":"Node","name":"a/Concat_fence_before","dur":7,"args":{"op_name":"Concat"}},
+            {"cat":"Node","name":"b/Concat_kernel_time","dur":100,"args":{"op_name":"Concat"}},
+            {"cat":"Node","name":"a/Concat/Beside_kernel_time","dur":60,"args":{"op_name":"Add"}},
+            {"cat":"Node","name":"c/Conv_kernel_time","dur":1600,"args":{"op_name":"Conv"}}]"#;
+        let k = parse(Path::new("x"), text, 2).unwrap();
+        assert_eq!((k.by_operator["Concat"], k.by_operator["Conv"], k.beside_ms), (0.2, 0.8, 0.03));
+        let all = shares(k.by_operator);
+        assert_eq!((all[0].0.as_str(), all[0].1), ("Conv", 0.8));
+        assert!(parse(Path::new("x"), "[", 1).is_err());
+    }
+}

@@ -1,0 +1,139 @@
+//! Tables and the picture.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use repghost_train::plots::{bars, Bar, BarPanel};
+
+use super::super::report::write_text;
+use super::{Outcome, Row};
+use crate::error::ExportError;
+
+/// Kinds of operators that are shown; the rest is summed up.
+const SHOWN: usize = 7;
+
+/// Tables for people.
+pub fn markdown(o: &Outcome) -> String {
+    let mut text = format!(
+        "# Concatenation against addition: the {} joins of {}\n\n{}; images of {} x {}; milliseconds a run, medians\n\n\
+         | runtime | batch | threads | concat | add | concat/add | network | within: concat | add | share of concat | saved by add |\n\
+         |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+        o.sites, o.network, o.machine, o.size[0], o.size[1]
+    );
+    for r in &o.rows {
+        let within = |v: Option<f64>| v.map_or_else(|| "-".to_string(), |v| format!("{v:.3}"));
+        let (share, saved) = (share(r), saved(r));
+        // Writing into a string cannot fail.
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {:.3} | {:.3} | {:.2} | {:.3} | {} | {} | {:.1} % | {:.1} % |",
+            r.runtime.name(),
+            r.batch,
+            r.threads,
+            r.concat_ms,
+            r.add_ms,
+            r.concat_ms / r.add_ms,
+            r.network_ms,
+            within(r.concat_within_ms),
+            within(r.add_within_ms),
+            100.0 * share,
+            100.0 * saved
+        );
+    }
+    text.push_str("\nShares and what additions save are of the network's time, from the times within it where the runtime tells them.\n");
+    for r in o.rows.iter().filter(|r| !r.shares.is_empty()) {
+        let parts: Vec<String> = top(r).iter().map(|(op, s)| format!("{op} {:.1} %", 100.0 * s)).collect();
+        let _ = write!(text, "\n- {}, batch {}, threads {}: {}", r.runtime.name(), r.batch, r.threads, parts.join(", "));
+    }
+    for note in &o.notes {
+        let _ = write!(text, "\n- {note}");
+    }
+    text.push('\n');
+    text
+}
+
+/// Share of the joins in the network's time.
+fn share(r: &Row) -> f64 {
+    r.concat_within_ms.unwrap_or(r.concat_ms) / r.network_ms
+}
+
+/// Share of the network's time that additions would save.
+fn saved(r: &Row) -> f64 {
+    let [concat, add] = [r.concat_within_ms.unwrap_or(r.concat_ms), r.add_within_ms.unwrap_or(r.add_ms)];
+    (concat - add) / r.network_ms
+}
+
+fn top(r: &Row) -> Vec<(String, f64)> {
+    let mut shown: Vec<(String, f64)> = r.shares.iter().take(SHOWN).cloned().collect();
+    let rest: f64 = r.shares.iter().skip(SHOWN).map(|(_, s)| s).sum();
+    if rest > 0.0 {
+        shown.push(("others".into(), rest));
+    }
+    shown
+}
+
+/// Writes `concat_add.md`, `.csv`, `.json` and `.png` into a folder.
+///
+/// # Errors
+/// The disk's.
+pub fn write(o: &Outcome, folder: &Path) -> Result<Vec<PathBuf>, ExportError> {
+    std::fs::create_dir_all(folder).map_err(ExportError::io(folder))?;
+    let path = |extension: &str| folder.join(format!("concat_add.{extension}"));
+    let json = serde_json::to_string_pretty(o).map_err(|e| ExportError::Format { path: path("json"), why: e.to_string() })?;
+    let mut csv = "runtime,batch,threads,concat_ms,add_ms,network_ms,concat_within_ms,add_within_ms\n".to_string();
+    for r in &o.rows {
+        let within = |v: Option<f64>| v.map_or_else(String::new, |v| format!("{v:.4}"));
+        let _ = writeln!(
+            csv,
+            "{},{},{},{:.4},{:.4},{:.4},{},{}",
+            r.runtime.name(),
+            r.batch,
+            r.threads,
+            r.concat_ms,
+            r.add_ms,
+            r.network_ms,
+            within(r.concat_within_ms),
+            within(r.add_within_ms)
+        );
+    }
+    for (extension, text) in [("md", markdown(o)), ("csv", csv), ("json", json)] {
+        write_text(&path(extension), &text)?;
+    }
+    if !o.rows.is_empty() {
+        bars(&path("png"), &panels(o))?;
+    }
+    Ok(["md", "csv", "json", "png"].map(path).to_vec())
+}
+
+fn panels(o: &Outcome) -> Vec<BarPanel> {
+    let name = |r: &Row| format!("{}, batch {}, threads {}", r.runtime.name(), r.batch, r.threads);
+    let mut alone = BarPanel {
+        title: format!("The {} joins of {}, alone", o.sites, o.network),
+        axis: "milliseconds an image".into(),
+        legend: vec!["concat".into(), "add".into()],
+        bars: vec![],
+    };
+    for r in &o.rows {
+        for (i, (kind, ms)) in [("concat", r.concat_ms), ("add", r.add_ms)].into_iter().enumerate() {
+            let value = ms / r.batch as f64;
+            let ratio = if i == 0 { format!(" ({:.2}x)", r.concat_ms / r.add_ms) } else { String::new() };
+            alone.bars.push(Bar { label: format!("{}: {kind}", name(r)), value, text: format!("{value:.3}{ratio}"), colour: i });
+        }
+    }
+    let mut all = vec![alone];
+    for r in o.rows.iter().filter(|r| !r.shares.is_empty()) {
+        let bar = |(op, share): (String, f64)| Bar {
+            colour: usize::from(op.eq_ignore_ascii_case("concat")),
+            label: op,
+            value: 100.0 * share,
+            text: format!("{:.1} %", 100.0 * share),
+        };
+        all.push(BarPanel {
+            title: format!("Operators of {}: {}", o.network, name(r)),
+            axis: format!("share of the time; additions would save {:.1} %", 100.0 * saved(r)),
+            legend: vec![],
+            bars: top(r).into_iter().map(bar).collect(),
+        });
+    }
+    all
+}

@@ -1,0 +1,23 @@
+//! What networks cost on this machine: model × form × runtime × batch × threads.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`plan`] | what is timed, from a YAML file or from the command line |
+//! | [`session`] | a network in one runtime, ready to run |
+//! | [`python`] | MNN and OpenVINO, by their Python packages in a child process |
+//! | [`measure`] | rounds in which all variants take turns, one live session at a time |
+//! | [`stats`] | median, mean, 95th percentile |
+//! | [`report`] | Markdown, CSV, JSON, picture |
+//! | [`concat_add`] | the RepGhost paper's figures 1 and 2 |
+//! | [`tensorrt`] | trtexec |
+//!
+//! Measuring returns data; printing is elsewhere.
+
+pub mod concat_add;
+pub mod measure;
+pub mod plan;
+pub mod python;
+pub mod report;
+pub mod session;
+pub mod stats;
+pub mod tensorrt;

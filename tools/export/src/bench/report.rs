@@ -1,0 +1,181 @@
+//! A benchmark as Markdown, CSV, JSON and a picture.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use repghost_coco::files::write_atomic;
+use repghost_train::plots::{bars, Bar, BarPanel};
+
+use super::measure::{Outcome, Row};
+use crate::error::ExportError;
+
+/// Rows of one batch and number of threads.
+fn groups(rows: &[Row]) -> Vec<(i64, usize, Vec<&Row>)> {
+    let mut all: Vec<(i64, usize, Vec<&Row>)> = vec![];
+    for row in rows {
+        let (batch, threads) = (row.variant.batch, row.variant.threads);
+        match all.iter_mut().find(|g| g.0 == batch && g.1 == threads) {
+            Some(group) => group.2.push(row),
+            None => all.push((batch, threads, vec![row])),
+        }
+    }
+    all
+}
+
+/// Tables for people, one a batch and number of threads.
+pub fn markdown(o: &Outcome) -> String {
+    let mut text = format!("# {}\n\n{}; images of {} x {}\n", o.title, o.machine, o.size[0], o.size[1]);
+    for (batch, threads, rows) in groups(&o.rows) {
+        // Writing into a string cannot fail.
+        let _ = write!(
+            text,
+            "\n## batch {batch}, threads {threads}\n\n| model | form | runtime | median ms | mean ms | p95 ms | images/s | speed-up |\n\
+             |---|---|---|---:|---:|---:|---:|---:|\n"
+        );
+        for r in rows {
+            let speed = r.speed_up.map_or_else(String::new, |s| format!("{s:.2}x"));
+            let (v, s) = (&r.variant, &r.stats);
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {:.3} | {:.3} | {:.3} | {:.1} | {speed} |",
+                v.model,
+                v.form.name(),
+                v.runtime.name(),
+                s.median_ms,
+                s.mean_ms,
+                s.p95_ms,
+                r.images_per_second
+            );
+        }
+    }
+    for note in &o.notes {
+        let _ = write!(text, "\n- {note}\n");
+    }
+    text
+}
+
+/// One line a row.
+pub fn csv(o: &Outcome) -> String {
+    let mut text =
+        "model,form,runtime,batch,threads,runs,median_ms,mean_ms,p95_ms,min_ms,images_per_second,speed_up\n".to_string();
+    for r in &o.rows {
+        let (v, s) = (&r.variant, &r.stats);
+        let speed = r.speed_up.map_or_else(String::new, |s| format!("{s:.4}"));
+        let _ = writeln!(
+            text,
+            "{},{},{},{},{},{},{:.4},{:.4},{:.4},{:.4},{:.2},{speed}",
+            quoted(&v.model),
+            v.form.name(),
+            v.runtime.name(),
+            v.batch,
+            v.threads,
+            s.runs,
+            s.median_ms,
+            s.mean_ms,
+            s.p95_ms,
+            s.min_ms,
+            r.images_per_second
+        );
+    }
+    text
+}
+
+fn quoted(text: &str) -> String {
+    match text.contains([',', '"', '\n']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_string(),
+    }
+}
+
+/// Writes a text file.
+///
+/// # Errors
+/// The disk's.
+pub fn write_text(path: &Path, text: &str) -> Result<(), ExportError> {
+    write_atomic(path, text.as_bytes()).map_err(ExportError::io(path))
+}
+
+/// Writes `bench.md`, `bench.csv`, `bench.json` and `bench.png` into a folder.
+///
+/// # Errors
+/// The disk's.
+pub fn write(o: &Outcome, folder: &Path) -> Result<Vec<PathBuf>, ExportError> {
+    std::fs::create_dir_all(folder).map_err(ExportError::io(folder))?;
+    let path = |extension: &str| folder.join(format!("bench.{extension}"));
+    let json = serde_json::to_string_pretty(o).map_err(|e| ExportError::Format { path: path("json"), why: e.to_string() })?;
+    for (extension, text) in [("md", markdown(o)), ("csv", csv(o)), ("json", json)] {
+        write_text(&path(extension), &text)?;
+    }
+    let mut forms: Vec<_> = o.rows.iter().map(|r| (r.variant.runtime, r.variant.form)).collect();
+    forms.sort();
+    forms.dedup();
+    let panels: Vec<BarPanel> = groups(&o.rows)
+        .into_iter()
+        .map(|(batch, threads, rows)| BarPanel {
+            title: format!("{}: batch {batch}, threads {threads}", o.title),
+            axis: "median milliseconds a batch".into(),
+            legend: forms.iter().map(|(r, f)| format!("{} {}", r.name(), f.name())).collect(),
+            bars: rows
+                .into_iter()
+                .map(|r| Bar {
+                    label: format!("{}, {} {}", r.variant.model, r.variant.runtime.name(), r.variant.form.name()),
+                    value: r.stats.median_ms,
+                    text: format!("{:.2}", r.stats.median_ms),
+                    colour: forms.iter().position(|f| *f == (r.variant.runtime, r.variant.form)).unwrap_or(0),
+                })
+                .collect(),
+        })
+        .collect();
+    let mut files: Vec<PathBuf> = ["md", "csv", "json"].map(path).to_vec();
+    if !o.rows.is_empty() {
+        bars(&path("png"), &panels)?;
+        files.push(path("png"));
+    }
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::{Form, RuntimeName, Variant};
+    use super::super::stats::Stats;
+    use super::*;
+
+    fn outcome() -> Outcome {
+        let row = |model: &str, median: f64, batch| Row {
+            variant: Variant { model: model.into(), form: Form::Fused, runtime: RuntimeName::Onnxruntime, batch, threads: 1 },
+            stats: Stats { runs: 5, median_ms: median, mean_ms: median, p95_ms: median, min_ms: median },
+            images_per_second: batch as f64 / median * 1e3,
+            speed_up: Some(4.0 / median),
+        };
+        Outcome {
+            title: "t".into(),
+            size: [32, 64],
+            machine: "m".into(),
+            rows: vec![row("a, b", 4.0, 1), row("c", 2.0, 1), row("c", 8.0, 4)],
+            notes: vec!["left out".into()],
+        }
+    }
+
+    #[test]
+    fn a_table_a_batch_and_a_line_a_row() {
+        let o = outcome();
+        let text = markdown(&o);
+        assert!(text.contains("| c | fused | onnxruntime | 2.000 | 2.000 | 2.000 | 500.0 | 2.00x |"), "{text}");
+        assert_eq!(text.matches("## batch").count(), 2);
+        assert!(text.ends_with("- left out\n"));
+        let csv = csv(&o);
+        assert_eq!(csv.lines().nth(1).unwrap(), "\"a, b\",fused,onnxruntime,1,1,5,4.0000,4.0000,4.0000,4.0000,250.00,1.0000");
+        assert_eq!(csv.lines().count(), 4);
+    }
+
+    #[test]
+    fn all_files_are_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = write(&outcome(), &dir.path().join("new")).unwrap();
+        assert_eq!(files.len(), 4);
+        let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&files[2]).unwrap()).unwrap();
+        assert_eq!(json["rows"][1]["median_ms"], 2.0);
+        let picture = repghost_coco::read_image(&files[3], &Default::default()).unwrap();
+        assert!(picture.pixels().filter(|p| p.0 == [0, 114, 178]).count() > 1000);
+    }
+}

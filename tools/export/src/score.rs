@@ -1,0 +1,87 @@
+//! `eval` and `predict` in another runtime than libtorch: the same data, the same evaluator, the same pictures.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use repghost_coco::decode::DecodeConfig;
+use repghost_train::config::needs::Split;
+use repghost_train::detection::{data, model};
+use repghost_train::evaluate::Measured;
+use repghost_train::predict::{find_images, Album, Files, Predicted, Request};
+use repghost_train::Experiment;
+
+use crate::error::ExportError;
+use crate::pipeline::{run, Job};
+use crate::runtime::onnxruntime::Provider;
+use crate::supply::Supply;
+
+/// Measures weights or an exported file on the experiment's validation data. `None` when `stop` was raised.
+///
+/// # Errors
+/// Files that do not fit, data that cannot be read.
+pub fn evaluate(
+    e: &Experiment,
+    weights: &Path,
+    provider: Provider,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Option<Measured>, ExportError> {
+    measure(e, &Supply::open(e, weights, provider)?, stop, progress)
+}
+
+/// Measures what a supply finds on the experiment's validation data. `None` when `stop` was raised.
+///
+/// # Errors
+/// Data that cannot be read; what the runtime says.
+pub fn measure(
+    e: &Experiment,
+    supply: &Supply,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Option<Measured>, ExportError> {
+    let names: Vec<String> = supply.classes.iter().map(|c| c.name.clone()).collect();
+    let val = data::open(e, Split::Val, Some(&names))?;
+    let classes = model::classes_of(&val.dataset);
+    let job = Job {
+        source: val.source.as_ref(),
+        supply,
+        classes: &classes,
+        least_score: e.eval.score_threshold,
+        skip_unreadable: false,
+        threads: e.train.threads,
+    };
+    let Some(done) = run(&job, stop, progress, None)? else { return Ok(None) };
+    let detections = done.found.into_iter().flat_map(|f| f.detections).collect();
+    Ok(Some(Measured::new(&val.dataset, detections, data::wants_masks(e))?))
+}
+
+/// Predicts, and writes `detections.json` and a picture for each image. `None` when `stop` was raised.
+///
+/// # Errors
+/// Files that do not fit, a disk that is full.
+pub fn predict(
+    e: &Experiment,
+    request: &Request,
+    provider: Provider,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Option<Predicted>, ExportError> {
+    let paths = find_images(&request.images)?;
+    let e = request.applied(e)?;
+    let supply = Supply::open(&e, &request.weights, provider)?;
+    let decode = DecodeConfig { apply_exif: e.data.apply_exif, ..Default::default() };
+    let source = Files::new(paths.clone(), decode);
+    let album = Album::new(request, &paths, &supply.classes)?;
+    let job = Job {
+        source: &source,
+        supply: &supply,
+        classes: &supply.classes,
+        least_score: e.eval.score_threshold,
+        skip_unreadable: true,
+        threads: e.train.threads,
+    };
+    let draw = |i: usize, image, found: &_| Ok(album.draw(i, image, found)?);
+    let Some(done) = run(&job, stop, progress, Some(&draw))? else { return Ok(None) };
+    let detections = album.list(&done.found)?;
+    Ok(Some(Predicted { images: done.found.len(), detections, unreadable: done.unreadable }))
+}

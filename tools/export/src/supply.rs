@@ -1,0 +1,174 @@
+//! Where the threads of a run get their engines from: exported files, or weights that are exported in memory, once for each size of input.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use repghost_coco::{AugmentConfig, Normalize, Sample, Transform};
+use repghost_train::detection::model::{self as experiment, Class};
+use repghost_train::Experiment;
+
+use crate::engine::open::Opened;
+use crate::engine::Engine;
+use crate::error::ExportError;
+use crate::export::{BatchSize, ExportSpec};
+use crate::fit::Fit;
+use crate::metadata::Metadata;
+use crate::model::{self, Model};
+use crate::onnx::retinanet::Nms;
+use crate::onnx::Element;
+use crate::parts::{self, SIZE_MULTIPLE};
+use crate::request::Part;
+use crate::runtime::onnxruntime::Provider;
+
+/// Extension of exported files.
+pub const EXTENSION: &str = "onnx";
+/// Engines that a thread keeps; images of one data set have few padded sizes.
+const KEPT: usize = 4;
+
+/// Engines for any number of threads.
+pub struct Supply {
+    kind: Kind,
+    provider: Provider,
+    /// Classes by label.
+    pub classes: Vec<Class>,
+}
+
+enum Kind {
+    /// A file, with one size of input.
+    File(Box<Opened>),
+    /// A model, exported anew for each size of input.
+    Model(Box<Live>),
+}
+
+struct Live {
+    experiment: Experiment,
+    resize: AugmentConfig,
+    model: Mutex<Model>,
+    opened: Mutex<HashMap<[i64; 2], Arc<Opened>>>,
+}
+
+/// One image as an engine takes it.
+pub struct Placed {
+    /// Normalised pixels `[3, H, W]`.
+    pub pixels: Vec<f32>,
+    /// H, W.
+    pub padded: [i64; 2],
+    /// Height and width of the image within.
+    pub size: [i64; 2],
+}
+
+impl Supply {
+    /// From `F.onnx`, or from weights in any form.
+    ///
+    /// # Errors
+    /// Files that do not fit; no onnxruntime.
+    pub fn open(e: &Experiment, weights: &Path, provider: Provider) -> Result<Self, ExportError> {
+        provider.check()?;
+        if weights.extension().is_some_and(|x| x == EXTENSION) {
+            let opened = Opened::file(weights, e)?;
+            let classes = opened.classes.clone();
+            return Ok(Self { kind: Kind::File(Box::new(opened)), provider, classes });
+        }
+        let mut model = model::load(e, weights, Part::Raw)?;
+        model.network.fuse();
+        let classes = model.classes.clone();
+        let resize = e.data.augment.for_evaluation();
+        let live = Live { experiment: e.clone(), resize, model: Mutex::new(model), opened: Mutex::default() };
+        Ok(Self { kind: Kind::Model(Box::new(live)), provider, classes })
+    }
+
+    /// From a file in memory.
+    pub fn opened(opened: Opened) -> Self {
+        let classes = opened.classes.clone();
+        Self { kind: Kind::File(Box::new(opened)), provider: Provider::Cpu, classes }
+    }
+
+    /// Images that an engine takes at once.
+    pub fn batch(&self) -> usize {
+        match &self.kind {
+            Kind::File(opened) => opened.batch.unwrap_or(1).max(1) as usize,
+            Kind::Model(_) => 1,
+        }
+    }
+
+    /// Fits an image into the input.
+    pub fn place(&self, sample: Sample) -> Placed {
+        let fixed = match &self.kind {
+            Kind::File(opened) => opened.size,
+            Kind::Model(_) => None,
+        };
+        if let Some(size) = fixed {
+            let mut pixels = vec![0.0; 3 * (size[0] * size[1]) as usize];
+            let inner = Fit { size: size.map(|s| s as usize) }.place(&sample.image, &mut pixels);
+            return Placed { pixels, padded: size, size: inner.map(|s| s as i64) };
+        }
+        let image = match &self.kind {
+            Kind::Model(live) => live.resize.prepare(sample).image,
+            Kind::File(_) => sample.image,
+        };
+        let size = [image.height() as i64, image.width() as i64];
+        let padded = size.map(|s| (s + SIZE_MULTIPLE - 1) / SIZE_MULTIPLE * SIZE_MULTIPLE);
+        let [h, w] = padded.map(|s| s as usize);
+        let mut pixels = vec![0.0; 3 * h * w];
+        Normalize::default().write(&image, &mut pixels, h, w);
+        Placed { pixels, padded, size }
+    }
+
+    fn files(&self, padded: [i64; 2]) -> Result<Either<'_>, ExportError> {
+        let live = match &self.kind {
+            Kind::File(opened) => return Ok(Either::Borrowed(opened)),
+            Kind::Model(live) => live,
+        };
+        let mut all = live.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = all.get(&padded) {
+            return Ok(Either::Shared(found.clone()));
+        }
+        let _guard = tch::no_grad_guard();
+        let model = live.model.lock().unwrap_or_else(PoisonError::into_inner);
+        let spec = ExportSpec { precision: Element::F32, batch: BatchSize::Fixed(1), size: padded };
+        let built = parts::build(&model, Part::Raw, &spec, Nms::Plain, &Metadata(vec![]))?;
+        let host = experiment::build(&live.experiment, self.classes.len())?;
+        let opened = Arc::new(Opened::built(&built, Part::Raw, Some(host), &self.classes));
+        all.insert(padded, opened.clone());
+        Ok(Either::Shared(opened))
+    }
+}
+
+enum Either<'a> {
+    Borrowed(&'a Opened),
+    Shared(Arc<Opened>),
+}
+
+/// The engines of one thread.
+pub struct Engines<'a> {
+    supply: &'a Supply,
+    threads: usize,
+    kept: Vec<([i64; 2], Box<dyn Engine>)>,
+}
+
+impl<'a> Engines<'a> {
+    /// None yet; each will run on `threads` threads.
+    pub fn new(supply: &'a Supply, threads: usize) -> Self {
+        Self { supply, threads, kept: vec![] }
+    }
+
+    /// The engine for inputs of a height and width.
+    ///
+    /// # Errors
+    /// What the runtime says of the file.
+    pub fn of(&mut self, padded: [i64; 2]) -> Result<&mut Box<dyn Engine>, ExportError> {
+        match self.kept.iter().position(|(size, _)| *size == padded) {
+            Some(at) => self.kept[..=at].rotate_right(1),
+            None => {
+                let engine = match self.supply.files(padded)? {
+                    Either::Borrowed(o) => o.engine(self.threads, self.supply.provider)?,
+                    Either::Shared(o) => o.engine(self.threads, self.supply.provider)?,
+                };
+                self.kept.truncate(KEPT - 1);
+                self.kept.insert(0, (padded, engine));
+            }
+        }
+        Ok(&mut self.kept[0].1)
+    }
+}

@@ -1,0 +1,114 @@
+//! The gate over many networks, as a table: `make gate`.
+
+use repghost_backbone::{fill, BackboneConfig, FuseLevel, Tree};
+use repghost_train::Experiment;
+
+use crate::error::ExportError;
+use crate::export::{BatchSize, ExportSpec};
+use crate::gate::inputs::Input;
+use crate::gate::{self, Checked};
+use crate::metadata::Metadata;
+use crate::model::{Model, Network};
+use crate::onnx::retinanet::Nms;
+use crate::onnx::Element;
+use crate::parts;
+use crate::request::Part;
+use crate::sample;
+
+/// Height and width of the images: small, so that many networks take a minute.
+const SIZE: [i64; 2] = [64, 96];
+/// Classes of the detectors.
+const CLASSES: usize = 3;
+
+/// What is exported of each network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Raw outputs.
+    Raw,
+    /// Detections in plain operators.
+    Plain,
+    /// Detections with ONNX's `NonMaxSuppression` (and `RoiAlign`).
+    Standard,
+}
+
+/// All kinds, in order.
+pub const PARTS: [Kind; 3] = [Kind::Raw, Kind::Plain, Kind::Standard];
+
+impl Kind {
+    /// Whether it finds objects.
+    pub fn is_detector(self) -> bool {
+        self != Self::Raw
+    }
+}
+
+/// One network in one precision.
+#[derive(Debug)]
+pub struct Row {
+    /// Backbone, head, precision.
+    pub name: String,
+    /// What the gate found, for each of [`PARTS`].
+    pub cells: Vec<Checked>,
+}
+
+impl Row {
+    /// Largest relative difference of an output.
+    pub fn worst(&self) -> f64 {
+        self.cells.iter().map(Checked::worst).fold(0.0, f64::max)
+    }
+}
+
+impl std::fmt::Display for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "| {} | {:.1e} |", self.name, self.worst())?;
+        for cell in self.cells.iter().skip(1) {
+            let a = cell.detections();
+            write!(f, " {} of {} |", a.total - a.missing, a.total)?;
+        }
+        Ok(())
+    }
+}
+
+/// Head of the table.
+pub const HEADER: &str = "\
+| network | outputs within | detections, plain operators | detections, ONNX operators |
+|---|---|---|---|";
+
+/// Exports all parts of a network with weights by rule and runs them, static and at two dynamic batch sizes.
+///
+/// # Errors
+/// A difference beyond tolerance; no onnxruntime.
+pub fn gate_row(backbone: &BackboneConfig, head: &str, precision: Element) -> Result<Row, ExportError> {
+    let _guard = tch::no_grad_guard();
+    let mut e = sample::narrow(backbone, head);
+    let pixels = fill::input("gate", &[1, 3, SIZE[0], SIZE[1]]) * 2.0;
+    let mut detector = sample::detector(&mut e, CLASSES, &pixels)?;
+    let name = format!("{} {head} {}", detector.backbone().body.name, if precision == Element::F16 { "fp16" } else { "fp32" });
+    detector.fuse(FuseLevel::All);
+    let network = Network::Detector(Box::new(detector));
+    let form = repghost_backbone::weights::Form::Folded;
+    let model = Model { network, classes: sample::classes(CLASSES), form };
+    let cells = PARTS.iter().map(|kind| check(&e, &model, *kind, head, precision)).collect::<Result<_, _>>()?;
+    Ok(Row { name, cells })
+}
+
+fn check(e: &Experiment, model: &Model, kind: Kind, head: &str, precision: Element) -> Result<Checked, ExportError> {
+    let (part, nms) = match kind {
+        Kind::Raw => (Part::Raw, Nms::Plain),
+        Kind::Plain => (Part::Detector, Nms::Plain),
+        Kind::Standard => (Part::Detector, Nms::Onnx),
+    };
+    let single = kind == Kind::Standard && head == "mask_rcnn";
+    let batch = if single { BatchSize::Fixed(1) } else { BatchSize::Dynamic };
+    let spec = ExportSpec { precision, batch, size: SIZE };
+    let built = parts::build(model, part, &spec, nms, &Metadata(vec![]))?;
+    let batches: &[i64] = if single { &[1] } else { &[1, 2] };
+    let inputs: Vec<Input> = batches
+        .iter()
+        .map(|n| {
+            let shape = [*n, 3, SIZE[0], SIZE[1]];
+            let pixels = Vec::try_from((fill::input("gate", &shape) * 2.0).reshape(-1)).unwrap_or_default();
+            Input { name: format!("batch {n}"), pixels, shape, sizes: vec![SIZE; *n as usize] }
+        })
+        .collect();
+    gate::run::check(e, model, part, &built, &spec, &inputs)
+}

@@ -1,0 +1,30 @@
+//! The gate over both heads, both precisions, both ways of suppression, on a family of each kind. (`make gate` goes over all backbones.)
+
+use repghost_backbone::BackboneConfig;
+use repghost_export::gate::run::tolerance;
+use repghost_export::onnx::Element;
+use repghost_export::runtime::onnxruntime;
+use repghost_export::table::{gate_row, PARTS};
+
+#[test]
+fn every_part_of_every_head_agrees() {
+    if onnxruntime::find().is_none() {
+        println!("skipped: onnxruntime is absent (make setup)");
+        return;
+    }
+    let small = |name: &str, width| BackboneConfig { width, ..BackboneConfig::named(name) };
+    for backbone in [small("repghostnet", 0.5), small("ghostnetv2", 0.5), small("resnet18", 1.0)] {
+        for head in ["retinanet", "mask_rcnn"] {
+            for precision in [Element::F32, Element::F16] {
+                let row = gate_row(&backbone, head, precision).unwrap();
+                println!("{row}");
+                assert_eq!(row.cells.len(), PARTS.len());
+                assert!(row.worst() <= tolerance(precision));
+                for (part, cell) in PARTS.iter().zip(&row.cells) {
+                    let agreement = cell.detections();
+                    assert_eq!(agreement.total > 20, part.is_detector(), "{head} {part:?}: {agreement:?}");
+                }
+            }
+        }
+    }
+}
