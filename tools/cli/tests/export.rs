@@ -5,9 +5,9 @@ mod common;
 use std::path::Path;
 
 use common::{run, Folder, Ran};
-use repghost_backbone::weights::{self, StateDict};
 use repghost_backbone::fill;
-use repghost_coco::{Source, ShapesSource};
+use repghost_backbone::weights::{self, StateDict};
+use repghost_coco::{ShapesSource, Source};
 use repghost_export::runtime::onnxruntime;
 use repghost_export::sample;
 use repghost_train::config::{Loaded, Split};
@@ -145,7 +145,10 @@ fn what_cannot_be_exported_or_run_is_one_line() {
     done(folder.run(&export("backbone", "96,96")));
     refused(&["eval", "a.yaml", "--weights", "f.onnx"], "finds no objects");
     refused(&["eval", "a.yaml", "--weights", "f.onnx", "--runtime", "libtorch"], "exported file");
-    refused(&["predict", "a.yaml", "a.png", "--weights", "w.safetensors", "--runtime", "tensorrt", "--output", "o"], "ORT_DYLIB_PATH");
+    refused(
+        &["predict", "a.yaml", "a.png", "--weights", "w.safetensors", "--runtime", "tensorrt", "--output", "o"],
+        "ORT_DYLIB_PATH",
+    );
     folder.write("other.onnx", "no file");
     refused(&["eval", "a.yaml", "--weights", "other.onnx"], "other.onnx");
 }
@@ -161,7 +164,8 @@ fn a_benchmark_writes_its_tables_and_commands() {
     let mut command = common::repghost();
     let out: Ran = command.current_dir(folder.path()).args(args).args(runtimes).env("PATH", "").output().unwrap().into();
     let text = done(out);
-    for part in ["| repghostnet 0.5 | fused | onnxruntime |", "| repghostnet 0.5 | unfused | torchscript |", "trtexec comes with"] {
+    for part in ["| repghostnet 0.5 | fused | onnxruntime |", "| repghostnet 0.5 | unfused | torchscript |", "trtexec comes with"]
+    {
         assert!(text.contains(part), "{part}:\n{text}");
     }
     let there = |name: &str| assert!(folder.path().join("out").join(name).is_file(), "{name}");

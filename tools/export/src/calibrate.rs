@@ -13,17 +13,8 @@ use crate::runtime::onnxruntime::{Data, Provider, Settings};
 use crate::runtime::OnnxRuntime;
 
 /// Parts of the names of layers that stay floats: the last ones of heads and classifiers.
-pub const KEPT: [&str; 9] = [
-    "cls_logits",
-    "bbox_reg",
-    "bbox_pred",
-    "cls_score",
-    "mask_fcn_logits",
-    "classifier",
-    "fc/",
-    "postprocess",
-    "roi_align",
-];
+pub const KEPT: [&str; 9] =
+    ["cls_logits", "bbox_reg", "bbox_pred", "cls_score", "mask_fcn_logits", "classifier", "fc/", "postprocess", "roi_align"];
 /// Runs that are timed for the comparison of speeds.
 const TIMED: usize = 20;
 
@@ -31,12 +22,7 @@ const TIMED: usize = 20;
 ///
 /// # Errors
 /// Images that cannot be read; files that onnxruntime refuses.
-pub fn calibrated(
-    model: &proto::Model,
-    source: &dyn Source,
-    count: usize,
-    size: [i64; 2],
-) -> Result<proto::Model, ExportError> {
+pub fn calibrated(model: &proto::Model, source: &dyn Source, count: usize, size: [i64; 2]) -> Result<proto::Model, ExportError> {
     let wanted = edges(model, &KEPT);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut session = OnnxRuntime::from_bytes(&encode(&observed(model, &wanted)), threads)?;
@@ -61,9 +47,7 @@ pub fn calibrated(
 /// # Errors
 /// What onnxruntime says.
 pub fn speeds(files: [&proto::Model; 2], shape: [i64; 4], pixels: &[f32]) -> Result<[f64; 2], ExportError> {
-    let load = |m: &proto::Model| {
-        OnnxRuntime::new(&encode(m), Settings { threads: 1, provider: Provider::Cpu, spin: false })
-    };
+    let load = |m: &proto::Model| OnnxRuntime::new(&encode(m), Settings { threads: 1, provider: Provider::Cpu, spin: false });
     let mut sessions = [load(files[0])?, load(files[1])?];
     let mut times = [vec![], vec![]];
     for _ in 0..TIMED {

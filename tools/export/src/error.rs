@@ -52,7 +52,9 @@ pub enum ExportError {
         tolerance: f64,
     },
     /// Too many of the model's detections are not among the file's.
-    #[error("the exported file finds other objects: {missing} of {total} detections of the model are missing; the file was not kept")]
+    #[error(
+        "the exported file finds other objects: {missing} of {total} detections of the model are missing; the file was not kept"
+    )]
     GateDetections {
         /// Detections of the model without a counterpart.
         missing: usize,

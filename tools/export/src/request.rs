@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use repghost_backbone::weights::{write_atomic, Form};
 use repghost_train::Experiment;
 
-use crate::error::ExportError;
 use crate::eight_bit;
+use crate::error::ExportError;
 use crate::export::{encode, BatchSize, ExportSpec};
 use crate::gate::{self, Checked};
 use crate::metadata::Metadata;
@@ -143,7 +143,9 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), ExportError> {
 /// The TorchScript way: any batch and size, single precision.
 fn script(e: &Experiment, model: &Model, request: &Request, spec: &ExportSpec) -> Result<Exported, ExportError> {
     if request.precision != Element::F32 {
-        return Err(ExportError::Arguments("--format torchscript takes --precision fp32; call .half() where it is loaded".into()));
+        return Err(ExportError::Arguments(
+            "--format torchscript takes --precision fp32; call .half() where it is loaded".into(),
+        ));
     }
     spec.check(parts::SIZE_MULTIPLE)?;
     let files = torchscript::parts::build(model, request.part)?;
@@ -152,7 +154,8 @@ fn script(e: &Experiment, model: &Model, request: &Request, spec: &ExportSpec) -
     let mut paths = vec![];
     for file in &files {
         let extension = request.output.extension().map_or("pt".into(), |e| e.to_string_lossy().into_owned());
-        let path = if file.suffix.is_empty() { request.output.clone() } else { sibling(&request.output, file.suffix, &extension) };
+        let path =
+            if file.suffix.is_empty() { request.output.clone() } else { sibling(&request.output, file.suffix, &extension) };
         write(&path, &file.bytes)?;
         paths.push(path);
     }
@@ -168,7 +171,8 @@ pub(crate) fn keep(built: &Built, output: &Path) -> Result<Vec<PathBuf>, ExportE
     }
     if let Some(sidecar) = &built.sidecar {
         let path = output.with_extension("json");
-        let text = serde_json::to_vec_pretty(sidecar).map_err(|e| ExportError::Format { path: path.clone(), why: e.to_string() })?;
+        let text =
+            serde_json::to_vec_pretty(sidecar).map_err(|e| ExportError::Format { path: path.clone(), why: e.to_string() })?;
         write(&path, &text)?;
         paths.push(path);
     }

@@ -2,11 +2,11 @@
 //! the graph, at two batch sizes.
 
 use repghost_backbone::{fill, BackboneConfig, Eager, FuseLevel, Tree};
-use repghost_export::parts::retinanet::{detector, raw};
 use repghost_export::export::{encode, BatchSize, ExportSpec};
 use repghost_export::gate;
 use repghost_export::onnx::retinanet::Nms;
 use repghost_export::onnx::Element;
+use repghost_export::parts::retinanet::{detector, raw};
 use repghost_export::runtime::{onnxruntime, NamedOutput, OnnxRuntime};
 use repghost_heads::{Detections, FpnConfig, ImageBatch, PostprocessConfig, RetinaNet, RetinaNetConfig};
 use tch::{Kind, Tensor};

@@ -47,7 +47,9 @@ fn bench(folder: &Path, name: &str) -> TrtBench {
 fn both_generations_are_run_with_flags_that_they_know_and_everything_is_kept() {
     let folder = tempfile::tempdir().unwrap();
     // TensorRT 11 refuses --fp16; TensorRT 10 has no flag that 11 would know and it not.
-    for (number, major, refused) in [("101600", 10, "--noSuchFlag"), ("110400", 11, "--fp16 | --useCudaGraph | --noDataTransfers")] {
+    for (number, major, refused) in
+        [("101600", 10, "--noSuchFlag"), ("110400", 11, "--fp16 | --useCudaGraph | --noDataTransfers")]
+    {
         let trtexec = program(folder.path(), number, refused);
         let found = version(&trtexec).unwrap();
         assert_eq!(found.major, major);

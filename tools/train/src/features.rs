@@ -58,7 +58,7 @@ pub fn features(
 fn network(e: &Experiment, path: &Path) -> Result<Network, TrainError> {
     let state = published(weights::read(path)?);
     if state.names().any(|n| n.starts_with("backbone.body.")) {
-            return Ok(Network::Detector(Box::new(model::ready_for_val(e, path)?.detector)));
+        return Ok(Network::Detector(Box::new(model::ready_for_val(e, path)?.detector)));
     }
     let mut backbone = e.model.backbone.build(1)?;
     let levels: Vec<u32> = backbone.taps().iter().map(|t| t.level).collect();

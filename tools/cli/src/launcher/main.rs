@@ -78,7 +78,11 @@ fn become_program() -> ExitCode {
     let _name = arguments.next();
     command.args(arguments).envs(settings::missing());
     let error = replace(command);
-    let _ = writeln!(std::io::stderr(), "error: {} cannot be started: {error}; it is installed beside repghost-det", program.display());
+    let _ = writeln!(
+        std::io::stderr(),
+        "error: {} cannot be started: {error}; it is installed beside repghost-det",
+        program.display()
+    );
     ExitCode::from(1)
 }
 

@@ -58,8 +58,7 @@ pub enum RuntimeName {
 
 impl RuntimeName {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Libtorch, Self::Torchscript, Self::Onnxruntime, Self::Mnn, Self::Openvino, Self::Tensorrt];
+    pub const ALL: [Self; 6] = [Self::Libtorch, Self::Torchscript, Self::Onnxruntime, Self::Mnn, Self::Openvino, Self::Tensorrt];
 
     /// As files and tables call it.
     pub fn name(self) -> &'static str {

@@ -62,10 +62,8 @@ impl Engine for RawMaskRcnn {
             return Ok(vec![Plain { masks: Some(vec![]), ..Plain::default() }; p.sizes.len()]);
         }
         let second = run_regions(&mut self.boxes, &net.pool_boxes(&pyramid, &boxes))?;
-        let raw = BoxOutputs {
-            logits: output(&second, "logits")?.shallow_clone(),
-            deltas: output(&second, "deltas")?.shallow_clone(),
-        };
+        let raw =
+            BoxOutputs { logits: output(&second, "logits")?.shallow_clone(), deltas: output(&second, "deltas")?.shallow_clone() };
         let found = net.find_boxes(&raw, &boxes, p.sizes);
         let boxes: Vec<Vec<Corners>> = found.iter().map(|f| f.boxes.clone()).collect();
         let wanted: Vec<i64> = found.iter().flat_map(|f| f.outputs.iter().copied()).collect();

@@ -40,7 +40,9 @@ impl Engine for RawRetinaNet {
         let classes = shape.get(2).copied().unwrap_or(0) as usize;
         let n = anchors.boxes.len();
         if logits.len() != n * classes * p.sizes.len() || deltas.len() != n * 4 * p.sizes.len() {
-            return Err(failure(&format!("outputs of shape {shape:?} do not belong to {n} anchors: is it another experiment's file?")));
+            return Err(failure(&format!(
+                "outputs of shape {shape:?} do not belong to {n} anchors: is it another experiment's file?"
+            )));
         }
         let images = logits.chunks_exact((n * classes).max(1)).zip(deltas.chunks_exact((n * 4).max(1))).zip(p.sizes);
         Ok(images

@@ -62,7 +62,11 @@ impl std::fmt::Display for Finding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Output { input, difference: d } => {
-                write!(f, "{input:<28} {:<12} largest difference {:.1e} ({:.1e} of the largest value)", d.output, d.absolute, d.relative)
+                write!(
+                    f,
+                    "{input:<28} {:<12} largest difference {:.1e} ({:.1e} of the largest value)",
+                    d.output, d.absolute, d.relative
+                )
             }
             Self::Detections { input, agreement: a } => write!(
                 f,

@@ -64,8 +64,7 @@ pub fn build(model: &Model, part: Part) -> Result<Vec<File>, ExportError> {
             }
             Detector::MaskRcnn(net) => {
                 let out = net.stage_one(&mut ops, &image);
-                let mut outputs: Vec<_> =
-                    net.config().levels.iter().map(|l| format!("P{l}")).zip(out.pyramid).collect();
+                let mut outputs: Vec<_> = net.config().levels.iter().map(|l| format!("P{l}")).zip(out.pyramid).collect();
                 outputs.push(("objectness".into(), out.rpn.logits));
                 outputs.push(("deltas".into(), out.rpn.deltas));
                 let first = file("", &ops, outputs)?;

@@ -97,11 +97,7 @@ pub struct Outcome {
 ///
 /// # Errors
 /// What a runtime says.
-pub fn run(
-    r: &Request,
-    stop: &AtomicBool,
-    progress: &mut dyn FnMut(usize, usize),
-) -> Result<Option<Outcome>, ExportError> {
+pub fn run(r: &Request, stop: &AtomicBool, progress: &mut dyn FnMut(usize, usize)) -> Result<Option<Outcome>, ExportError> {
     let _guard = tch::no_grad_guard();
     let config = BackboneConfig { width: r.width, ..BackboneConfig::named("ghostnet") };
     let mut net = sample::backbone(&config, CLASSES)?;

@@ -48,17 +48,9 @@ pub fn graph(sites: &[Site], join: Join) -> Vec<u8> {
 ///
 /// # Errors
 /// What the runtime says.
-pub fn time(
-    sites: &[Site],
-    join: Join,
-    v: &Variant,
-    runs: Runs,
-    python: Option<&Python>,
-) -> Result<Vec<f64>, ExportError> {
-    let halves: Vec<[Tensor; 2]> = sites
-        .iter()
-        .map(|s| ["a", "b"].map(|half| fill::input(&format!("{half} {}", s.path), &s.half)))
-        .collect();
+pub fn time(sites: &[Site], join: Join, v: &Variant, runs: Runs, python: Option<&Python>) -> Result<Vec<f64>, ExportError> {
+    let halves: Vec<[Tensor; 2]> =
+        sites.iter().map(|s| ["a", "b"].map(|half| fill::input(&format!("{half} {}", s.path), &s.half))).collect();
     match v.runtime {
         RuntimeName::Libtorch | RuntimeName::Torchscript => {
             tch::set_num_threads(v.threads as i32);

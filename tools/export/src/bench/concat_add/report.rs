@@ -40,7 +40,9 @@ pub fn markdown(o: &Outcome) -> String {
             100.0 * saved
         );
     }
-    text.push_str("\nShares and what additions save are of the network's time, from the times within it where the runtime tells them.\n");
+    text.push_str(
+        "\nShares and what additions save are of the network's time, from the times within it where the runtime tells them.\n",
+    );
     for r in o.rows.iter().filter(|r| !r.shares.is_empty()) {
         let parts: Vec<String> = top(r).iter().map(|(op, s)| format!("{op} {:.1} %", 100.0 * s)).collect();
         let _ = write!(text, "\n- {}, batch {}, threads {}: {}", r.runtime.name(), r.batch, r.threads, parts.join(", "));

@@ -63,9 +63,9 @@ fn best_proposals(ops: &mut Onnx, net: &MaskRcnn, rpn: &RpnOutputs<Edge>, image:
     let (mut boxes, mut scores) = (vec![], vec![]);
     for (i, level) in proposals::by_level(ops, net, rpn, image).into_iter().enumerate() {
         let least = proposals::above(c.score_thresh);
-        scores.push(ops.scope(&format!("level{i}.suppress"), |ops| {
-            suppress(ops, &level.boxes, &level.scores, None, c.nms_thresh, least)
-        }));
+        scores.push(
+            ops.scope(&format!("level{i}.suppress"), |ops| suppress(ops, &level.boxes, &level.scores, None, c.nms_thresh, least)),
+        );
         boxes.push(level.boxes);
     }
     let (boxes, scores) = (ops.concat(&boxes, 1), ops.concat(&scores, 1));

@@ -96,11 +96,8 @@ impl Atlas {
         let y = ops.broadcast("Add", &y, &across);
         let grid = ops.concat(&[x, y], 4);
         let grid = ops.reshape(&grid, &[0, r * s, s, 2], vec![n, r * s, s, 2]);
-        let settings = [
-            ("mode", Setting::Text("bilinear")),
-            ("padding_mode", Setting::Text("zeros")),
-            ("align_corners", Setting::Int(0)),
-        ];
+        let settings =
+            [("mode", Setting::Text("bilinear")), ("padding_mode", Setting::Text("zeros")), ("align_corners", Setting::Int(0))];
         let sampled = ops.op("GridSample", &[&self.map, &grid], &settings, vec![n, c, r * s, s]);
         let pooled = if bins.ratio > 1 { ops.avg_pool2d(&sampled, bins.ratio, bins.ratio) } else { sampled };
         let b = bins.count;

@@ -41,8 +41,7 @@ pub fn detect(
     let regions = gather(ops, &regions, &order);
     let pooled = ops.cast(&pooled, precision);
     let raw = net.box_stage(ops, &pooled);
-    let (boxes, scores, places) =
-        ops.scope("postprocess", |ops| best_pairs(ops, net, &raw.logits, &raw.deltas, &regions, image));
+    let (boxes, scores, places) = ops.scope("postprocess", |ops| best_pairs(ops, net, &raw.logits, &raw.deltas, &regions, image));
     let (pooled, order) = ops.scope("roi_align.masks", |ops| pooler.pool(ops, &boxes, c.mask_head.pool as i64));
     let pooled = ops.cast(&pooled, precision);
     let logits = net.mask_stage(ops, &pooled);
@@ -100,8 +99,7 @@ fn best_proposals(ops: &mut Onnx, net: &MaskRcnn, stage: &StageOne<Edge>, image:
     let n = scores.shape[1];
     let boxes = ops.reshape(&boxes, &[-1, 4], vec![n, 4]);
     let offset = ops.graph.constant(&Tensor::from_slice(&offsets).view([-1, 1]), Element::F32);
-    let settings =
-        Suppress { limit: c.post_nms_top_n_test as i64, iou: c.nms_thresh, score: proposals::above(c.score_thresh) };
+    let settings = Suppress { limit: c.post_nms_top_n_test as i64, iou: c.nms_thresh, score: proposals::above(c.score_thresh) };
     let kept = suppress(ops, &boxes, &offset, &scores, &settings);
     gather(ops, &boxes, &kept)
 }
