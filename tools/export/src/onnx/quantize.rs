@@ -5,7 +5,8 @@
 //!
 //! - weights: a scale for each output channel, from its largest absolute value;
 //! - activations: a scale for each edge, from the range that calibration images showed ([`Ranges`]);
-//! - biases, and layers that the caller keeps (the last ones of heads, whose errors would be errors of scores and boxes), stay floats.
+//! - biases, and layers that the caller keeps (the last ones of heads, whose errors would be errors of scores and boxes) with everything
+//!   behind them, stay floats.
 //!
 //! A convolution and the ReLU behind it count as one: the pair follows the ReLU.
 
@@ -43,11 +44,6 @@ fn name(node: &proto::Node) -> &str {
     node.name.as_deref().unwrap_or_default()
 }
 
-/// Whether a node is quantized.
-fn wanted(node: &proto::Node, kept: &[&str]) -> bool {
-    INTEGER.contains(&op(node)) && !kept.iter().any(|k| name(node).contains(k))
-}
-
 /// How a graph is quantized.
 struct Sites {
     /// Edges that get a pair, in order of the graph.
@@ -74,9 +70,14 @@ fn sites(graph: &proto::Graph, kept: &[&str]) -> Sites {
             edges.push(edge.clone());
         }
     };
-    for (i, node) in graph.node.iter().enumerate().filter(|(_, n)| wanted(n, kept)) {
-        // Post-processing adds and joins boxes and indices: those are no maps.
-        if !matches!(op(node), "Conv" | "Gemm") && name(node).contains("postprocess") {
+    // Edges behind a kept layer. Nodes stand in order of execution.
+    let mut late: HashSet<&str> = HashSet::new();
+    for (i, node) in graph.node.iter().enumerate() {
+        if kept.iter().any(|k| name(node).contains(k)) || node.input.iter().any(|e| late.contains(e.as_str())) {
+            late.extend(node.output.iter().map(String::as_str));
+            continue;
+        }
+        if !INTEGER.contains(&op(node)) {
             continue;
         }
         let activations = if matches!(op(node), "Conv" | "Gemm" | "Resize" | "MaxPool") { 1 } else { node.input.len() };
