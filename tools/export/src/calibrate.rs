@@ -12,9 +12,8 @@ use crate::onnx::quantize::{edges, observed, quantize, Ranges};
 use crate::runtime::onnxruntime::{Data, Provider, Settings};
 use crate::runtime::OnnxRuntime;
 
-/// Parts of the names of layers that stay floats: the last ones of heads and classifiers.
-pub const KEPT: [&str; 9] =
-    ["cls_logits", "bbox_reg", "bbox_pred", "cls_score", "mask_fcn_logits", "classifier", "fc/", "postprocess", "roi_align"];
+/// Parts of the names of layers that stay floats, with all that follows: the last ones of heads and classifiers.
+pub const KEPT: [&str; 7] = ["cls_logits", "bbox_reg", "bbox_pred", "cls_score", "mask_fcn_logits", "classifier", "fc/"];
 /// Runs that are timed for the comparison of speeds.
 const TIMED: usize = 20;
 

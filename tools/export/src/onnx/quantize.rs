@@ -254,4 +254,40 @@ mod tests {
             scale.raw_data.unwrap().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         assert_eq!(scales, [2.54 / 127.0, 1.0, LEAST]);
     }
+
+    /// `x` → Conv → ReLU → last Conv → Concat: pairs stand around the first convolution (behind its ReLU), and nowhere else.
+    #[test]
+    fn nothing_behind_a_kept_layer_is_quantized() {
+        let weight = |name: &str| proto::Tensor {
+            dims: vec![1, 1, 1, 1],
+            data_type: Some(data_type::FLOAT),
+            name: Some(name.into()),
+            raw_data: Some(1f32.to_le_bytes().to_vec()),
+        };
+        let step = |op: &str, name: &str, inputs: &[&str], output: &str| {
+            node(op, name.into(), inputs.iter().map(|i| i.to_string()).collect(), output.into(), None)
+        };
+        let graph = proto::Graph {
+            node: vec![
+                step("Conv", "a/Conv", &["x", "w"], "e1"),
+                step("Relu", "a/Relu", &["e1"], "e2"),
+                step("Conv", "cls_logits/Conv", &["e2", "w2"], "e3"),
+                step("Concat", "head/Concat", &["e3", "e3"], "e4"),
+            ],
+            initializer: vec![weight("w"), weight("w2")],
+            input: vec![proto::ValueInfo { name: Some("x".into()), r#type: None }],
+            ..Default::default()
+        };
+        let model = proto::Model { graph: Some(graph), ..Default::default() };
+        assert_eq!(edges(&model, &["cls_logits"]), ["x", "e2"]);
+        let quantized = quantize(&model, &Ranges([("x".into(), 12.7), ("e2".into(), 1.0)].into()), &["cls_logits"]);
+        let graph = quantized.graph.unwrap();
+        let find = |name: &str| graph.node.iter().find(|n| n.name.as_deref() == Some(name)).unwrap();
+        assert_eq!(find("a/Conv").input, ["x.float", "w.float"]);
+        assert_eq!(find("a/Relu").input, ["e1"]);
+        assert_eq!(find("cls_logits/Conv").input, ["e2.float", "w2"]);
+        assert_eq!(graph.node.iter().filter(|n| op(n) == "QuantizeLinear").count(), 2);
+        let names: Vec<&str> = graph.initializer.iter().filter_map(|t| t.name.as_deref()).collect();
+        assert!(names.contains(&"w2") && names.contains(&"w.int8") && !names.contains(&"w"), "{names:?}");
+    }
 }
