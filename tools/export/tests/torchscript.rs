@@ -3,7 +3,7 @@
 
 use std::io::Cursor;
 
-use repghost_backbone::{fill, BackboneConfig, Eager, FuseLevel, Tree};
+use repghost_backbone::{fill, BackboneConfig, FuseLevel, Tree};
 use repghost_export::gate::inputs::Input;
 use repghost_export::model::{Model, Network};
 use repghost_export::request::Part;
