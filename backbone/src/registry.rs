@@ -123,6 +123,9 @@ pub struct BackboneConfig {
     pub ratio: i64,
     /// Norm of the ResNets.
     pub norm: NormKind,
+    /// What the ResNets' norms add to the variance; null for the usual 1e-5. torchvision's first detectors on COCO (`…_fpn`, not
+    /// `…_fpn_v2`) were published with 0.
+    pub norm_eps: Option<f64>,
     /// Which blocks are tapped.
     pub taps: TapStyle,
     /// Dropout before the classifier (image classification only); the reference's own where nothing is said: 0.2 for the Ghost
@@ -141,6 +144,7 @@ impl Default for BackboneConfig {
             se: true,
             ratio: 2,
             norm: NormKind::Batch,
+            norm_eps: None,
             taps: TapStyle::StageEnd,
             dropout: None,
         }
@@ -188,7 +192,9 @@ impl BackboneConfig {
         let dropout = self.dropout.unwrap_or(if mobile { MOBILE_DROPOUT } else { 0.0 });
         let (width, taps) = (self.width, self.taps);
         let resnet = |depth, form| {
-            let norm = BatchNormConfig { tracked: self.norm == NormKind::Batch, ..Default::default() };
+            let default = BatchNormConfig::default();
+            let eps = self.norm_eps.unwrap_or(default.eps);
+            let norm = BatchNormConfig { tracked: self.norm == NormKind::Batch, eps, ..default };
             resnet::build(&resnet::Settings { depth, form, norm, classes, dropout })
         };
         Ok(match family {
@@ -243,6 +249,9 @@ impl BackboneConfig {
         if self.branches != Self::default().branches && self.reuse != ReuseKind::Add {
             return error("branches", format!("{:?}", self.branches), "no such key unless reuse is add".into());
         }
+        if let Some(eps) = self.norm_eps.filter(|eps| !(0.0..1.0).contains(eps)) {
+            return error("norm_eps", eps.to_string(), "a number from 0 to below 1".into());
+        }
         match self.dropout {
             Some(p) if !(0.0..1.0).contains(&p) => error("dropout", p.to_string(), "a number from 0 to below 1".into()),
             _ => Ok(family),
@@ -250,7 +259,7 @@ impl BackboneConfig {
     }
 
     /// The keys that only some families know.
-    fn settings(&self) -> [Setting; 8] {
+    fn settings(&self) -> [Setting; 9] {
         let d = Self::default();
         let ghost = |f: Family| matches!(f, Family::RepGhostNet | Family::GhostNet(_));
         let repghost: fn(Family) -> bool = |f| f == Family::RepGhostNet;
@@ -265,6 +274,7 @@ impl BackboneConfig {
             Setting::new("se", &self.se, &d.se, repghost),
             Setting::new("ratio", &self.ratio, &d.ratio, ghost_resnet),
             Setting::new("norm", &self.norm, &d.norm, resnet),
+            Setting::new("norm_eps", &self.norm_eps, &d.norm_eps, resnet),
             Setting::new("taps", &self.taps, &d.taps, ghost),
         ]
     }
@@ -304,6 +314,8 @@ mod tests {
             ("ratio", BackboneConfig { ratio: 4, ..BackboneConfig::named("resnet50") }),
             ("ratio", BackboneConfig { ratio: 3, ..BackboneConfig::named("ghost_resnet50") }),
             ("norm", BackboneConfig { norm: NormKind::Frozen, ..BackboneConfig::named("ghostnet") }),
+            ("norm_eps", BackboneConfig { norm_eps: Some(0.0), ..BackboneConfig::named("repvgg_a0") }),
+            ("norm_eps", BackboneConfig { norm_eps: Some(-1e-5), ..BackboneConfig::named("resnet50") }),
             ("taps", BackboneConfig { taps: TapStyle::Timm, ..BackboneConfig::named("mobilenet_v2") }),
             ("se", BackboneConfig { se: false, ..BackboneConfig::named("ghostnet") }),
             ("branches", BackboneConfig { branches: vec![], reuse: ReuseKind::Concat, ..BackboneConfig::default() }),

@@ -100,10 +100,23 @@ impl Detector {
         }
     }
 
+    /// Paths of the layers whose size is the number of classes: what is made anew when weights of other classes are tuned.
+    pub fn class_layers(&self) -> Vec<String> {
+        let layers: &[&str] = match self {
+            Self::RetinaNet(_) => &["head.classification_head.cls_logits"],
+            Self::MaskRcnn(_) => &[
+                "roi_heads.box_predictor.cls_score",
+                "roi_heads.box_predictor.bbox_pred",
+                "roi_heads.mask_predictor.mask_fcn_logits",
+            ],
+        };
+        layers.iter().map(|layer| layer.to_string()).collect()
+    }
+
     /// Number of classes.
     pub fn classes(&self) -> i64 {
         match self {
-            Self::RetinaNet(d) => d.head.classes(),
+            Self::RetinaNet(d) => d.layout.classes(),
             Self::MaskRcnn(d) => d.layout.classes(),
         }
     }

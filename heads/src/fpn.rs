@@ -7,8 +7,8 @@
 //! Detectors want coarser levels still. RetinaNet makes P6 and P7 with 3x3 convolutions of stride 2, from C5 or from P5; Mask R-CNN
 //! takes every second pixel of P5 (a 1x1 max-pool of stride 2).
 
-use repghost_backbone::layers::{Conv2d, Conv2dConfig};
-use repghost_backbone::{Activation, Ops, Tap, Tree, Visitor};
+use repghost_backbone::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn};
+use repghost_backbone::{Activation, FuseLevel, Module, Ops, Tap, Tree, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::HeadError;
@@ -34,6 +34,8 @@ pub enum ExtraLevels {
 pub struct FpnConfig {
     /// Channels of every pyramid level.
     pub channels: i64,
+    /// Batch norm after the 1x1 and the 3x3 convolutions (torchvision's `maskrcnn_resnet50_fpn_v2`).
+    pub norm: bool,
     /// Levels above the backbone's last one; unset, the head decides (RetinaNet `p6p7_from_p5`, Mask R-CNN `max_pool`).
     pub extra_levels: Option<ExtraLevels>,
     /// ReLU between P6 and P7 (torchvision and the paper have it; mmdetection's RetinaNet has not).
@@ -42,15 +44,15 @@ pub struct FpnConfig {
 
 impl Default for FpnConfig {
     fn default() -> Self {
-        Self { channels: 256, extra_levels: None, relu_before_p7: true }
+        Self { channels: 256, norm: false, extra_levels: None, relu_before_p7: true }
     }
 }
 
 /// A pyramid over some taps of a backbone.
 #[derive(Debug)]
 pub struct Fpn {
-    inner: Vec<Conv2d>,
-    layer: Vec<Conv2d>,
+    inner: Vec<ConvBn>,
+    layer: Vec<ConvBn>,
     extra: Extra,
     levels: Vec<u32>,
 }
@@ -94,8 +96,18 @@ impl Fpn {
                 Extra::Convs { p6, p7, from_c5, relu: config.relu_before_p7 }
             }
         };
-        let inner = taps.iter().map(|t| conv(t.channels, 1, 1)).collect();
-        let layer = taps.iter().map(|_| conv(channels, 3, 1)).collect();
+        let block = |inputs: i64, kernel: i64| {
+            let geometry = Conv2dConfig { bias: !config.norm, ..Conv2dConfig::same(kernel) };
+            let conv = Conv2d::new(inputs, channels, geometry);
+            init::kaiming_uniform(&conv);
+            let mut block = ConvBn::new(["0", "1"], conv, BatchNormConfig::default(), Activation::Identity);
+            if !config.norm {
+                block.bn = None;
+            }
+            block
+        };
+        let inner = taps.iter().map(|t| block(t.channels, 1)).collect();
+        let layer = taps.iter().map(|_| block(channels, 3)).collect();
         Ok(Self { inner, layer, extra, levels })
     }
 
@@ -106,7 +118,7 @@ impl Fpn {
 
     /// Channels of every level.
     pub fn channels(&self) -> i64 {
-        self.layer.first().map_or(0, Conv2d::outputs)
+        self.layer.first().map_or(0, |block| block.conv.outputs())
     }
 
     /// One map a level, from the backbone's maps (fine to coarse).
@@ -118,12 +130,12 @@ impl Fpn {
         let mut pyramid: Vec<O::Value> = Vec::with_capacity(self.levels.len());
         let mut above: Option<O::Value> = None;
         for (i, x) in features.iter().enumerate().rev() {
-            let mut sum = ops.scope(&format!("inner_blocks.{i}.0"), |ops| ops.conv2d(x, &self.inner[i]));
+            let mut sum = ops.scope(&format!("inner_blocks.{i}"), |ops| self.inner[i].forward(ops, x));
             if let Some(above) = above {
                 let enlarged = ops.upsample_nearest(&above, &sum);
                 sum = ops.add(&sum, &enlarged);
             }
-            pyramid.push(ops.scope(&format!("layer_blocks.{i}.0"), |ops| ops.conv2d(&sum, &self.layer[i])));
+            pyramid.push(ops.scope(&format!("layer_blocks.{i}"), |ops| self.layer[i].forward(ops, &sum)));
             above = Some(sum);
         }
         pyramid.reverse();
@@ -153,14 +165,20 @@ impl Fpn {
 
 impl Tree for Fpn {
     fn visit(&self, v: &mut Visitor) {
-        for (name, convs) in [("inner_blocks", &self.inner), ("layer_blocks", &self.layer)] {
-            for (i, conv) in convs.iter().enumerate() {
-                v.child(&format!("{name}.{i}.0"), conv);
+        for (name, blocks) in [("inner_blocks", &self.inner), ("layer_blocks", &self.layer)] {
+            for (i, block) in blocks.iter().enumerate() {
+                v.child(&format!("{name}.{i}"), block);
             }
         }
         if let Extra::Convs { p6, p7, .. } = &self.extra {
             v.child("extra_blocks.p6", p6.as_ref());
             v.child("extra_blocks.p7", p7.as_ref());
+        }
+    }
+
+    fn fuse(&mut self, level: FuseLevel) {
+        for block in self.inner.iter_mut().chain(&mut self.layer) {
+            block.fuse(level);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`types`] | batches, targets, losses, detections |
 //! | [`fpn`], [`pyramid_backbone`] | the feature pyramid; a backbone that carries one |
+//! | [`classes`] | which output of a head is which class |
 //! | [`anchors`] | boxes that guesses start from |
 //! | [`boxes`], [`box_coder`] | box arithmetic; boxes as offsets and back |
 //! | [`matcher`] | which anchor learns which object |
@@ -18,6 +19,7 @@
 pub mod anchors;
 pub mod box_coder;
 pub mod boxes;
+pub mod classes;
 pub mod detector;
 pub mod error;
 pub mod fpn;

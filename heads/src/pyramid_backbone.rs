@@ -46,5 +46,6 @@ impl Tree for BackboneWithFpn {
 
     fn fuse(&mut self, level: FuseLevel) {
         self.body.fuse(level);
+        self.fpn.fuse(level);
     }
 }

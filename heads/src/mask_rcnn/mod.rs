@@ -12,7 +12,6 @@
 //! Semantics and names are torchvision's. What is a network is generic over [`Ops`] ([`MaskRcnn::stage_one`],
 //! [`MaskRcnn::box_stage`], [`MaskRcnn::mask_stage`]); what lies between is plain Rust.
 
-pub mod classes;
 pub mod config;
 mod early_backward;
 pub mod heads;
@@ -31,7 +30,6 @@ use rayon::prelude::*;
 use repghost_backbone::{Backbone, Eager, FuseLevel, Ops, Tree, Visitor};
 use tch::{Kind, Tensor};
 
-pub use classes::ClassLayout;
 pub use config::{BoxHeadConfig, MaskHeadConfig, MaskRcnnConfig, RoiConfig, RpnConfig};
 pub use heads::{BoxHead, BoxOutputs, MaskHead};
 pub use rpn::{RpnHead, RpnOutputs};
@@ -39,6 +37,7 @@ pub use rpn::{RpnHead, RpnOutputs};
 use crate::anchors::{AnchorGenerator, AnchorSet};
 use crate::box_coder::{BoxCoder, Corners};
 use crate::boxes::from_corners;
+pub use crate::classes::ClassLayout;
 use crate::error::HeadError;
 use crate::fpn::{ExtraLevels, FpnConfig};
 use crate::pyramid_backbone::BackboneWithFpn;

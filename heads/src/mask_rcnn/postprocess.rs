@@ -3,11 +3,11 @@
 use rayon::prelude::*;
 use tch::{Kind, Tensor};
 
-use super::classes::ClassLayout;
 use super::heads::BoxOutputs;
 use super::proposals::flat;
 use crate::box_coder::{BoxCoder, Corners};
 use crate::boxes::clip;
+use crate::classes::ClassLayout;
 use crate::nms::batched_nms;
 
 /// Sides shorter than this (pixels) make no detection.
@@ -56,7 +56,7 @@ pub fn find_boxes(
             for (i, proposal) in proposals.iter().enumerate() {
                 let row = (start + i) * outputs;
                 let candidates = scores[row..row + outputs].iter().enumerate().skip(1);
-                for (output, score) in candidates.filter(|(o, s)| **s > limits.score && layout.class(*o).is_some()) {
+                for (output, score) in candidates.filter(|(_, s)| **s > limits.score) {
                     let d = &deltas[(row + output) * 4..(row + output + 1) * 4];
                     let moved = clip(coder.decode([d[0], d[1], d[2], d[3]], *proposal), *size);
                     if moved[2] - moved[0] >= MIN_SIZE && moved[3] - moved[1] >= MIN_SIZE {
@@ -66,7 +66,9 @@ pub fn find_boxes(
                     }
                 }
             }
-            let keep = batched_nms(&boxes, &kept_scores, &classes, limits.iou, limits.count);
+            let mut keep = batched_nms(&boxes, &kept_scores, &classes, limits.iou, limits.count);
+            // Outputs that stand for nothing compete as in torchvision, which reports them; there is no class to report them as here.
+            keep.retain(|i| layout.class(classes[*i] as usize).is_some());
             FoundBoxes {
                 boxes: keep.iter().map(|i| boxes[*i]).collect(),
                 scores: keep.iter().map(|i| kept_scores[*i]).collect(),

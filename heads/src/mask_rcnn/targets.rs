@@ -2,9 +2,9 @@
 
 use crate::anchors::AnchorSet;
 use crate::box_coder::{BoxCoder, Corners};
+use crate::classes::{ClassLayout, BACKGROUND};
 use crate::matcher::{Match, Matcher};
 
-use super::classes::{ClassLayout, BACKGROUND};
 use super::sampler::{Balance, Choice, Stage};
 
 /// Plain data of one image's objects.

@@ -49,6 +49,9 @@ pub struct RetinaNetConfig {
     pub bg_iou: f64,
     /// Score that every anchor starts with for every class.
     pub prior_probability: f64,
+    /// Number the head's outputs by COCO's category ids (0 to 90 with gaps), as torchvision's published files do. Needs the 80 classes
+    /// of COCO.
+    pub coco_91: bool,
 }
 
 impl Default for RetinaNetConfig {
@@ -67,6 +70,7 @@ impl Default for RetinaNetConfig {
             fg_iou: 0.5,
             bg_iou: 0.4,
             prior_probability: 0.01,
+            coco_91: false,
         }
     }
 }

@@ -118,7 +118,7 @@ impl RetinaNetHead {
         })
     }
 
-    /// Number of classes.
+    /// Number of outputs an anchor: classes, or 91 where they are numbered by COCO's ids.
     pub fn classes(&self) -> i64 {
         self.classification.per_anchor
     }

@@ -17,6 +17,7 @@ pub use head::{RawOutputs, RetinaNetHead};
 pub use postprocess::{detect_image, Found, PostprocessConfig};
 
 use crate::anchors::{AnchorGenerator, AnchorSet};
+use crate::classes::ClassLayout;
 use crate::error::HeadError;
 use crate::fpn::{ExtraLevels, FpnConfig};
 use crate::pyramid_backbone::BackboneWithFpn;
@@ -31,6 +32,8 @@ pub struct RetinaNet {
     pub head: RetinaNetHead,
     /// How detections are picked.
     pub postprocess: PostprocessConfig,
+    /// Head outputs and classes.
+    pub layout: ClassLayout,
     config: RetinaNetConfig,
     anchors: AnchorGenerator,
 }
@@ -44,8 +47,9 @@ impl RetinaNet {
         config.check()?;
         let backbone = BackboneWithFpn::new(body, &config.levels, fpn, ExtraLevels::P6p7FromP5)?;
         let anchors = config.anchors.build(backbone.fpn.levels())?;
-        let head = RetinaNetHead::new(backbone.fpn.channels(), anchors.per_location(), classes, config)?;
-        Ok(Self { backbone, head, postprocess: PostprocessConfig::default(), config: config.clone(), anchors })
+        let layout = ClassLayout::dense(classes, config.coco_91)?;
+        let head = RetinaNetHead::new(backbone.fpn.channels(), anchors.per_location(), layout.outputs(), config)?;
+        Ok(Self { backbone, head, postprocess: PostprocessConfig::default(), layout, config: config.clone(), anchors })
     }
 
     /// Class logits `[N, A, C]` and box offsets `[N, A, 4]`, for any reader.
@@ -76,6 +80,14 @@ impl RetinaNet {
     pub fn losses_of(&self, raw: &RawOutputs<Tensor>, padded: [i64; 2], targets: &[Target]) -> Losses {
         let anchors = self.anchors(padded);
         let config = &self.config;
+        let numbered: Vec<Target>;
+        let targets = match config.coco_91 {
+            true => {
+                numbered = targets.iter().map(|t| self.as_outputs(t)).collect();
+                &numbered
+            }
+            false => targets,
+        };
         let mut losses = loss::losses(raw, &anchors, targets, &config.matcher(), &config.focal(), &config.box_loss());
         if config.box_loss_weight != 1.0 {
             losses.iter_mut().filter(|l| l.0 == "bbox_regression").for_each(|l| l.1 = &l.1 * config.box_loss_weight);
@@ -92,8 +104,38 @@ impl RetinaNet {
 
     /// Detections from raw outputs, for images of `sizes` padded to one of `padded` (height, width). Outputs of other runtimes will do.
     pub fn detections(&self, raw: &RawOutputs<Tensor>, padded: [i64; 2], sizes: &[[i64; 2]]) -> Vec<Detections> {
-        postprocess::detect(raw, &self.anchors(padded), sizes, &self.postprocess)
+        let found = postprocess::detect(raw, &self.anchors(padded), sizes, &self.postprocess);
+        match self.config.coco_91 {
+            true => found.iter().map(|d| self.as_classes(d)).collect(),
+            false => found,
+        }
     }
+
+    /// A target whose labels are outputs of the head.
+    fn as_outputs(&self, target: &Target) -> Target {
+        let labels: Vec<i64> = integers(&target.labels).into_iter().map(|class| self.layout.output(class)).collect();
+        let labels = Tensor::from_slice(&labels).to_device(target.labels.device());
+        Target { boxes: target.boxes.shallow_clone(), labels, masks: None }
+    }
+
+    /// Detections whose labels are classes. Outputs that stand for nothing have competed as in torchvision, which reports them; there is
+    /// no class to report them as here.
+    fn as_classes(&self, found: &Detections) -> Detections {
+        let classes = integers(&found.labels).into_iter().map(|output| self.layout.class(output as usize));
+        let known: Vec<(i64, i64)> = (0..).zip(classes).filter_map(|(row, class)| Some((row, class?))).collect();
+        let rows = Tensor::from_slice(&known.iter().map(|k| k.0).collect::<Vec<_>>());
+        Detections {
+            boxes: found.boxes.index_select(0, &rows),
+            scores: found.scores.index_select(0, &rows),
+            labels: Tensor::from_slice(&known.iter().map(|k| k.1).collect::<Vec<_>>()),
+            masks: None,
+        }
+    }
+}
+
+/// A tensor's integers on the host.
+fn integers(t: &Tensor) -> Vec<i64> {
+    Vec::<i64>::try_from(t.to_device(tch::Device::Cpu).to_kind(tch::Kind::Int64).reshape([-1])).unwrap_or_default()
 }
 
 /// Height and width of a batch.

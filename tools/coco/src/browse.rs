@@ -9,6 +9,7 @@ use crate::annotations::ClassList;
 use crate::draw::{colour, contact_sheet, draw_objects, DrawnObject, Style, Tile};
 use crate::error::DataError;
 use crate::loader::Loader;
+use crate::resize::{resize, Filter};
 use crate::sample::Sample;
 
 /// Which samples, and how the sheet is laid out.
@@ -32,7 +33,8 @@ impl Default for BrowseOptions {
     }
 }
 
-/// A sheet of samples in the order in which an epoch brings them, each with its file name, size and number of objects above.
+/// A sheet of samples in the order in which an epoch brings them, each with its file name, size and number of objects (or, of an image
+/// folder, its class) above.
 ///
 /// # Errors
 /// Where an image cannot be read, or `first` lies beyond the last image.
@@ -49,9 +51,16 @@ pub fn browse(loader: &Loader, classes: &ClassList, options: &BrowseOptions) -> 
 
 fn tile(mut sample: Sample, classes: &ClassList) -> Tile {
     let [width, height] = sample.size();
+    if sample.pending.take().is_some() {
+        sample.image = resize(&sample.image, width, height, Filter::Bilinear);
+    }
     let objects = drawn(&sample, classes);
     draw_objects(&mut sample.image, &objects, &Style::for_size(width as u32, height as u32));
-    Tile { image: sample.image, caption: format!("{}  {width}x{height}  {}", sample.target.file_name, objects.len()) }
+    let content = match (sample.target.boxes.is_empty(), sample.target.labels.first()) {
+        (true, Some(label)) => classes.name(*label),
+        _ => objects.len().to_string(),
+    };
+    Tile { image: sample.image, caption: format!("{}  {width}x{height}  {content}", sample.target.file_name) }
 }
 
 /// The objects of an augmented sample as drawn objects.

@@ -15,6 +15,14 @@ pub enum DataError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
     /// The bytes are no image, or a damaged one.
     #[error("{} is not a readable image: {reason}", path.display())]
     Image {

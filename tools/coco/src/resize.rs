@@ -92,6 +92,58 @@ impl Normalize {
     }
 }
 
+impl Normalize {
+    /// [`Normalize::write`] with a resize to a width and height on the way, in floating point and without antialiasing: PyTorch's
+    /// `interpolate(mode="bilinear", align_corners=False)` of the normalised image.
+    ///
+    /// # Panics
+    /// If the slot is smaller than its planes or a plane smaller than the resized image.
+    pub fn write_resized(&self, image: &RgbImage, to: [usize; 2], slot: &mut [f32], plane_height: usize, plane_width: usize) {
+        let [width, height] = to;
+        assert!(width <= plane_width && height <= plane_height && slot.len() == 3 * plane_height * plane_width);
+        let values = [0, 1, 2].map(|c| {
+            let mut table = [0.0_f32; 256];
+            for (v, entry) in table.iter_mut().enumerate() {
+                *entry = (v as f32 / 255.0 - self.mean[c]) / self.std[c];
+            }
+            table
+        });
+        let columns = between(image.width() as usize, width);
+        let rows = between(image.height() as usize, height);
+        let stride = 3 * image.width() as usize;
+        let bytes = image.as_raw();
+        for (c, (plane, values)) in slot.chunks_exact_mut(plane_height * plane_width).zip(&values).enumerate() {
+            for (out, y) in plane.chunks_exact_mut(plane_width).zip(&rows) {
+                let (upper, lower) = (&bytes[y.first * stride..][..stride], &bytes[y.second * stride..][..stride]);
+                for (out, x) in out.iter_mut().zip(&columns) {
+                    let at = |row: &[u8], pixel: usize| values[usize::from(row[3 * pixel + c])];
+                    let row = |row: &[u8]| at(row, x.first) * x.weights[0] + at(row, x.second) * x.weights[1];
+                    *out = row(upper) * y.weights[0] + row(lower) * y.weights[1];
+                }
+            }
+        }
+    }
+}
+
+/// Where an output pixel lies between two input pixels.
+struct Between {
+    first: usize,
+    second: usize,
+    weights: [f32; 2],
+}
+
+/// Positions of `to` output pixels among `from` input pixels, pixel centres on pixel centres.
+fn between(from: usize, to: usize) -> Vec<Between> {
+    let scale = from as f32 / to as f32;
+    let position = |i: usize| {
+        let x = (scale * (i as f32 + 0.5) - 0.5).max(0.0);
+        let first = (x as usize).min(from - 1);
+        let share = (x - first as f32).clamp(0.0, 1.0);
+        Between { first, second: (first + 1).min(from - 1), weights: [1.0 - share, share] }
+    };
+    (0..to).map(position).collect()
+}
+
 /// One row of interleaved bytes to three rows of floats, by the widest instructions that this machine has.
 fn split_row(row: &[u8], planes: [&mut [f32]; 3], scale: [f32; 3], offset: [f32; 3]) {
     #[cfg(target_arch = "x86_64")]
@@ -133,6 +185,26 @@ mod tests {
         assert!(near(plane(0), [-1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]));
         assert!(near(plane(1), [1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]));
         assert!(near(plane(2), [0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]));
+    }
+
+    /// `torch.nn.functional.interpolate(torch.tensor([[[[0., 51, 255], [102, 204, 153]]]]) / 255, (3, 4), mode="bilinear")`, and down to
+    /// one pixel.
+    #[test]
+    fn resized_fractions_are_torchs() {
+        let gray = |v: u8| [v; 3];
+        let pixels: Vec<u8> = [0, 51, 255, 102, 204, 153].into_iter().flat_map(gray).collect();
+        let image = RgbImage::from_raw(3, 2, pixels).unwrap();
+        let mut slot = vec![9.0; 3 * 4 * 5];
+        Normalize::UNIT.write_resized(&image, [4, 3], &mut slot, 4, 5);
+        let expected = [0.0, 0.125, 0.5, 1.0, 0.2, 0.3875, 0.6125, 0.8, 0.4, 0.65, 0.725, 0.6];
+        for (i, want) in expected.into_iter().enumerate() {
+            let got = slot[20 + i / 4 * 5 + i % 4];
+            assert!((got - want).abs() < 1e-6, "{i}: {got} {want}");
+        }
+        assert!(slot[4] == 9.0 && slot[15] == 9.0, "padding stays");
+        let mut one = vec![0.0; 3];
+        Normalize::UNIT.write_resized(&image, [1, 1], &mut one, 1, 1);
+        assert!((one[0] - 0.5).abs() < 1e-6, "the mean of the two middle pixels: {}", one[0]);
     }
 
     #[test]

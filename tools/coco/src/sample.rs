@@ -16,6 +16,9 @@ pub struct Sample {
     pub shapes: Option<Vec<MaskShape<'static>>>,
     /// Whether a crop may have cut objects.
     pub cut: bool,
+    /// Width and height that the image gets when it enters a batch; objects have it already. See
+    /// [`ResizeStyle::Torchvision`](crate::augment::ResizeStyle).
+    pub pending: Option<[usize; 2]>,
 }
 
 /// A rectangle of whole pixels.
@@ -32,9 +35,9 @@ pub struct Window {
 }
 
 impl Sample {
-    /// Width and height of the image.
+    /// Width and height of the image, after a resize that is pending.
     pub fn size(&self) -> [usize; 2] {
-        [self.image.width() as usize, self.image.height() as usize]
+        self.pending.unwrap_or([self.image.width() as usize, self.image.height() as usize])
     }
 
     /// Keeps the objects for which `keep(index, box)` holds, with their labels and masks.
@@ -58,7 +61,7 @@ impl Sample {
     /// Turns outlines into pixels. An object that a crop left no pixel of is dropped with its box.
     pub fn rasterise(&mut self) {
         let Some(shapes) = self.shapes.take() else { return };
-        let (width, height) = self.image.dimensions();
+        let [width, height] = self.size().map(|side| side as u32);
         let masks: Vec<_> = shapes.iter().map(|shape| shape.rasterise(height, width)).collect();
         let blank: Vec<bool> = masks.iter().map(|mask| self.cut && mask.area() == 0).collect();
         self.target.masks = Some(masks);

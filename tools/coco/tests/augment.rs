@@ -79,7 +79,7 @@ fn only_resize(resize: ResizeConfig) -> AugmentConfig {
 #[test]
 fn objects_stay_on_their_pixels() {
     let small = ResizeConfig::longest(128);
-    let several = ResizeConfig { size: None, min_sizes: vec![64, 96, 128], max_size: 160 };
+    let several = ResizeConfig { size: None, min_sizes: vec![64, 96, 128], max_size: 160, ..ResizeConfig::default() };
     let cases = [
         ("resize", only_resize(small.clone())),
         ("several sizes", only_resize(several)),
@@ -199,7 +199,7 @@ fn photometric_distortion_draws_from_its_ranges() {
 #[test]
 fn values_out_of_range_are_named_by_their_key() {
     let default = AugmentConfig::default;
-    let resize = |size, min_sizes, max_size| ResizeConfig { size, min_sizes, max_size };
+    let resize = |size, min_sizes, max_size| ResizeConfig { size, min_sizes, max_size, ..ResizeConfig::default() };
     let cases = [
         ("data.train.augment.hflip", AugmentConfig { hflip: 1.5, ..default() }),
         ("data.train.augment.hflip", AugmentConfig { hflip: f64::NAN, ..default() }),

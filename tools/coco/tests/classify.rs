@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use image::{Rgb, RgbImage};
-use repghost_coco::classify::{ClassifyConfig, Evaluation, ImageFolder, RandAugmentConfig, Training};
+use repghost_coco::classify::{Classes, ClassifyConfig, Evaluation, ImageFolder, RandAugmentConfig, Training};
 use repghost_coco::{Loader, LoaderConfig, Normalize, Source};
 
 /// Three classes, whose images have their class' gray.
@@ -28,7 +28,7 @@ fn config(batch_size: usize, workers: usize) -> LoaderConfig {
 fn classes_are_subfolders_and_labels_go_with_their_images() {
     let folder = tempfile::tempdir().unwrap();
     set(folder.path());
-    let source = ImageFolder::open(folder.path(), None, Default::default()).unwrap();
+    let source = ImageFolder::open(folder.path(), Classes::All, Default::default()).unwrap();
     assert_eq!(source.classes(), ["bird", "cat", "dog"]);
     assert_eq!(source.len(), 9);
     let recipe = ClassifyConfig { size: 32, ..ClassifyConfig::default() };
@@ -47,7 +47,7 @@ fn classes_are_subfolders_and_labels_go_with_their_images() {
 fn training_is_the_same_for_any_number_of_workers() {
     let folder = tempfile::tempdir().unwrap();
     set(folder.path());
-    let source = Arc::new(ImageFolder::open(folder.path(), None, Default::default()).unwrap());
+    let source = Arc::new(ImageFolder::open(folder.path(), Classes::All, Default::default()).unwrap());
     for rand_augment in [None, Some(RandAugmentConfig { p: 1.0, layers: 4, ..RandAugmentConfig::default() })] {
         let recipe = ClassifyConfig { size: 32, random_erasing: 0.9, rand_augment, ..ClassifyConfig::default() };
         recipe.validate("augment").unwrap();
@@ -68,7 +68,7 @@ fn a_validation_folder_is_numbered_as_its_training_folder() {
     let folder = tempfile::tempdir().unwrap();
     set(folder.path());
     let names = |list: &[&str]| list.iter().map(|s| s.to_string()).collect::<Vec<_>>();
-    let open = |classes: &[&str]| ImageFolder::open(folder.path(), Some(&names(classes)), Default::default());
+    let open = |classes: &[&str]| ImageFolder::open(folder.path(), Classes::Exactly(&names(classes)), Default::default());
     let source = open(&["ant", "dog", "cat", "bird"]).unwrap();
     assert_eq!(source.load(0).unwrap().target.labels, [1]);
     assert!(open(&["bird", "cat"])
@@ -76,8 +76,8 @@ fn a_validation_folder_is_numbered_as_its_training_folder() {
         .to_string()
         .contains(r#"has the subfolder "dog", which is none of the 2 classes"#));
     let empty = tempfile::tempdir().unwrap();
-    let error = ImageFolder::open(empty.path(), None, Default::default()).unwrap_err().to_string();
+    let error = ImageFolder::open(empty.path(), Classes::All, Default::default()).unwrap_err().to_string();
     assert!(error.contains("holds no images"), "{error}");
-    let missing = ImageFolder::open(&empty.path().join("nowhere"), None, Default::default()).unwrap_err().to_string();
+    let missing = ImageFolder::open(&empty.path().join("nowhere"), Classes::All, Default::default()).unwrap_err().to_string();
     assert!(missing.contains("nowhere"), "{missing}");
 }

@@ -65,7 +65,7 @@ fn plain(batch_size: usize, workers: usize) -> LoaderConfig {
 
 fn everything() -> AugmentConfig {
     AugmentConfig {
-        resize: ResizeConfig { size: None, min_sizes: vec![64, 80, 96], max_size: 128 },
+        resize: ResizeConfig { size: None, min_sizes: vec![64, 80, 96], max_size: 128, ..ResizeConfig::default() },
         photometric: Some(PhotometricConfig::default()),
         iou_crop: Some(IouCropConfig::default()),
         zoom_out: Some(ZoomOutConfig::default()),

@@ -88,7 +88,9 @@ fn rand_augment_operations_are_pillows() {
     let fill = [124, 116, 104];
     let dim = || RgbImage::from_fn(32, 24, |x, y| Rgb(picture(32, 24).get_pixel(x, y).0.map(|v| v / 2 + 30)));
     type Change = Box<dyn Fn(&mut RgbImage)>;
-    let moved = |matrix: affine::Matrix| -> Change { Box::new(move |i| *i = affine::transform(i, matrix, fill)) };
+    let by =
+        |matrix: affine::Matrix, filter: Filter| -> Change { Box::new(move |i| *i = affine::transform(i, matrix, fill, filter)) };
+    let moved = |matrix| by(matrix, Filter::Bilinear);
     let cases: Vec<(&str, Change)> = vec![
         (
             "auto_contrast",
@@ -107,6 +109,8 @@ fn rand_augment_operations_are_pillows() {
         ("brightness", Box::new(|i| ops::brightness(i, 1.7))),
         ("sharpness", Box::new(|i| ops::sharpness(i, 1.7))),
         ("rotate", moved(affine::rotate(27.0, [32.0, 24.0]))),
+        ("rotate_bicubic", by(affine::rotate(27.0, [32.0, 24.0]), Filter::Bicubic)),
+        ("shear_y_bicubic", by(affine::shear_y(-0.27), Filter::Bicubic)),
         ("shear_x", moved(affine::shear_x(0.27))),
         ("shear_y", moved(affine::shear_y(-0.27))),
         ("translate_x", moved(affine::translate(7.3, 0.0))),

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use repghost_backbone::Role;
 use tch::{Kind, Tensor};
 
-use crate::config::Loaded;
+use crate::classification::ClassificationTask;
+use crate::config::{Loaded, Task as Learned, TrainConfig};
 use crate::detection::DetectionTask;
 use crate::error::TrainError;
 use crate::memory;
 use crate::optim::Gradients;
 use crate::run::progress::duration;
 use crate::runtime;
-use crate::trainer::{plan, Plan, Task};
+use crate::trainer::{plan, ImageTask, Plan};
 
 /// Steps timed; the first one compiles kernels and is left out.
 const TIMED_STEPS: usize = 2;
@@ -42,11 +43,19 @@ pub struct DryRun {
 pub fn dry_run(loaded: &Loaded) -> Result<DryRun, TrainError> {
     let config = &loaded.experiment.train;
     runtime::set_threads(loaded.experiment.train.threads);
-    let task = DetectionTask::new(loaded)?;
+    match loaded.experiment.task {
+        Learned::Detection => look_at(&DetectionTask::new(loaded)?, config),
+        Learned::Classification => look_at(&ClassificationTask::new(loaded)?, config),
+    }
+}
+
+fn look_at(task: &impl ImageTask, config: &TrainConfig) -> Result<DryRun, TrainError> {
     let plan = Plan::new(config, task.batches_per_epoch())?;
     let slots = plan::grouping(config).slots(task.network().named_tensors());
     let reading = Instant::now();
-    let batch = task.first_batch()?;
+    let Some(batch) = task.batches(0, 0)?.next().transpose()? else {
+        return Err(TrainError::Config("there are no images to train on".into()));
+    };
     let data = reading.elapsed();
     let mut losses = vec![];
     let mut step = Duration::MAX;
@@ -62,9 +71,9 @@ pub fn dry_run(loaded: &Loaded) -> Result<DryRun, TrainError> {
         step = step.min(started.elapsed());
     }
     let network = task.network().named_tensors();
-    let body = &task.detector.backbone().body;
+    let body = task.backbone();
     Ok(DryRun {
-        notes: task.notes.clone(),
+        notes: task.notes().to_vec(),
         backbone: body.name.clone(),
         parameters: network.iter().filter(|e| e.role == Role::Parameter).map(|e| e.tensor.numel() as i64).sum(),
         trained: slots.iter().map(|s| s.tensor.numel() as i64).sum(),

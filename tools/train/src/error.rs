@@ -79,6 +79,7 @@ impl TrainError {
     /// 2 for input that cannot be used, 1 for a run that failed.
     pub fn exit_code(&self) -> u8 {
         match self {
+            TrainError::Data(repghost_coco::DataError::Write { .. }) => 1,
             TrainError::Config(_)
             | TrainError::RunFolder { .. }
             | TrainError::Checkpoint { .. }

@@ -1,17 +1,19 @@
-//! Folding a trained detector for inference, and measuring what that changes.
+//! Folding a trained network for inference, and measuring what that changes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use repghost_backbone::weights::{self, StateDict};
+use repghost_backbone::weights::{self, Form, StateDict};
 use repghost_backbone::{Eager, FuseLevel, Tree};
 use repghost_coco::decode::DecodeConfig;
 use repghost_coco::shapes::{ShapesConfig, ShapesSource};
-use repghost_coco::Source;
+use repghost_coco::{Loader, Source};
 use tch::{Kind, Tensor};
 
+use crate::classification;
 use crate::config::needs::Split;
-use crate::config::Experiment;
+use crate::config::{Experiment, Task};
 use crate::detection::{data, model, tensors};
 use crate::error::TrainError;
 use crate::predict::{find_images, Files};
@@ -28,7 +30,7 @@ pub struct Fused {
     pub tensors: [usize; 2],
     /// Parameters before and after.
     pub parameters: [i64; 2],
-    /// Largest absolute difference over all pyramid levels.
+    /// Largest absolute difference over all outputs.
     pub difference: f64,
     /// Largest absolute value there.
     pub largest: f64,
@@ -36,69 +38,106 @@ pub struct Fused {
     pub images: String,
 }
 
-/// Folds the weights to `level`, compares the pyramid before and after on real images (`images`, or the validation data, or built-in
-/// pictures), and writes the file.
+/// Folds the weights of a detector or classifier to `level`, compares its outputs (a detector's pyramid, a classifier's logits) before
+/// and after on real images (`images`, or the validation data, or built-in pictures), and writes the file.
 ///
 /// # Errors
 /// Files that do not fit or are folded already; a difference that is not rounding.
 pub fn fuse(e: &Experiment, weights: &Path, images: &[PathBuf], level: FuseLevel, output: &Path) -> Result<Fused, TrainError> {
-    let mut ready = model::ready_for_val(e, weights)?;
-    let before = ready.detector.named_tensors().len();
-    let parameters = ready.detector.parameter_count();
-    let (source, what) = inputs(e, images)?;
-    let batch = data::eval_loader(e, source)?.epoch(0, 0).next();
-    let Some(batch) = batch.transpose()? else {
-        return Err(TrainError::Config("there is no image to compare on".into()));
-    };
-    let pixels = tensors::images(&batch, model::device()).pixels;
-    let pyramid = |d: &repghost_heads::Detector| tch::no_grad(|| d.backbone().forward(&mut Eager::eval(), &pixels));
-    let expected = pyramid(&ready.detector);
-    ready.detector.fuse(level);
-    let after = ready.detector.named_tensors().len();
+    if e.task == Task::Classification {
+        return classifier(e, weights, images, level, output);
+    }
+    let ready = model::ready_for_val(e, weights)?;
+    let (source, what) = inputs(images, || validation_or_built_in(e))?;
+    let pixels = first_batch(data::eval_loader(e, source)?)?;
+    let file = File { weights, form: ready.form, metadata: ready.metadata, images: what };
+    fold(ready.detector, file, level, output, |d| d.backbone().forward(&mut Eager::eval(), &pixels))
+}
+
+fn classifier(e: &Experiment, weights: &Path, images: &[PathBuf], level: FuseLevel, output: &Path) -> Result<Fused, TrainError> {
+    let ready = classification::model::ready(e, weights, |count| Ok(classification::model::numbers(count)))?;
+    let (source, what) = inputs(images, || or_built_in(classification::data::open(e, Split::Val, None).map(|s| s as Arc<dyn Source>)))?;
+    let pixels = first_batch(classification::data::eval_loader(e, source)?)?;
+    let file = File { weights, form: ready.form, metadata: ready.metadata, images: what };
+    fold(ready.net, file, level, output, |net| vec![net.classify(&mut Eager::eval(), &pixels)])
+}
+
+fn first_batch(loader: Loader) -> Result<Tensor, TrainError> {
+    match loader.epoch(0, 0).next() {
+        Some(batch) => Ok(tensors::images(&batch?, model::device()).pixels),
+        None => Err(TrainError::Config("there is no image to compare on".into())),
+    }
+}
+
+/// What is known about the weights to fold.
+struct File<'a> {
+    weights: &'a Path,
+    form: Form,
+    metadata: BTreeMap<String, String>,
+    /// What is compared on.
+    images: String,
+}
+
+fn fold<T: Tree>(
+    mut net: T,
+    file: File,
+    level: FuseLevel,
+    output: &Path,
+    outputs: impl Fn(&T) -> Vec<Tensor>,
+) -> Result<Fused, TrainError> {
+    let before = net.named_tensors().len();
+    let parameters = net.parameter_count();
+    let expected = tch::no_grad(|| outputs(&net));
+    net.fuse(level);
+    let after = net.named_tensors().len();
     if after == before {
-        return Err(TrainError::Config(format!(
-            "{}: nothing to fold, the weights are in {} form",
-            weights.display(),
-            ready.form
-        )));
+        let (path, form) = (file.weights.display(), file.form);
+        return Err(TrainError::Config(format!("{path}: nothing to fold, the weights are in {form} form")));
     }
     let (mut difference, mut largest) = (0f64, 0f64);
-    for (a, b) in expected.iter().zip(&pyramid(&ready.detector)) {
+    for (a, b) in expected.iter().zip(&tch::no_grad(|| outputs(&net))) {
         difference = difference.max(peak(&a.f_sub(b)?)?);
         largest = largest.max(peak(a)?);
     }
     if difference.is_nan() || difference > TOLERANCE * largest.max(1.0) {
         return Err(TrainError::NotFinite(format!(
-            "folding changed the feature maps by {difference:.3e} (their largest value is {largest:.3e}): that is no rounding, so \
-             nothing was written; are the batch norms' running variances sound?"
+            "folding changed the outputs by {difference:.3e} (their largest value is {largest:.3e}): that is no rounding, so nothing \
+             was written; are the batch norms' running variances sound?"
         )));
     }
-    let mut state = StateDict::of(&ready.detector, "");
-    state.metadata = ready.metadata;
+    let mut state = StateDict::of(&net, "");
+    state.metadata = file.metadata;
     state.metadata.insert("form".into(), weights::detect_form(&state).to_string());
     weights::write(output, &state)?;
-    let parameters = [parameters, ready.detector.parameter_count()];
-    Ok(Fused { tensors: [before, after], parameters, difference, largest, images: what })
+    let parameters = [parameters, net.parameter_count()];
+    Ok(Fused { tensors: [before, after], parameters, difference, largest, images: file.images })
 }
 
 fn peak(t: &Tensor) -> Result<f64, TrainError> {
     Ok(f64::try_from(t.f_abs()?.f_max()?.f_to_kind(Kind::Double)?)?)
 }
 
-fn inputs(e: &Experiment, images: &[PathBuf]) -> Result<(Arc<dyn Source>, String), TrainError> {
+fn inputs(
+    images: &[PathBuf],
+    otherwise: impl FnOnce() -> (Arc<dyn Source>, &'static str),
+) -> Result<(Arc<dyn Source>, String), TrainError> {
     if !images.is_empty() {
         let paths = find_images(images)?;
         let what = format!("{} (first batch)", paths.first().map_or(String::new(), |p| p.display().to_string()));
         return Ok((Arc::new(Files::new(paths, DecodeConfig::default())), what));
     }
-    let (source, what) = validation_or_built_in(e);
+    let (source, what) = otherwise();
     Ok((source, format!("{what} (first batch)")))
 }
 
 /// Images to compare on where nobody names some, and what they are: the validation data, or built-in pictures where there is none.
 pub fn validation_or_built_in(e: &Experiment) -> (Arc<dyn Source>, &'static str) {
-    if let Ok(val) = data::open(e, Split::Val, None) {
-        return (val.source, "validation images");
+    or_built_in(data::open(e, Split::Val, None).map(|val| val.source))
+}
+
+fn or_built_in(validation: Result<Arc<dyn Source>, TrainError>) -> (Arc<dyn Source>, &'static str) {
+    if let Ok(source) = validation {
+        return (source, "validation images");
     }
     let source = ShapesSource { seed: 0, first: 0, count: COMPARED, config: ShapesConfig::default(), masks: false };
     (Arc::new(source), "built-in pictures")

@@ -3,6 +3,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`analyze`] | what a network costs, part by part |
+//! | [`classification`] | data, model and measure of classifiers |
 //! | [`config`] | experiment files: inheritance, overrides, typed keys, errors that name key and file |
 //! | [`optim`] | SGD and AdamW with saved state, gradients as values, parameter groups |
 //! | [`schedule`] | step to learning rate |
@@ -10,6 +11,7 @@
 //! | [`session`] | a whole run, from an experiment file to its end |
 //! | [`dry_run`] | one batch and an estimate, nothing written |
 //! | [`detection`] | data, model and measure of detectors |
+//! | [`tuning`] | weights to start from |
 //! | [`evaluate`] | the COCO numbers of a weights file |
 //! | [`predict`], [`features`], [`fuse`] | detections, feature maps and folded weights from a weights file |
 //! | [`plots`] | the course of a run, precision over recall |
@@ -26,6 +28,7 @@
 pub mod analyze;
 pub mod bad_input;
 pub mod checkpoint;
+pub mod classification;
 pub mod config;
 pub mod detection;
 pub mod dry_run;
@@ -46,6 +49,7 @@ pub mod schedule;
 pub mod session;
 pub mod sweep;
 pub mod trainer;
+pub mod tuning;
 
 pub use bad_input::{bad_input, is_bad_input, BadInput, MarkBadInput};
 pub use config::{ConfigError, Experiment, Loaded};

@@ -7,14 +7,15 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::checkpoint;
-use crate::config::Loaded;
+use crate::classification::ClassificationTask;
+use crate::config::{Loaded, Task as Learned};
 use crate::detection::DetectionTask;
 use crate::environment::Environment;
 use crate::error::TrainError;
 use crate::run::folder::write_text;
 use crate::run::RunFolder;
 use crate::runtime;
-use crate::trainer::{End, Start, Trainer};
+use crate::trainer::{End, ImageTask, Start, Trainer};
 
 /// What the command line adds to an experiment.
 #[derive(Clone, Debug, Default)]
@@ -50,10 +51,22 @@ pub fn train(
 ) -> Result<Outcome, TrainError> {
     runtime::set_threads(loaded.experiment.train.threads);
     // Everything that may be wrong is looked at before a folder is made.
-    let task = DetectionTask::new(loaded)?;
+    match loaded.experiment.task {
+        Learned::Detection => run(DetectionTask::new(loaded)?, loaded, options, stop, &mut say),
+        Learned::Classification => run(ClassificationTask::new(loaded)?, loaded, options, stop, &mut say),
+    }
+}
+
+fn run(
+    task: impl ImageTask,
+    loaded: &Loaded,
+    options: &Options,
+    stop: Arc<AtomicBool>,
+    say: &mut dyn FnMut(&str),
+) -> Result<Outcome, TrainError> {
     let folder = folder(loaded, options)?;
     say(&format!("run folder: {}", folder.root().display()));
-    task.notes.iter().for_each(|note| say(note));
+    task.notes().iter().for_each(|note| say(note));
     let resolved = loaded.to_yaml(false);
     let resume = if options.resume {
         let newest = checkpoint::folder::newest(&folder.checkpoints(), |warning| say(&format!("warning: {warning}")))?;

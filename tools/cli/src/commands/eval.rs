@@ -1,4 +1,4 @@
-//! `eval`: the COCO numbers of a detector, or of detections that are already in a file.
+//! `eval`: the COCO numbers of a detector, or of detections that are already in a file; the accuracy of a classifier.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use repghost_coco::Evaluation;
 use repghost_export::runtime::onnxruntime::Provider;
 use repghost_export::score;
+use repghost_train::classification;
+use repghost_train::config::{Experiment, Task};
 use repghost_train::evaluate::{evaluate_weights, Measured};
 
 use crate::commands::detector_input::{self, Counter};
@@ -22,6 +24,7 @@ Examples:
   trained weights:    repghost-det eval runs/mine --weights runs/mine/weights/best.safetensors --output eval/
   on other data:      repghost-det eval runs/mine --weights W data.val.images=DIR data.val.annotations=FILE
   an exported file:   repghost-det eval runs/mine --weights detector.onnx --baseline runs/mine/weights/best.safetensors
+  a classifier:       repghost-det eval experiments/imagenet/repghostnet_1.0x.yaml --weights repghostnet_100.safetensors
   boxes:              repghost-det eval --annotations instances_val.json --detections detections.json
   masks:              repghost-det eval --annotations instances_val.json --detections detections.json --iou-type segm
   both, as a file:    repghost-det eval --annotations instances_val.json --detections detections.json --iou-type bbox,segm --output eval/
@@ -36,7 +39,7 @@ pub struct Args {
     #[arg(value_name = "CONFIG|KEY=VALUE", requires = "weights")]
     items: Vec<String>,
 
-    /// Weights of a detector (in any form), a checkpoint, or a raw or detector file that `export` wrote (FILE.onnx).
+    /// Weights of a detector or classifier (in any form), a checkpoint, or a raw or detector file that `export` wrote (FILE.onnx).
     #[arg(long, value_name = "FILE", requires = "items", required_unless_present = "annotations", conflicts_with_all = ["annotations", "detections", "iou_type", "classes"])]
     weights: Option<PathBuf>,
 
@@ -69,6 +72,12 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
 /// Runs a detector over the validation data of an experiment.
 fn measure(args: &Args, weights: &Path, quiet: bool) -> anyhow::Result<Outcome> {
     let loaded = detector_input::experiment(&args.items)?;
+    if loaded.experiment.task == Task::Classification {
+        if args.runtime.is_some() {
+            return Err(repghost_train::bad_input("--runtime is for detectors; a classifier runs on libtorch here"));
+        }
+        return measure_classifier(args, &loaded.experiment, weights, Counter::new("evaluating", quiet));
+    }
     let provider = Runtime::provider(args.runtime, weights)?;
     let stop = interrupt::flag("stopping");
     let run = |weights: &Path, provider: Option<Provider>| -> anyhow::Result<Option<Measured>> {
@@ -111,4 +120,23 @@ fn changes(after: &[Evaluation], before: &[Evaluation]) -> String {
         let _ = writeln!(text, "{:<6}{values}", a.iou_type.name());
     }
     text
+}
+
+/// Runs a classifier over the validation folder of an experiment.
+fn measure_classifier(args: &Args, e: &Experiment, weights: &Path, mut shown: Counter) -> anyhow::Result<Outcome> {
+    let stop = interrupt::flag("stopping");
+    let measured = classification::evaluate::evaluate_weights(e, weights, &stop, &mut |done, total| shown.tell(done, total))?;
+    shown.clear();
+    let Some(accuracy) = measured else { return Ok(Outcome::Interrupted) };
+    let mut text = String::new();
+    if !args.files.summary {
+        text = accuracy.class_table() + "\n";
+    }
+    text.push_str(&accuracy.summary());
+    text.push('\n');
+    if let Some(folder) = &args.files.output {
+        accuracy.write(folder)?;
+    }
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(Outcome::Done)
 }

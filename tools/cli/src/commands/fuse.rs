@@ -33,7 +33,7 @@ pub struct Args {
     #[arg(value_name = "CONFIG|KEY=VALUE|IMAGE|DIR", required = true)]
     items: Vec<String>,
 
-    /// Weights of a detector in training form, or a checkpoint.
+    /// Weights of a detector or classifier in training form, or a checkpoint.
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
 

@@ -37,10 +37,10 @@ pub enum Command {
     /// Show what an experiment file resolves to and who set each value, or how two differ.
     #[command(after_help = config::EXAMPLES)]
     Config(config::Args),
-    /// Check a data set, count what is in it, or write the built-in one.
+    /// Check a data set, count what is in it, cut objects out, or write the built-in one.
     #[command(after_help = data::EXAMPLES)]
     Data(data::Args),
-    /// Compute the COCO numbers of detections.
+    /// Measure: the COCO numbers of a detector or of detections, the accuracy of a classifier.
     #[command(after_help = eval::EXAMPLES)]
     Eval(eval::Args),
     /// Write a model as ONNX, checked against it in onnxruntime.
@@ -58,10 +58,10 @@ pub enum Command {
     /// Show versions, libraries and devices: what is found, what is not, and where was looked.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Args),
-    /// Train a detector.
+    /// Train a detector, or a classifier.
     #[command(after_help = train::EXAMPLES)]
     Train(train::Args),
-    /// Find objects in image files.
+    /// Find objects in image files, or tell their classes.
     #[command(after_help = predict::EXAMPLES)]
     Predict(predict::Args),
     /// Write the feature maps of image files.
@@ -78,7 +78,7 @@ pub fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
         Command::Analyze(args) => analyze::run(args),
         Command::Bench(args) => bench::run(args, quiet),
         Command::Config(args) => config::run(args),
-        Command::Data(args) => data::run(args),
+        Command::Data(args) => data::run(args, quiet),
         Command::Eval(args) => eval::run(args, quiet),
         Command::Export(args) => export::run(args),
         Command::Weights(args) => weights::run(args),

@@ -1,9 +1,12 @@
-//! `predict`: boxes, and pictures of them, from image files.
+//! `predict`: boxes and pictures of them, or classes, from image files.
 
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use repghost_export::score;
 use repghost_train::bad_input;
+use repghost_train::classification;
+use repghost_train::config::{Experiment, Task};
 use repghost_train::predict::{predict, Request};
 
 use crate::commands::detector_input::{experiment_and_images, Counter};
@@ -19,8 +22,10 @@ Examples:
   fast on a CPU:     repghost-det predict runs/mine --weights W photos/ --output out/ --runtime onnxruntime
   an exported file:  repghost-det predict runs/mine --weights detector.onnx photos/ --output out/
   other image size:  repghost-det predict runs/mine --weights W a.jpg --output out/ data.augment.resize.size=640
+  a classifier:      repghost-det predict experiments/imagenet/repghostnet_1.0x.yaml --weights W photos/ --output out/
 
-OUT/detections.json is a COCO results list with file_name; boxes are x, y, width, height in pixels of the file.";
+Of a detector, OUT/detections.json is a COCO results list with file_name; boxes are x, y, width, height in pixels of the file.
+Of a classifier, OUT/predictions.json lists each file's most probable classes.";
 
 /// Arguments of `predict`.
 #[derive(Debug, clap::Args)]
@@ -29,7 +34,7 @@ pub struct Args {
     #[arg(value_name = "CONFIG|KEY=VALUE|IMAGE|DIR", required = true)]
     items: Vec<String>,
 
-    /// Weights of a detector (in any form), a checkpoint, or a raw or detector file that `export` wrote (FILE.onnx).
+    /// Weights of a detector or classifier (in any form), a checkpoint, or a raw or detector file that `export` wrote (FILE.onnx).
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
 
@@ -37,7 +42,7 @@ pub struct Args {
     #[arg(long, value_enum)]
     runtime: Option<Runtime>,
 
-    /// Folder for detections.json and the pictures.
+    /// Folder for detections.json and the pictures, or for predictions.json.
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
 
@@ -51,6 +56,15 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     let (loaded, images) = experiment_and_images(&args.items)?;
     if images.is_empty() {
         return Err(bad_input("no image is named: expected files or folders behind the experiment"));
+    }
+    if loaded.experiment.task == Task::Classification {
+        if args.score_threshold.is_some() {
+            return Err(bad_input("--score-threshold is for detectors; a classifier says a class of every image"));
+        }
+        if args.runtime.is_some() {
+            return Err(bad_input("--runtime is for detectors; a classifier runs on libtorch here"));
+        }
+        return classify(&loaded.experiment, &args.weights, &images, &args.output, quiet);
     }
     let provider = Runtime::provider(args.runtime, &args.weights)?;
     let request = Request { weights: args.weights, images, output: args.output, score_threshold: args.score_threshold };
@@ -67,5 +81,25 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         tracing::warn!("{message}");
     }
     println!("{} detections in {} images: {}", predicted.detections, predicted.images, request.output.display());
+    Ok(if predicted.unreadable.is_empty() { Outcome::Done } else { Outcome::Failed })
+}
+
+/// Tells classes.
+fn classify(e: &Experiment, weights: &Path, images: &[PathBuf], output: &Path, quiet: bool) -> anyhow::Result<Outcome> {
+    let stop = interrupt::flag("stopping");
+    let mut shown = Counter::new("predicting", quiet);
+    let predicted =
+        classification::predict::predict(e, weights, images, output, &stop, &mut |done, total| shown.tell(done, total))?;
+    shown.clear();
+    let Some(predicted) = predicted else { return Ok(Outcome::Interrupted) };
+    for message in &predicted.unreadable {
+        tracing::warn!("{message}");
+    }
+    const SHOWN: usize = 20;
+    let mut out = io::stdout();
+    for p in predicted.predictions.iter().take(SHOWN) {
+        writeln!(out, "{}  {}  {:.4}", p.file_name, p.class, p.probability)?;
+    }
+    writeln!(out, "{} images: {}", predicted.predictions.len(), output.join("predictions.json").display())?;
     Ok(if predicted.unreadable.is_empty() { Outcome::Done } else { Outcome::Failed })
 }

@@ -15,6 +15,7 @@ Examples:
   built-in data, nothing needed:   repghost-det train experiments/demo.yaml
   a set of one's own:              repghost-det train experiments/small.yaml data.train.images=DIR data.train.annotations=FILE \\
                                      data.val.images=DIR data.val.annotations=FILE --run-dir runs/mine
+  a classifier, on crops:          repghost-det train experiments/small_classify.yaml data.train.images=DIR data.val.images=DIR
   go on after an interruption:     repghost-det train experiments/small.yaml … --run-dir runs/mine --resume
   longer, from trained weights:    repghost-det train experiments/small.yaml … --init-weights runs/mine/weights/best.safetensors
   will it work, and how long?      repghost-det train experiments/demo.yaml --dry-run";

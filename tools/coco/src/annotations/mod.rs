@@ -8,6 +8,7 @@
 //! - [`dataset`] assembles the records for training and evaluation, [`crate::check`] lists the problems for a person.
 
 pub mod classes;
+mod coco80;
 pub mod dataset;
 pub mod error;
 pub mod problem;
@@ -17,6 +18,7 @@ pub mod rle;
 pub mod segmentation;
 
 pub use classes::{Class, ClassList, LabelMode};
+pub use coco80::COCO_CATEGORIES;
 pub use dataset::{BadAnnotations, Dataset, DatasetOptions, LoadReport, SampleAnnotations};
 pub use error::AnnotationError;
 pub use problem::{Finding, Problem, Severity};

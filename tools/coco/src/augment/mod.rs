@@ -17,7 +17,7 @@ mod zoom_out;
 pub use config::AugmentConfig;
 pub use iou_crop::{IouCrop, IouCropConfig};
 pub use photometric::{Distortion, PhotometricConfig};
-pub use resize::{ResizeConfig, DEFAULT_MAX_SIZE, DEFAULT_MIN_SIZE};
+pub use resize::{ResizeConfig, ResizeStyle, DEFAULT_MAX_SIZE, DEFAULT_MIN_SIZE};
 pub use scale_jitter::ScaleJitterConfig;
 pub use zoom_out::ZoomOutConfig;
 

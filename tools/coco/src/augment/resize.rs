@@ -14,6 +14,18 @@ pub const DEFAULT_MIN_SIZE: usize = 800;
 /// Long side of the `1x` recipes.
 pub const DEFAULT_MAX_SIZE: usize = 1333;
 
+/// How sizes are rounded and pixels interpolated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResizeStyle {
+    /// Sides are rounded, a shrunk image is an average, pixels are bytes again: Pillow's filter, mmdetection's sizes.
+    #[default]
+    Antialiased,
+    /// What torchvision's detectors do inside of the model: sides are cut off, each pixel lies between its four nearest neighbours (however
+    /// much the image shrinks), and stays a fraction. For weights from there.
+    Torchvision,
+}
+
 /// Target sizes. `{size: 320}` brings the *long* side to 320 pixels, whatever the other keys say.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -24,11 +36,13 @@ pub struct ResizeConfig {
     pub min_sizes: Vec<usize>,
     /// The long side never exceeds this.
     pub max_size: usize,
+    /// How sizes are rounded and pixels interpolated.
+    pub style: ResizeStyle,
 }
 
 impl Default for ResizeConfig {
     fn default() -> Self {
-        Self { size: None, min_sizes: vec![DEFAULT_MIN_SIZE], max_size: DEFAULT_MAX_SIZE }
+        Self { size: None, min_sizes: vec![DEFAULT_MIN_SIZE], max_size: DEFAULT_MAX_SIZE, style: ResizeStyle::Antialiased }
     }
 }
 
@@ -67,7 +81,14 @@ impl ResizeConfig {
             several => several[rng.random_range(0..several.len())],
         };
         let size = self.target(sample.size(), short);
-        resize_sample(sample, size);
+        match self.style {
+            ResizeStyle::Antialiased => resize_sample(sample, size),
+            ResizeStyle::Torchvision => {
+                resize_objects(sample, size);
+                // Flips and colours work on the pixels as they are; the batch is where they become fractions.
+                sample.pending = (size != sample.size()).then_some(size);
+            }
+        }
     }
 
     /// Width and height after the resize, for a short side.
@@ -77,7 +98,10 @@ impl ResizeConfig {
             Some(size) => size as f64 / long,
             None => (short_side as f64 / short).min(self.max_size as f64 / long),
         };
-        scaled(from, scale)
+        match self.style {
+            ResizeStyle::Antialiased => scaled(from, scale),
+            ResizeStyle::Torchvision => from.map(|side| ((side as f64 * scale).floor() as usize).max(1)),
+        }
     }
 }
 
@@ -92,8 +116,14 @@ pub(super) fn resize_sample(sample: &mut Sample, to: [usize; 2]) {
     if from == to {
         return;
     }
+    resize_objects(sample, to);
     let resized = resize(&sample.image, to[0], to[1], Filter::Bilinear);
     give_back(std::mem::replace(&mut sample.image, resized));
+}
+
+/// Resizes boxes and masks to a width and height.
+fn resize_objects(sample: &mut Sample, to: [usize; 2]) {
+    let from = sample.size();
     // Rounded sides have slightly different factors, so each axis has its own, as in torchvision.
     let (sx, sy) = (to[0] as f32 / from[0] as f32, to[1] as f32 / from[1] as f32);
     for b in &mut sample.target.boxes {
@@ -116,6 +146,17 @@ mod tests {
             [([640, 480], [1067, 800]), ([480, 640], [800, 1067]), ([500, 100], [1333, 267]), ([640, 427], [1199, 800])]
         {
             assert_eq!(recipe.target(from, 800), to, "{from:?}");
+        }
+        // torchvision's `GeneralizedRCNNTransform` for the same images (floor, and 800 / 428 x 641 is no whole number).
+        let torchvision = ResizeConfig { style: ResizeStyle::Torchvision, ..ResizeConfig::default() };
+        for (from, to) in [
+            ([640, 480], [1066, 800]),
+            ([480, 640], [800, 1066]),
+            ([500, 100], [1333, 266]),
+            ([640, 427], [1199, 800]),
+            ([641, 428], [1198, 800]),
+        ] {
+            assert_eq!(torchvision.target(from, 800), to, "{from:?}");
         }
         for (from, to) in [([640, 480], [320, 240]), ([300, 3], [320, 3]), ([3, 3000], [1, 320]), ([320, 320], [320, 320])] {
             assert_eq!(ResizeConfig::longest(320).target(from, 800), to, "{from:?}");

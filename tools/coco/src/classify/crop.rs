@@ -10,10 +10,10 @@ use crate::sample::{crop, Window};
 /// Windows drawn before the largest central one of an allowed ratio is taken.
 const TRIALS: usize = 10;
 
-/// A random window, resized to the network's square by a filter that is drawn too.
+/// A random window, resized to the network's square by the filter that is configured or drawn.
 pub(super) fn random(image: &RgbImage, config: &ClassifyConfig, rng: &mut impl Rng) -> RgbImage {
     let window = window([image.width() as usize, image.height() as usize], config, rng);
-    let filter = if rng.random::<bool>() { Filter::Bicubic } else { Filter::Bilinear };
+    let filter = config.interpolation.draw(rng);
     resize(&crop(image, window), config.size, config.size, filter)
 }
 

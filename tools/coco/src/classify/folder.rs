@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::annotations::classes::listed;
 use crate::decode::{read_image, DecodeConfig};
 use crate::error::DataError;
 use crate::sample::Sample;
@@ -11,6 +12,17 @@ use crate::types::SampleTarget;
 
 /// Extensions of files that are taken as images.
 const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "webp", "gif", "tif", "tiff"];
+
+/// Which subfolders are classes, in which order.
+#[derive(Clone, Copy, Debug)]
+pub enum Classes<'a> {
+    /// All of them, in alphabetical order.
+    All,
+    /// These and no others: a validation set must be numbered as its training set. Some may have no folder.
+    Exactly(&'a [String]),
+    /// These; each must be there, others are passed over.
+    Only(&'a [String]),
+}
 
 /// A folder a class. A sample's only label is its class; it has no boxes.
 #[derive(Clone, Debug)]
@@ -21,22 +33,30 @@ pub struct ImageFolder {
 }
 
 impl ImageFolder {
-    /// Lists a folder. Classes are its subfolders in alphabetical order, or the given ones in theirs (a validation set must be
-    /// numbered as its training set). Image names are only listed here; files are read when they are asked for.
+    /// Lists a folder. Image names are only listed here; files are read when they are asked for.
     ///
     /// # Errors
-    /// Folders that cannot be read, subfolders beyond the given classes, no image at all.
-    pub fn open(root: &Path, classes: Option<&[String]>, decode: DecodeConfig) -> Result<Self, DataError> {
+    /// Folders that cannot be read, subfolders that do not fit the given classes, no image at all.
+    pub fn open(root: &Path, classes: Classes, decode: DecodeConfig) -> Result<Self, DataError> {
         let mut found: Vec<String> = Vec::new();
         for entry in entries(root)?.into_iter().filter(|path| path.is_dir()) {
             found.extend(entry.file_name().map(|name| name.to_string_lossy().into_owned()));
         }
+        let refuse = |reason: String| Err(DataError::Folder { path: root.into(), reason });
         let classes = match classes {
-            None => found,
-            Some(given) => {
+            Classes::All => found,
+            Classes::Exactly(given) => {
                 if let Some(unknown) = found.iter().find(|name| !given.contains(name)) {
-                    let reason = format!("has the subfolder {unknown:?}, which is none of the {} classes", given.len());
-                    return Err(DataError::Folder { path: root.into(), reason });
+                    return refuse(format!("has the subfolder {unknown:?}, which is none of the {} classes", given.len()));
+                }
+                given.to_vec()
+            }
+            Classes::Only(given) => {
+                if let Some(missing) = given.iter().find(|name| !found.contains(name)) {
+                    return refuse(format!(
+                        "has no subfolder {missing:?}; there are {}",
+                        listed(found.iter().map(String::as_str))
+                    ));
                 }
                 given.to_vec()
             }
@@ -49,10 +69,18 @@ impl ImageFolder {
             }
         }
         if files.is_empty() {
-            let reason = "holds no images; expected one subfolder a class with image files in it".into();
-            return Err(DataError::Folder { path: root.into(), reason });
+            return refuse("holds no images; expected one subfolder a class with image files in it".into());
         }
         Ok(Self { classes, files, decode })
+    }
+
+    /// Number of images of each class, in the order of their labels.
+    pub fn counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes.len()];
+        for (_, label) in &self.files {
+            counts[*label as usize] += 1;
+        }
+        counts
     }
 
     /// Names of the classes in the order of their labels.
@@ -76,13 +104,19 @@ impl Source for ImageFolder {
         let image = read_image(path, &self.decode)?;
         let target = SampleTarget {
             image_id: index as i64,
-            file_name: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+            file_name: within(path),
             original_size: [image.height() as usize, image.width() as usize],
             labels: vec![*label],
             ..SampleTarget::default()
         };
         Ok(Sample { image, target, ..Sample::default() })
     }
+}
+
+/// `CLASS/FILE`.
+fn within(path: &Path) -> String {
+    let names = path.components().rev().take(2).map(|c| c.as_os_str().to_string_lossy()).collect::<Vec<_>>();
+    names.into_iter().rev().collect::<Vec<_>>().join("/")
 }
 
 /// The sorted paths in a folder; hidden ones are left out.

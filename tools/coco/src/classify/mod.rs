@@ -12,8 +12,8 @@ mod folder;
 pub mod ops;
 mod rand_augment;
 
-pub use config::ClassifyConfig;
-pub use folder::ImageFolder;
+pub use config::{ClassifyConfig, Interpolation};
+pub use folder::{Classes, ImageFolder};
 pub use rand_augment::RandAugmentConfig;
 
 use rand::seq::SliceRandom;
@@ -39,7 +39,7 @@ impl Transform for Training {
             flip_horizontal(&mut sample.image);
         }
         match &config.rand_augment {
-            Some(policy) => policy.apply(&mut sample.image, rng),
+            Some(policy) => policy.apply(&mut sample.image, config.interpolation, rng),
             None => jitter(&mut sample.image, config.color_jitter as f32, rng),
         }
         sample

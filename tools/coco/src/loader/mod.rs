@@ -163,7 +163,10 @@ impl Shared {
 
     /// Puts samples into one padded buffer.
     fn collate(&self, samples: Vec<(usize, Sample)>, epoch: usize, number: usize) -> Batch {
-        let size = |sample: &Sample| [sample.image.height() as usize, sample.image.width() as usize];
+        let size = |sample: &Sample| {
+            let [width, height] = sample.size();
+            [height, width]
+        };
         let sizes: Vec<[usize; 2]> = samples.iter().map(|(_, sample)| size(sample)).collect();
         let padded =
             |axis: usize| sizes.iter().map(|s| s[axis]).max().unwrap_or(1_usize).next_multiple_of(self.config.pad_multiple);
@@ -172,7 +175,10 @@ impl Shared {
         let mut pixels = vec![0.0; shape.iter().product()];
         let mut targets = Vec::with_capacity(samples.len());
         for ((index, sample), slot) in samples.into_iter().zip(pixels.chunks_exact_mut(3 * height * width)) {
-            self.config.normalize.write(&sample.image, slot, height, width);
+            match sample.pending {
+                None => self.config.normalize.write(&sample.image, slot, height, width),
+                Some(to) => self.config.normalize.write_resized(&sample.image, to, slot, height, width),
+            }
             if size(&sample) == [height, width] {
                 self.transform.on_normalized(slot, height, width, &mut pixel_rng(self.config.seed, epoch, index));
             }

@@ -111,7 +111,7 @@ pub enum ConfigError {
         template: String,
     },
     /// Data that the experiment needs is not in place.
-    #[error("{key}: {} is not there; expected {expected}\n  to see a detector learn without any data: repghost-det demo (or: make demo)", path.display())]
+    #[error("{key}: {} is not there; expected {expected}\n  {instead}", path.display())]
     DataMissing {
         /// Dotted key.
         key: String,
@@ -119,6 +119,8 @@ pub enum ConfigError {
         path: PathBuf,
         /// What should be where.
         expected: String,
+        /// What can be done without it.
+        instead: &'static str,
     },
     /// A file that the experiment names is not there.
     #[error("{key}: {} is not there; expected {expected}", path.display())]

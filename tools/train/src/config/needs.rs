@@ -34,8 +34,15 @@ pub struct SplitPaths {
     pub annotations: PathBuf,
 }
 
-/// The variable in shipped experiments that says where COCO lies.
-const COCO_VARIABLE: &str = "${COCO";
+/// Variables in shipped experiments that say where a set lies, and how it lies there.
+const KNOWN_SETS: [(&str, &str); 2] = [
+    ("COCO", "COCO 2017 (train2017/, val2017/, annotations/)"),
+    ("IMAGENET", "ImageNet-1K (train/CLASS/*.JPEG and val/CLASS/*.JPEG, 1000 classes)"),
+];
+/// What an image folder holds.
+const CLASS_FOLDERS: &str = "a folder with one folder a class";
+const WITHOUT_OBJECTS: &str = "to see a detector learn without any data: repghost-det demo (or: make demo)";
+const WITHOUT_CLASSES: &str = "to make an image folder out of a detection set's boxes: repghost-det data crops --help";
 
 impl Experiment {
     /// Folder and annotation file of a split.
@@ -62,7 +69,7 @@ impl Experiment {
             Split::Train => &self.data.train,
             Split::Val => &self.data.val,
         };
-        existing(&format!("data.{}.images", split.key()), &keys.images, "a folder with one folder a class", "DIR", Path::is_dir)
+        existing(&format!("data.{}.images", split.key()), &keys.images, CLASS_FOLDERS, "DIR", Path::is_dir)
     }
 
     /// The file in `init.backbone`, if one is set.
@@ -113,9 +120,11 @@ fn existing(
     if exists(&path) {
         return Ok(path);
     }
-    let expected = match template.as_str().contains(COCO_VARIABLE) {
-        true => format!("COCO 2017 (train2017/, val2017/, annotations/): export COCO=DIR, or pass {key}={placeholder}"),
-        false => format!("{what}; pass {key}={placeholder}"),
+    let known = KNOWN_SETS.iter().find(|(variable, _)| template.as_str().contains(&format!("${{{variable}")));
+    let expected = match known {
+        Some((variable, layout)) => format!("{layout}: export {variable}=DIR, or pass {key}={placeholder}"),
+        None => format!("{what}; pass {key}={placeholder}"),
     };
-    Err(ConfigError::DataMissing { key: key.to_string(), path, expected })
+    let instead = if what == CLASS_FOLDERS { WITHOUT_CLASSES } else { WITHOUT_OBJECTS };
+    Err(ConfigError::DataMissing { key: key.to_string(), path, expected, instead })
 }

@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use repghost_backbone::freeze;
-use repghost_backbone::weights::{self, detect_form, load, load_backbone, Form, StateDict, Strictness};
-use repghost_backbone::{FuseLevel, Tree};
+use repghost_backbone::weights::{self, detect_form, load, load_backbone, Form, Strictness};
+use repghost_backbone::{Backbone, FuseLevel, Tree};
+use repghost_coco::annotations::COCO_CATEGORIES;
+use repghost_heads::legacy_names::modernise;
 use repghost_heads::{Detector, PostprocessConfig};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 
+use super::data;
 use crate::checkpoint::file::published;
 use crate::config::needs::Split;
 use crate::config::{Experiment, HeadConfig, Loaded};
-use crate::detection::data;
 use crate::error::TrainError;
+use crate::tuning;
 
 /// Metadata keys of our weight files.
 pub mod keys {
@@ -24,7 +27,10 @@ pub mod keys {
     pub const EXPERIMENT: &str = "experiment";
 }
 
-/// A class that a detector knows.
+/// Where a detector's names have its backbone.
+const BODY: &str = "backbone.body.";
+
+/// A class that a network knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Class {
     /// Category id in the annotation file it was trained on.
@@ -81,31 +87,26 @@ pub fn set_postprocess(e: &Experiment, detector: &mut Detector) {
 pub fn initialise(e: &Experiment, detector: &Detector) -> Result<Vec<String>, TrainError> {
     let mut notes = vec![];
     if let Some(path) = e.init_backbone()? {
-        let state = published(weights::read(&path)?);
-        trainable(&path, &state)?;
-        let report = load(&detector.backbone().body, "", &state, Strictness::Covering)?;
+        let state = tuning::read(&path)?;
+        // Of a detector's file its backbone is taken.
+        let prefix = if state.names().any(|n| n.starts_with(BODY)) { BODY } else { "" };
+        let report = load(&detector.backbone().body, prefix, &state, Strictness::Covering)?;
         notes.push(format!("init.backbone {}: loaded {} tensors", path.display(), report.loaded.len()));
     }
     if let Some(path) = e.init_detector()? {
-        let state = published(weights::read(&path)?);
-        trainable(&path, &state)?;
-        let report = load(detector, "", &state, Strictness::Partial)?;
-        if report.loaded.is_empty() {
-            return Err(TrainError::Config(format!("init.detector: no tensor of {} fits the model:\n{report}", path.display())));
-        }
-        notes.push(format!("init.detector {}: {report}", path.display()));
+        let mut state = tuning::read(&path)?;
+        let renamed = modernise(&mut state);
+        let told = tuning::load_all_but_classes(detector, "", &state, &detector.class_layers())?;
+        notes.push(format!("init.detector {}: {told}{}", path.display(), modernised(renamed.len())));
     }
     Ok(notes)
 }
 
-fn trainable(path: &Path, state: &StateDict) -> Result<(), TrainError> {
-    match detect_form(state) {
-        Form::Train => Ok(()),
-        form => Err(TrainError::Config(format!(
-            "{}: the weights are in {form} form, in which training branches or batch norms are folded away; a run starts from the \
-             training form",
-            path.display()
-        ))),
+/// What to say about tensors that were renamed.
+fn modernised(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        n => format!("; {n} of its tensors have names from before torchvision 0.13 and were renamed"),
     }
 }
 
@@ -113,7 +114,7 @@ fn trainable(path: &Path, state: &StateDict) -> Result<(), TrainError> {
 ///
 /// # Errors
 /// When something is to be frozen that nothing was loaded into: that would keep noise.
-pub fn apply_freezing(e: &Experiment, detector: &Detector) -> Result<Option<String>, TrainError> {
+pub fn apply_freezing(e: &Experiment, body: &Backbone) -> Result<Option<String>, TrainError> {
     let c = &e.train.batch_norm;
     let loaded = e.init.backbone.is_some() || e.init.detector.is_some();
     for (key, set) in
@@ -126,7 +127,6 @@ pub fn apply_freezing(e: &Experiment, detector: &Detector) -> Result<Option<Stri
             )));
         }
     }
-    let body = &detector.backbone().body;
     let mut frozen = freeze::freeze_stages(body, c.frozen_stages);
     if c.freeze_affine {
         frozen += freeze::freeze_affine(body);
@@ -137,7 +137,7 @@ pub fn apply_freezing(e: &Experiment, detector: &Detector) -> Result<Option<Stri
 }
 
 /// Gives `copy` the batch-norm switches of `network`, which has the same modules.
-pub fn copy_switches(network: &Detector, copy: &Detector) {
+pub fn copy_switches(network: &dyn Tree, copy: &dyn Tree) {
     for ((_, from), (_, to)) in network.survey().norms.into_iter().zip(copy.survey().norms) {
         to.set(from.get());
     }
@@ -176,7 +176,8 @@ pub fn ready(
     path: &Path,
     fallback: impl FnOnce() -> Result<Vec<Class>, TrainError>,
 ) -> Result<Ready, TrainError> {
-    let state = published(weights::read(path)?);
+    let mut state = published(weights::read(path)?);
+    modernise(&mut state);
     let classes = match state.metadata.get(keys::CLASSES).and_then(|c| serde_json::from_str::<Vec<Class>>(c).ok()) {
         Some(classes) => classes,
         None => fallback()?,
@@ -188,12 +189,28 @@ pub fn ready(
     Ok(Ready { detector, classes, form, metadata: state.metadata })
 }
 
-/// [`ready`], with the validation data's classes where the file names none.
+/// [`ready`], with COCO's classes or the validation data's where the file names none.
 ///
 /// # Errors
 /// As [`ready`], and data that cannot be read.
 pub fn ready_for_val(e: &Experiment, path: &Path) -> Result<Ready, TrainError> {
-    ready(e, path, || Ok(classes_of(&data::open(e, Split::Val, None)?.dataset)))
+    ready(e, path, || classes_without_metadata(e))
+}
+
+/// Classes for a weights file that names none: COCO's where the head is numbered by COCO's ids, else those of the validation data.
+///
+/// # Errors
+/// Data that is not there.
+fn classes_without_metadata(e: &Experiment) -> Result<Vec<Class>, TrainError> {
+    let coco_91 = match &e.model.head {
+        HeadConfig::RetinaNet(c) => c.coco_91,
+        HeadConfig::MaskRcnn(c) => c.coco_91,
+        HeadConfig::Classifier(_) => false,
+    };
+    if coco_91 {
+        return Ok(COCO_CATEGORIES.iter().map(|(id, name)| Class { id: *id, name: name.to_string() }).collect());
+    }
+    Ok(classes_of(&data::open(e, Split::Val, None)?.dataset))
 }
 
 /// Reads an experiment: a YAML file, or a run folder (its `config.yaml`).

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use repghost_backbone::{Eager, Tree};
+use repghost_backbone::{Backbone, Eager, Tree};
 use repghost_coco::{Batch, Dataset, Detection, Loader, Source};
 use repghost_heads::{Detector, Losses};
 use tch::{Device, Kind};
@@ -15,7 +15,7 @@ use crate::config::{Experiment, Loaded};
 use crate::error::TrainError;
 use crate::evaluate::{self, Measured};
 use crate::run::folder::sheet;
-use crate::trainer::{Batches, EvalContext, Evaluation, Replica, Task};
+use crate::trainer::{Batches, EvalContext, Evaluation, ImageTask, Replica, Task};
 
 /// A detector, its data and its measure.
 pub struct DetectionTask {
@@ -31,8 +31,7 @@ pub struct DetectionTask {
     source: Arc<dyn Source>,
     metadata: BTreeMap<String, String>,
     experiment: Experiment,
-    /// Lines for people: what was read, loaded, frozen.
-    pub notes: Vec<String>,
+    notes: Vec<String>,
 }
 
 impl DetectionTask {
@@ -49,7 +48,7 @@ impl DetectionTask {
         let mut notes = vec![summary(&train.dataset, &val.dataset, &names)];
         let detector = model::build(e, classes.len())?;
         notes.extend(model::initialise(e, &detector)?);
-        notes.extend(model::apply_freezing(e, &detector)?);
+        notes.extend(model::apply_freezing(e, &detector.backbone().body)?);
         let device = model::device();
         detector.convert(device, Kind::Float);
         let source = val.source.clone();
@@ -66,22 +65,6 @@ impl DetectionTask {
             device,
             notes,
         })
-    }
-
-    /// The first batch of the first epoch.
-    ///
-    /// # Errors
-    /// Images that cannot be read.
-    pub fn first_batch(&self) -> Result<Batch, TrainError> {
-        match self.train.epoch(0, 0).next() {
-            Some(batch) => Ok(batch?),
-            None => Err(TrainError::Config("there are no images to train on".into())),
-        }
-    }
-
-    /// Images to learn from and to measure on.
-    pub fn image_counts(&self) -> [usize; 2] {
-        [self.train.len(), self.val.len()]
     }
 }
 
@@ -102,7 +85,7 @@ fn summary(train: &Dataset, val: &Dataset, names: &[String]) -> String {
     )
 }
 
-fn shortened(names: &[String]) -> String {
+pub(crate) fn shortened(names: &[String]) -> String {
     const SHOWN: usize = 8;
     let more = if names.len() > SHOWN { ", …" } else { "" };
     format!("{}{more}", names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "))
@@ -187,7 +170,16 @@ fn losses(detector: &Detector, batch: &Batch, device: Device) -> Losses {
     detector.losses(&mut Eager::train(), &tensors::images(batch, device), &tensors::targets(batch, device))
 }
 
-/// Whether the experiment trains a detector.
-pub fn is_detection(e: &Experiment) -> bool {
-    e.task == crate::config::Task::Detection
+impl ImageTask for DetectionTask {
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn backbone(&self) -> &Backbone {
+        &self.detector.backbone().body
+    }
+
+    fn image_counts(&self) -> [usize; 2] {
+        [self.train.len(), self.val.len()]
+    }
 }

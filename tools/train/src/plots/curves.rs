@@ -7,7 +7,7 @@ use crate::error::TrainError;
 use crate::run::Record;
 
 /// Metrics of an evaluation that are drawn.
-const DRAWN: [&str; 4] = ["bbox/AP", "bbox/AP50", "segm/AP", "segm/AP50"];
+const DRAWN: [&str; 7] = ["bbox/AP", "bbox/AP50", "segm/AP", "segm/AP50", "top1", "top5", "mean_class_top1"];
 
 /// Draws the records of a run. Without any there is no picture.
 ///

@@ -19,7 +19,7 @@ pub use plan::Plan;
 pub use replicas::{Replica, Replicas};
 pub use start::{Start, Trainer};
 pub use step::StepReport;
-pub use task::{Batches, EvalContext, Evaluation, Task};
+pub use task::{Batches, EvalContext, Evaluation, ImageTask, Task};
 
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::ema::Ema;

@@ -79,7 +79,8 @@ impl<T: Task> Run<T> {
             return Answer::of(self.task.losses(&batch)?, &parameters);
         };
         let shares = self.task.split(batch, replicas.count());
-        let shares = shares.into_iter().map(|share| (self.task.images(&share).len(), share)).map(|(n, share)| (share, n)).collect();
+        let shares =
+            shares.into_iter().map(|share| (self.task.images(&share).len(), share)).map(|(n, share)| (share, n)).collect();
         replicas.run(shares, self.progress.seed, self.progress.step)
     }
 

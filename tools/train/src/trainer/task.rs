@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
-use repghost_backbone::Tree;
+use repghost_backbone::{Backbone, Tree};
+use repghost_coco::Batch;
 use repghost_heads::Losses;
 
 use super::Replica;
@@ -68,6 +69,18 @@ pub trait Task {
     fn metadata(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
+}
+
+/// A task on images, as sessions and dry runs see it.
+pub trait ImageTask: Task<Batch = Batch> {
+    /// Lines for people: what was read, loaded, frozen.
+    fn notes(&self) -> &[String];
+
+    /// The part of the network that sees the image.
+    fn backbone(&self) -> &Backbone;
+
+    /// Images to learn from and to measure on.
+    fn image_counts(&self) -> [usize; 2];
 }
 
 /// The surroundings of an evaluation.

@@ -87,7 +87,14 @@ fn batch(epoch: usize, index: usize) -> Batch {
 
 impl Quadrants {
     pub fn new() -> Self {
-        Self { net: Net::new(), plain: false, poison: None, stop_after: None, stop: Default::default(), handed: Default::default() }
+        Self {
+            net: Net::new(),
+            plain: false,
+            poison: None,
+            stop_after: None,
+            stop: Default::default(),
+            handed: Default::default(),
+        }
     }
 }
 

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use anyhow::Context;
 use repghost_coco::browse::{browse, BrowseOptions};
 use repghost_coco::files::write_png;
+use repghost_coco::{ClassList, LabelMode, Loader};
 use repghost_train::config::needs::Split;
-use repghost_train::config::Loaded;
-use repghost_train::detection::data::{eval_loader, open, train_loader};
+use repghost_train::config::{Experiment, Loaded, Task};
 use repghost_train::MarkBadInput;
+use repghost_train::{classification, detection};
 
 use crate::exit::Outcome;
 
@@ -75,11 +76,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         Which::Train => Split::Train,
         Which::Val => Split::Val,
     };
-    let data = open(e, split, None)?;
-    let loader = match args.split {
-        Which::Train => train_loader(e, data.source)?,
-        Which::Val => eval_loader(e, data.source)?,
-    };
+    let (loader, classes) = loader(e, split)?;
     let options = BrowseOptions {
         epoch: args.epoch,
         first: args.skip,
@@ -87,9 +84,25 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         columns: args.columns.into(),
         cell: args.cell,
     };
-    let sheet = browse(&loader, &data.dataset.classes, &options).bad_input()?;
+    let sheet = browse(&loader, &classes, &options).bad_input()?;
     write_png(&args.output, &sheet).with_context(|| format!("cannot write {}", args.output.display()))?;
     let shown = (args.count as usize).min(loader.len().saturating_sub(args.skip));
     writeln!(io::stdout(), "{shown} of {} images of {}: {}", loader.len(), split.key(), args.output.display())?;
     Ok(Outcome::Done)
+}
+
+/// The loader of a split, and its classes.
+fn loader(e: &Experiment, split: Split) -> anyhow::Result<(Loader, ClassList)> {
+    if e.task == Task::Classification {
+        use classification::data::{eval_loader, open, train_loader};
+        let folder = open(e, split, None)?;
+        let names = folder.classes().iter().cloned().zip(0..).map(|(name, id)| (id, name));
+        let classes = ClassList::new(names, LabelMode::Contiguous).map_err(repghost_train::bad_input)?;
+        let loader = if split == Split::Train { train_loader(e, folder)? } else { eval_loader(e, folder)? };
+        return Ok((loader, classes));
+    }
+    use detection::data::{eval_loader, open, train_loader};
+    let data = open(e, split, None)?;
+    let loader = if split == Split::Train { train_loader(e, data.source)? } else { eval_loader(e, data.source)? };
+    Ok((loader, data.dataset.classes.clone()))
 }

@@ -2,6 +2,7 @@
 
 mod browse;
 mod check;
+mod crops;
 mod shapes;
 mod stats;
 
@@ -16,6 +17,7 @@ Examples:
   everything that is wrong:           repghost-det data check --annotations instances_train.json --images train/
   what is in it:                      repghost-det data stats --annotations instances_train.json
   samples as the network sees them:   repghost-det data browse experiments/demo.yaml --output sheet.png
+  boxes as an image folder:           repghost-det data crops --annotations instances_train.json --images train/ --output crops/
   built-in data as PNG and COCO JSON: repghost-det data shapes --output shapes/ --train 1000 --val 200";
 
 /// Arguments of `data`.
@@ -36,17 +38,21 @@ enum Command {
     /// Draw augmented samples with their objects on one sheet.
     #[command(after_help = browse::EXAMPLES)]
     Browse(browse::Args),
+    /// Cut the objects of a detection set out of their images: one folder a class, for image classification.
+    #[command(after_help = crops::EXAMPLES)]
+    Crops(crops::Args),
     /// Write the built-in data set of simple figures: PNG images and COCO JSON with boxes and masks.
     #[command(after_help = shapes::EXAMPLES)]
     Shapes(shapes::Args),
 }
 
 /// Runs `data`.
-pub fn run(args: Args) -> anyhow::Result<Outcome> {
+pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     match args.command {
         Command::Check(args) => check::run(args),
         Command::Stats(args) => stats::run(args),
         Command::Browse(args) => browse::run(args),
+        Command::Crops(args) => crops::run(args, quiet),
         Command::Shapes(args) => shapes::run(args),
     }
 }

@@ -1,5 +1,6 @@
 //! `data`: where samples come from.
 
+use repghost_coco::classify::ClassifyConfig;
 use repghost_coco::AugmentConfig;
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +67,8 @@ pub struct DataConfig {
     pub cache_mb: usize,
     /// How samples are resized and augmented.
     pub augment: AugmentConfig,
+    /// How images are cut and altered for classification (in place of `augment`).
+    pub classify: ClassifyConfig,
     /// The built-in generator's settings (`source: shapes`).
     pub shapes: ShapesConfig,
 }
@@ -84,6 +87,7 @@ impl Default for DataConfig {
             workers: 2,
             cache_mb: 0,
             augment: AugmentConfig::default(),
+            classify: ClassifyConfig::default(),
             shapes: ShapesConfig::default(),
         }
     }

@@ -1,7 +1,7 @@
 //! Which output of the head is which class.
 //!
-//! Outside, classes count from 0 without a background. Inside, output 0 is the background. torchvision's published files have 91
-//! outputs, numbered by COCO's category ids, ten of which were never used.
+//! Outside, classes count from 0 without a background. Inside Mask R-CNN, output 0 is the background; RetinaNet has none. torchvision's
+//! published files of both have 91 outputs, numbered by COCO's category ids, eleven of which (0 among them) are in no use.
 
 use crate::error::HeadError;
 
@@ -14,7 +14,7 @@ const COCO_IDS: [i64; 80] = [
 /// Outputs of a head that is numbered so.
 const COCO_OUTPUTS: i64 = 91;
 /// Background.
-pub(super) const BACKGROUND: i64 = 0;
+pub(crate) const BACKGROUND: i64 = 0;
 
 /// Class index outside to output index inside, and back.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,11 +24,23 @@ pub struct ClassLayout {
 }
 
 impl ClassLayout {
-    /// A layout for `classes` classes; `coco_91` takes COCO's ids as output indices.
+    /// A layout for `classes` classes behind a background; `coco_91` takes COCO's ids as output indices.
     ///
     /// # Errors
     /// No classes, or `coco_91` with another number than 80.
     pub fn new(classes: i64, coco_91: bool) -> Result<Self, HeadError> {
+        Self::starting_at(1, classes, coco_91)
+    }
+
+    /// A layout without a background: outputs are classes, or with `coco_91` COCO's ids.
+    ///
+    /// # Errors
+    /// As [`ClassLayout::new`].
+    pub fn dense(classes: i64, coco_91: bool) -> Result<Self, HeadError> {
+        Self::starting_at(0, classes, coco_91)
+    }
+
+    fn starting_at(first: i64, classes: i64, coco_91: bool) -> Result<Self, HeadError> {
         if classes < 1 {
             return Err(HeadError::range("number of classes", classes, "positive"));
         }
@@ -37,9 +49,9 @@ impl ClassLayout {
                 return Err(HeadError::range("model.head.coco_91", format!("set for {classes} classes, which"), "COCO's 80"));
             }
             true => COCO_IDS.to_vec(),
-            false => (1..=classes).collect(),
+            false => (first..first + classes).collect(),
         };
-        let mut back = vec![None; if coco_91 { COCO_OUTPUTS } else { classes + 1 } as usize];
+        let mut back = vec![None; if coco_91 { COCO_OUTPUTS } else { first + classes } as usize];
         for (class, output) in outputs.iter().enumerate() {
             back[*output as usize] = Some(class as i64);
         }
@@ -51,7 +63,7 @@ impl ClassLayout {
         self.outputs.len() as i64
     }
 
-    /// Number of outputs, with the background.
+    /// Number of outputs, with the background where there is one.
     pub fn outputs(&self) -> i64 {
         self.classes.len() as i64
     }
@@ -83,6 +95,10 @@ mod tests {
         // person, stop sign (id 13: 12 is not in use), toothbrush
         assert_eq!((coco.outputs(), coco.output(0), coco.output(11), coco.output(79)), (91, 1, 13, 90));
         assert_eq!((coco.class(13), coco.class(12), coco.class(90)), (Some(11), None, Some(79)));
+        let dense = ClassLayout::dense(3, false).unwrap();
+        assert_eq!((dense.outputs(), dense.output(2), dense.class(2), dense.class(3)), (3, 2, Some(2), None));
+        let coco = ClassLayout::dense(80, true).unwrap();
+        assert_eq!((coco.outputs(), coco.output(79), coco.class(0), coco.class(90)), (91, 90, None, Some(79)));
         assert!(ClassLayout::new(3, true).is_err() && ClassLayout::new(0, false).is_err());
     }
 }

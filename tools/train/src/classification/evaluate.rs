@@ -1,0 +1,40 @@
+//! Measuring a weights file on the experiment's validation folder.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+use repghost_backbone::{FuseLevel, Tree};
+
+use super::{data, infer, model, Accuracy};
+use crate::config::needs::Split;
+use crate::config::Experiment;
+use crate::error::TrainError;
+
+/// Top-1 and top-5 of a weights file. `None` when `stop` was raised.
+///
+/// # Errors
+/// Files that do not fit, data that cannot be read, classes that differ.
+pub fn evaluate_weights(
+    e: &Experiment,
+    weights: &Path,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Option<Accuracy>, TrainError> {
+    let mut ready = model::ready(e, weights, |count| of_folder(e, count))?;
+    let val = data::open(e, Split::Val, Some(&ready.classes))?;
+    ready.net.fuse(FuseLevel::All);
+    let said = infer::run(&ready.net, &data::eval_loader(e, val)?, stop, progress)?;
+    Ok(said.map(|said| Accuracy::of(&said, &ready.classes)))
+}
+
+/// The validation folder's classes, for a file that names none. There must be as many.
+fn of_folder(e: &Experiment, count: usize) -> Result<Vec<String>, TrainError> {
+    let names = data::open(e, Split::Val, None)?.classes().to_vec();
+    if names.len() == count {
+        return Ok(names);
+    }
+    Err(TrainError::Config(format!(
+        "the weights have {count} classes, the validation folder has {} subfolders; they must be the same classes",
+        names.len()
+    )))
+}

@@ -1,0 +1,75 @@
+//! A classifier over a loader: class probabilities of each image.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use repghost_backbone::{Backbone, Eager};
+use repghost_coco::{Batch, Loader};
+use tch::{Device, Kind, Tensor};
+
+use crate::detection::model::device;
+use crate::detection::tensors;
+use crate::error::TrainError;
+
+/// What was said about one image.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// Number of the image in its source.
+    pub image_id: i64,
+    /// Its file name.
+    pub file_name: String,
+    /// Its true class, where the source knows it.
+    pub label: Option<usize>,
+    /// Probability of each class.
+    pub probabilities: Vec<f32>,
+}
+
+impl Said {
+    /// The `k` most probable classes, best first; equals in their order.
+    pub fn top(&self, k: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.probabilities.len()).collect();
+        order.sort_by(|a, b| self.probabilities[*b].total_cmp(&self.probabilities[*a]));
+        order.truncate(k);
+        order
+    }
+}
+
+/// Runs the classifier over all images of a loader, in its order. `None` when `stop` was raised on the way. `progress` is told of images
+/// done and images in all.
+///
+/// # Errors
+/// Images that cannot be read.
+pub fn run(
+    net: &Backbone,
+    loader: &Loader,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Option<Vec<Said>>, TrainError> {
+    let total = loader.len();
+    let mut all = Vec::with_capacity(total);
+    for batch in loader.epoch(0, 0) {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        all.extend(classify(net, &batch?)?);
+        progress(all.len(), total);
+    }
+    Ok(Some(all))
+}
+
+/// What is said about a batch.
+fn classify(net: &Backbone, batch: &Batch) -> Result<Vec<Said>, TrainError> {
+    let probabilities = tch::no_grad(|| -> Result<Tensor, TrainError> {
+        let pixels = tensors::images(batch, device()).pixels;
+        let logits = net.classify(&mut Eager::eval(), &pixels);
+        Ok(logits.f_softmax(-1, Kind::Float)?.f_to_device(Device::Cpu)?.f_reshape([-1])?)
+    })?;
+    let probabilities = Vec::<f32>::try_from(probabilities)?;
+    let classes = (probabilities.len() / batch.targets.len().max(1)).max(1);
+    let said = batch.targets.iter().zip(probabilities.chunks_exact(classes)).map(|(target, p)| Said {
+        image_id: target.image_id,
+        file_name: target.file_name.clone(),
+        label: target.labels.first().and_then(|l| usize::try_from(*l).ok()),
+        probabilities: p.to_vec(),
+    });
+    Ok(said.collect())
+}

@@ -1,0 +1,106 @@
+//! The classifier of an experiment, and weight files that know their classes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use repghost_backbone::weights::{self, detect_form, load_backbone, Form, StateDict, Strictness};
+use repghost_backbone::{Backbone, Role, Tree};
+use tch::Kind;
+
+use crate::checkpoint::file::published;
+use crate::config::Experiment;
+use crate::detection::model::{device, keys, Class};
+use crate::error::TrainError;
+use crate::tuning;
+
+/// Builds the network with its classifier; initial weights depend on `train.seed` only.
+///
+/// # Errors
+/// Settings that make no network.
+pub fn build(e: &Experiment, classes: usize) -> Result<Backbone, TrainError> {
+    tch::manual_seed(e.train.seed as i64);
+    Ok(e.model.backbone.build(classes.max(1) as i64)?)
+}
+
+/// Loads `init.backbone`. A classifier of another number of classes is made anew. Returns lines for people.
+///
+/// # Errors
+/// Files that are missing, damaged, in a folded form, or that do not fit.
+pub fn initialise(e: &Experiment, net: &Backbone) -> Result<Vec<String>, TrainError> {
+    if e.init.detector.is_some() {
+        return Err(TrainError::Config("init.detector: a classifier starts from init.backbone".into()));
+    }
+    let Some(path) = e.init_backbone()? else { return Ok(vec![]) };
+    let told = tuning::load_all_but_classes(net, "", &tuning::read(&path)?, &[last_layer(net)])?;
+    Ok(vec![format!("init.backbone {}: {told}", path.display())])
+}
+
+/// Path of the layer that gives the logits.
+fn last_layer(net: &Backbone) -> String {
+    let parameters = net.named_tensors().into_iter().filter(|e| e.role == Role::Parameter && e.tensor.dim() > 1);
+    parameters.last().and_then(|e| Some(e.name.rsplit_once('.')?.0.to_string())).unwrap_or_default()
+}
+
+/// What a weights file says about itself.
+pub fn metadata(resolved: &str, classes: &[String]) -> BTreeMap<String, String> {
+    let classes: Vec<Class> = classes.iter().zip(0..).map(|(name, id)| Class { id, name: name.clone() }).collect();
+    [
+        ("format".to_string(), "repghost-det classifier".to_string()),
+        (keys::CLASSES.into(), serde_json::to_string(&classes).unwrap_or_default()),
+        (keys::EXPERIMENT.into(), resolved.to_string()),
+    ]
+    .into()
+}
+
+/// A classifier with its weights.
+pub struct Ready {
+    /// The network, in the form of the file's weights, on [`device`].
+    pub net: Backbone,
+    /// Class names by label.
+    pub classes: Vec<String>,
+    /// The form of the weights.
+    pub form: Form,
+    /// Metadata of the file.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Builds the experiment's classifier with as many classes as the file has, and loads the file (weights in any form, or a checkpoint).
+/// Where the file does not name its classes (timm's do not), `names` does, given their number.
+///
+/// # Errors
+/// Files that are damaged or do not fit, tensor by tensor.
+pub fn ready(
+    e: &Experiment,
+    path: &Path,
+    names: impl FnOnce(usize) -> Result<Vec<String>, TrainError>,
+) -> Result<Ready, TrainError> {
+    let state = published(weights::read(path)?);
+    let count = classes_in(&state, &build(e, 1)?).ok_or_else(|| {
+        TrainError::Config(format!(
+            "{}: holds no classifier of {}; `repghost-det weights inspect` tells what it is",
+            path.display(),
+            e.model.backbone.name
+        ))
+    })?;
+    let named = state.metadata.get(keys::CLASSES).and_then(|text| serde_json::from_str::<Vec<Class>>(text).ok());
+    let classes = match named.filter(|named| named.len() == count) {
+        Some(named) => named.into_iter().map(|c| c.name).collect(),
+        None => names(count)?,
+    };
+    let mut net = build(e, count)?;
+    let form = detect_form(&state);
+    load_backbone(&mut net, "", &state, Strictness::Exact)?;
+    net.convert(device(), Kind::Float);
+    Ok(Ready { net, classes, form, metadata: state.metadata })
+}
+
+/// Rows of the file's last layer.
+fn classes_in(state: &StateDict, net: &Backbone) -> Option<usize> {
+    let rows = state.get(&format!("{}.weight", last_layer(net)))?.size().first().copied()?;
+    usize::try_from(rows).ok()
+}
+
+/// Numbers for names: what `predict` shows where nobody knows better.
+pub fn numbers(count: usize) -> Vec<String> {
+    (0..count).map(|i| i.to_string()).collect()
+}

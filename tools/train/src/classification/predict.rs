@@ -1,0 +1,92 @@
+//! Telling the classes of image files.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+
+use repghost_backbone::{FuseLevel, Tree};
+use serde::Serialize;
+
+use super::infer::Said;
+use super::{data, infer, model};
+use crate::config::Experiment;
+use crate::error::TrainError;
+use crate::predict::{find_images, Files};
+use crate::run::folder::write_text;
+
+/// Classes listed for each image.
+const LISTED: usize = 5;
+
+/// One image in `predictions.json`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Prediction {
+    /// The file, as it was named or found.
+    pub file_name: String,
+    /// The most probable class.
+    pub class: String,
+    /// Its probability.
+    pub probability: f64,
+    /// The most probable classes, best first.
+    pub top: Vec<Guess>,
+}
+
+/// A class and its probability.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Guess {
+    /// Name of the class.
+    pub class: String,
+    /// From 0 to 1; those of all classes add up to 1.
+    pub probability: f64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Predicted {
+    /// One an image.
+    pub predictions: Vec<Prediction>,
+    /// Messages of images that could not be read.
+    pub unreadable: Vec<String>,
+}
+
+/// Predicts on files and folders, and writes `predictions.json` into a folder. `None` when `stop` was raised: nothing is written then.
+///
+/// # Errors
+/// Files that do not fit, a disk that is full.
+pub fn predict(
+    e: &Experiment,
+    weights: &Path,
+    images: &[PathBuf],
+    output: &Path,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Option<Predicted>, TrainError> {
+    let paths = find_images(images)?;
+    let mut ready = model::ready(e, weights, |count| {
+        Ok(e.data.classes.clone().filter(|c| c.len() == count).unwrap_or(model::numbers(count)))
+    })?;
+    ready.net.fuse(FuseLevel::All);
+    let loader = data::predict_loader(e, Arc::new(Files::new(paths.clone(), data::decode(e))))?;
+    let Some(said) = infer::run(&ready.net, &loader, stop, progress)? else { return Ok(None) };
+    let predictions: Vec<Prediction> = said.iter().map(|s| prediction(s, &paths, &ready.classes)).collect();
+    std::fs::create_dir_all(output).map_err(TrainError::io(output))?;
+    let path = output.join("predictions.json");
+    let text = serde_json::to_string_pretty(&predictions).map_err(|e| TrainError::io(&path)(e.into()))?;
+    write_text(&path, &(text + "\n"))?;
+    Ok(Some(Predicted { predictions, unreadable: loader.unreadable() }))
+}
+
+fn prediction(said: &Said, paths: &[PathBuf], classes: &[String]) -> Prediction {
+    let guess = |i: usize| Guess {
+        class: classes.get(i).cloned().unwrap_or_else(|| i.to_string()),
+        probability: said.probabilities.get(i).copied().map_or(f64::NAN, f64::from),
+    };
+    let top: Vec<Guess> = said.top(LISTED).into_iter().map(guess).collect();
+    // `Files` counts from 1.
+    let path = usize::try_from(said.image_id - 1).ok().and_then(|i| paths.get(i));
+    Prediction {
+        file_name: path.map_or(said.file_name.clone(), |p| p.display().to_string()),
+        class: top.first().map_or(String::new(), |g| g.class.clone()),
+        probability: top.first().map_or(f64::NAN, |g| g.probability),
+        top,
+    }
+}

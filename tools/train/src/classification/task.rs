@@ -1,0 +1,178 @@
+//! Classification as a task for the trainer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use repghost_backbone::{Backbone, Eager, Tree};
+use repghost_coco::classify::ImageFolder;
+use repghost_coco::{Batch, Loader};
+use repghost_heads::Losses;
+use tch::{Device, Kind, Reduction, Tensor};
+
+use super::{data, infer, model, pictures, Accuracy};
+use crate::config::needs::Split;
+use crate::config::{Experiment, HeadConfig, Loaded};
+use crate::detection::task::shortened;
+use crate::detection::{self, tensors};
+use crate::error::TrainError;
+use crate::run::folder::sheet;
+use crate::trainer::{Batches, EvalContext, Evaluation, ImageTask, Replica, Task};
+
+/// Labels that take no part in the loss; there are none, but the operator wants a number.
+const NO_LABEL: i64 = -100;
+
+/// A classifier, its data and its measure.
+pub struct ClassificationTask {
+    /// The network.
+    pub net: Backbone,
+    /// Class names by label.
+    pub classes: Vec<String>,
+    device: Device,
+    label_smoothing: f64,
+    train: Loader,
+    val: Loader,
+    source: Arc<ImageFolder>,
+    metadata: BTreeMap<String, String>,
+    experiment: Experiment,
+    notes: Vec<String>,
+}
+
+impl ClassificationTask {
+    /// Opens the folders, builds the network, loads initial weights and freezes what is to be frozen.
+    ///
+    /// # Errors
+    /// Data, settings and files that cannot be used.
+    pub fn new(loaded: &Loaded) -> Result<Self, TrainError> {
+        let e = &loaded.experiment;
+        let HeadConfig::Classifier(head) = &e.model.head else {
+            return Err(TrainError::Config(format!(
+                "model.head.name: {} tells no image classes; classifier does",
+                e.model.head.name()
+            )));
+        };
+        let train = data::open(e, Split::Train, None)?;
+        let classes = train.classes().to_vec();
+        let val = data::open(e, Split::Val, Some(&classes))?;
+        let mut notes = vec![summary(&train, &val)];
+        let net = model::build(e, classes.len())?;
+        notes.extend(model::initialise(e, &net)?);
+        notes.extend(detection::model::apply_freezing(e, &net)?);
+        let device = detection::model::device();
+        net.convert(device, Kind::Float);
+        Ok(Self {
+            experiment: e.clone(),
+            metadata: model::metadata(&loaded.to_yaml(false), &classes),
+            label_smoothing: head.label_smoothing,
+            train: data::train_loader(e, train)?,
+            val: data::eval_loader(e, val.clone())?,
+            source: val,
+            net,
+            classes,
+            device,
+            notes,
+        })
+    }
+}
+
+fn summary(train: &ImageFolder, val: &ImageFolder) -> String {
+    use repghost_coco::Source;
+    let counts = train.counts();
+    let (least, most) = (counts.iter().min().copied().unwrap_or(0), counts.iter().max().copied().unwrap_or(0));
+    format!(
+        "data: {} images to train on ({least} to {most} a class), {} to measure on, {} classes ({})",
+        train.len(),
+        val.len(),
+        counts.len(),
+        shortened(train.classes())
+    )
+}
+
+impl Task for ClassificationTask {
+    type Batch = Batch;
+
+    fn network(&self) -> &dyn Tree {
+        &self.net
+    }
+
+    fn batches_per_epoch(&self) -> usize {
+        self.train.batches_per_epoch()
+    }
+
+    fn batches(&self, epoch: usize, skip: usize) -> Result<Batches<Batch>, TrainError> {
+        Ok(Box::new(self.train.epoch(epoch, skip).map(|batch| Ok(batch?))))
+    }
+
+    fn losses(&self, batch: &Batch) -> Result<Losses, TrainError> {
+        losses(&self.net, batch, self.device, self.label_smoothing)
+    }
+
+    fn replica(&self) -> Result<Box<dyn Replica<Batch>>, TrainError> {
+        let net = model::build(&self.experiment, self.classes.len())?;
+        net.convert(self.device, Kind::Float);
+        detection::model::copy_switches(&self.net, &net);
+        Ok(Box::new(ClassifierReplica { net, device: self.device, label_smoothing: self.label_smoothing }))
+    }
+
+    fn split(&self, batch: Batch, parts: usize) -> Vec<Batch> {
+        tensors::split(batch, parts)
+    }
+
+    fn images(&self, batch: &Batch) -> Vec<String> {
+        batch.targets.iter().map(|t| t.file_name.clone()).collect()
+    }
+
+    fn evaluate(&self, context: &mut EvalContext) -> Result<Evaluation, TrainError> {
+        let Some(said) = infer::run(&self.net, &self.val, context.stop, context.progress)? else {
+            return Ok(Evaluation::Interrupted);
+        };
+        let accuracy = Accuracy::of(&said, &self.classes);
+        accuracy.write(context.folder.root())?;
+        pictures::sheet(self.source.as_ref(), &said, &self.classes, &sheet(&context.folder.predictions(), context.step))?;
+        let metrics = accuracy.named().map(|(name, value)| (name.to_string(), value)).to_vec();
+        Ok(Evaluation::Done { metrics, headline: accuracy.top1 })
+    }
+
+    fn metadata(&self) -> BTreeMap<String, String> {
+        self.metadata.clone()
+    }
+}
+
+/// A copy of the classifier.
+struct ClassifierReplica {
+    net: Backbone,
+    device: Device,
+    label_smoothing: f64,
+}
+
+impl Replica<Batch> for ClassifierReplica {
+    fn network(&self) -> &dyn Tree {
+        &self.net
+    }
+
+    fn losses(&self, batch: &Batch) -> Result<Losses, TrainError> {
+        losses(&self.net, batch, self.device, self.label_smoothing)
+    }
+}
+
+fn losses(net: &Backbone, batch: &Batch, device: Device, label_smoothing: f64) -> Result<Losses, TrainError> {
+    let pixels = tensors::images(batch, device).pixels;
+    let labels: Vec<i64> = batch.targets.iter().map(|t| t.labels.first().copied().unwrap_or(NO_LABEL)).collect();
+    let labels = Tensor::from_slice(&labels).to_device(device);
+    let logits = net.classify(&mut Eager::train(), &pixels);
+    let loss = logits.f_cross_entropy_loss(&labels, None::<&Tensor>, Reduction::Mean, NO_LABEL, label_smoothing)?;
+    Ok(vec![("cross_entropy", loss)])
+}
+
+impl ImageTask for ClassificationTask {
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn backbone(&self) -> &Backbone {
+        &self.net
+    }
+
+    fn image_counts(&self) -> [usize; 2] {
+        [self.train.len(), self.val.len()]
+    }
+}
