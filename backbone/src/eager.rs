@@ -104,7 +104,9 @@ impl Ops for Eager {
     }
 
     fn avg_pool2d(&mut self, x: &Tensor, kernel: i64, stride: i64) -> Tensor {
-        x.avg_pool2d([kernel; 2], [stride; 2], [0, 0], false, true, None::<i64>)
+        let size = x.size();
+        let window = [size[2], size[3]].map(|side| kernel.min(side));
+        x.avg_pool2d(window, [stride; 2], [0, 0], false, true, None::<i64>)
     }
 
     fn upsample_nearest(&mut self, x: &Tensor, like: &Tensor) -> Tensor {

@@ -72,7 +72,7 @@ pub trait Ops {
     fn mean_hw(&mut self, x: &Self::Value) -> Self::Value;
     /// Maximum over `k x k` windows, padded with minus infinity.
     fn max_pool2d(&mut self, x: &Self::Value, kernel: i64, stride: i64, padding: i64) -> Self::Value;
-    /// Mean over `k x k` windows without padding (floor mode).
+    /// Mean over `k x k` windows without padding (floor mode). A map smaller than the window is averaged whole along that side.
     fn avg_pool2d(&mut self, x: &Self::Value, kernel: i64, stride: i64) -> Self::Value;
     /// Nearest-neighbour resize of `x` to the height and width of `like` (PyTorch's `nearest`).
     fn upsample_nearest(&mut self, x: &Self::Value, like: &Self::Value) -> Self::Value;

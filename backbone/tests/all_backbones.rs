@@ -97,6 +97,32 @@ fn step(net: &Backbone, form: &str, outputs: &[Tensor]) {
     }
 }
 
+/// CIFAR's 32 pixels leave one at C5, 16 pixels as many; GhostNetV2 pools that one once more (timm refuses such images).
+#[test]
+fn small_images_are_classified() {
+    one_thread();
+    for config in configs() {
+        let net = built(&config);
+        for size in [[2, 3, 32, 32], [1, 3, 16, 16], [2, 3, 20, 70]] {
+            let logits = tch::no_grad(|| net.classify(&mut Eager::eval(), &fill::input("small", &size)));
+            assert_eq!(logits.size(), [size[0], CLASSES], "{} {size:?}", net.name);
+            assert_eq!(logits.isfinite().all().int64_value(&[]), 1, "{} {size:?}", net.name);
+            let mut cost = repghost_backbone::cost::Cost::default();
+            assert_eq!(net.classify(&mut cost, &size.to_vec()), [size[0], CLASSES], "{} {size:?}", net.name);
+        }
+    }
+}
+
+/// By hand on one pixel: a pool of one value is that value, and of a 1x3 map with windows of 1x2 the mean of the first two.
+#[test]
+fn small_maps_are_averaged_whole() {
+    use repghost_backbone::Ops;
+    let pool = |values: &[f32], size: [i64; 4]| Eager::eval().avg_pool2d(&Tensor::from_slice(values).view(size), 2, 2);
+    assert_eq!(Vec::<f32>::try_from(pool(&[7.0], [1, 1, 1, 1]).view(-1)).unwrap(), [7.0]);
+    assert_eq!(Vec::<f32>::try_from(pool(&[1.0, 4.0, 9.0], [1, 1, 1, 3]).view(-1)).unwrap(), [2.5]);
+    assert_eq!(Vec::<f32>::try_from(pool(&[1.0, 2.0, 3.0, 6.0], [1, 1, 2, 2]).view(-1)).unwrap(), [3.0]);
+}
+
 #[test]
 fn fusing_changes_nothing() {
     one_thread();

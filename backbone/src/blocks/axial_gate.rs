@@ -4,6 +4,8 @@
 //! gate = sigmoid(BN(dw5x1(BN(dw1x5(BN(conv1x1(avg_pool2(x))))))))      upsampled to the size of the gated map
 //! ```
 //!
+//! (The pool works on maps of one pixel too, as the last ones of a 32-pixel image are; timm's refuses them.)
+//!
 //! A filter along rows followed by one along columns lets every position see a cross of others at the price of ten taps.
 
 use crate::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn};

@@ -30,9 +30,9 @@ pub use annotations::{
 };
 pub use augment::{AugmentConfig, ResizeConfig};
 pub use decode::{read_image, DecodeConfig};
-pub use image::RgbImage;
 pub use detections::{read_detections, write_detections, Detection};
 pub use error::DataError;
+pub use image::RgbImage;
 pub use loader::{Loader, LoaderConfig, OnUnreadable};
 pub use mask::MaskShape;
 pub use metrics::{evaluate, Evaluation, IouType, MetricError, Numbers};

@@ -56,7 +56,8 @@ pub fn fuse(e: &Experiment, weights: &Path, images: &[PathBuf], level: FuseLevel
 
 fn classifier(e: &Experiment, weights: &Path, images: &[PathBuf], level: FuseLevel, output: &Path) -> Result<Fused, TrainError> {
     let ready = classification::model::ready(e, weights, |count| Ok(classification::model::numbers(count)))?;
-    let (source, what) = inputs(images, || or_built_in(classification::data::open(e, Split::Val, None).map(|s| s as Arc<dyn Source>)))?;
+    let (source, what) =
+        inputs(images, || or_built_in(classification::data::open(e, Split::Val, None).map(|s| s as Arc<dyn Source>)))?;
     let pixels = first_batch(classification::data::eval_loader(e, source)?)?;
     let file = File { weights, form: ready.form, metadata: ready.metadata, images: what };
     fold(ready.net, file, level, output, |net| vec![net.classify(&mut Eager::eval(), &pixels)])

@@ -41,11 +41,11 @@ impl Onnx {
         self.op("Reshape", &[x, &sizes], &[], shape)
     }
 
-    fn pool(&mut self, op: &str, x: &Edge, kernel: i64, stride: i64, padding: i64) -> Edge {
-        let out = |d: i64| (d + 2 * padding - kernel) / stride + 1;
-        let shape = vec![x.shape[0], x.shape[1], out(x.shape[2]), out(x.shape[3])];
+    fn pool(&mut self, op: &str, x: &Edge, kernel: [i64; 2], stride: i64, padding: i64) -> Edge {
+        let out = |axis: usize| (x.shape[2 + axis] + 2 * padding - kernel[axis]) / stride + 1;
+        let shape = vec![x.shape[0], x.shape[1], out(0), out(1)];
         let settings = [
-            ("kernel_shape", Setting::Ints(&[kernel; 2])),
+            ("kernel_shape", Setting::Ints(&kernel)),
             ("strides", Setting::Ints(&[stride; 2])),
             ("pads", Setting::Ints(&[padding; 4])),
         ];
@@ -178,11 +178,11 @@ impl Ops for Onnx {
     }
 
     fn max_pool2d(&mut self, x: &Edge, kernel: i64, stride: i64, padding: i64) -> Edge {
-        self.pool("MaxPool", x, kernel, stride, padding)
+        self.pool("MaxPool", x, [kernel; 2], stride, padding)
     }
 
     fn avg_pool2d(&mut self, x: &Edge, kernel: i64, stride: i64) -> Edge {
-        self.pool("AveragePool", x, kernel, stride, 0)
+        self.pool("AveragePool", x, [x.shape[2], x.shape[3]].map(|side| kernel.min(side)), stride, 0)
     }
 
     /// PyTorch's `nearest` is ONNX's asymmetric coordinates rounded down; scales, not sizes, so that the batch may be dynamic.
