@@ -19,7 +19,7 @@ fn the_same_bytes_on_every_machine() {
     assert_ne!(hash(shapes::generate(8, 0, &config).0.as_raw()), hashes[0]);
 }
 
-const PINNED: [u64; 3] = [15963655283813758839, 4811175180625608035, 8578166029576368614];
+const PINNED: [u64; 3] = [700902846975572770, 5948512875957637592, 8571542404858453389];
 
 #[test]
 fn boxes_fit_what_can_be_seen() {

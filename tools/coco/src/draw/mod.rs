@@ -4,10 +4,12 @@
 //! apart; a mask is translucent with an opaque contour, a label has the box's colour behind it and black or white text,
 //! whichever reads better.
 
+mod enlarge;
 mod objects;
 mod sheet;
 mod text;
 
+pub use enlarge::{enlarge_image, enlarge_objects, enlargement};
 pub use objects::{draw_objects, of_annotations, of_detections, DrawnObject, Style};
 pub use sheet::{contact_sheet, truth_and_prediction, Tile};
 pub use text::{draw_text, font_bytes, text_width};

@@ -136,7 +136,7 @@ impl Task for DetectionTask {
         let measured = Measured::new(&self.truth, detections, self.masks)?;
         measured.write(context.folder.root())?;
         let sheet = sheet(&context.folder.predictions(), context.step);
-        pictures::sheet(&self.source, &self.truth, &found, &sheet)?;
+        pictures::sheet(&self.source, &self.truth, &found, self.masks, &sheet)?;
         let headline = measured.headline();
         Ok(Evaluation::Done { metrics: evaluate::short(&measured), headline })
     }
