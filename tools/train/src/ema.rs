@@ -7,7 +7,7 @@ use repghost_backbone::Entry;
 use tch::Tensor;
 
 use crate::error::TrainError;
-use crate::optim::NamedTensors;
+use crate::optim::{side_by_side, NamedTensors};
 
 /// The average and how it moves.
 #[derive(Debug)]
@@ -57,17 +57,17 @@ impl Ema {
     /// # Errors
     /// When libtorch fails.
     pub fn update(&mut self) -> Result<(), TrainError> {
-        let _guard = tch::no_grad_guard();
         let weight = 1.0 - self.decay_at(self.updates);
         self.updates += 1;
-        for pair in &mut self.pairs {
+        let sample = self.pairs.first().map(|pair| pair.average.shallow_clone());
+        side_by_side(&mut self.pairs, sample.as_ref(), |pair| {
             if pair.average.is_floating_point() {
                 let _ = pair.average.f_lerp_(&pair.source, weight)?;
             } else {
                 pair.average.f_copy_(&pair.source)?;
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Swaps the average into the network, or back out again. Call it twice around an evaluation.

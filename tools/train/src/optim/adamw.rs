@@ -2,7 +2,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::{check_names, take_kind, Gradients, NamedTensors, ParamSlot};
+use super::{check_names, side_by_side, take_kind, Gradients, NamedTensors, ParamSlot};
 use crate::error::TrainError;
 
 /// First and second moments of the gradient, both corrected for their start at zero.
@@ -22,6 +22,42 @@ struct Moments {
     steps: i64,
 }
 
+/// The numbers of the rule, for all threads to read.
+struct Rule {
+    beta1: f64,
+    beta2: f64,
+    eps: f64,
+}
+
+impl Rule {
+    fn update(
+        &self,
+        slot: &mut ParamSlot,
+        gradient: &Tensor,
+        moments: &mut Option<Moments>,
+        lr: f64,
+    ) -> Result<(), TrainError> {
+        let lr = lr * slot.lr_factor;
+        if slot.weight_decay != 0.0 {
+            let _ = slot.tensor.f_mul_scalar_(1.0 - lr * slot.weight_decay)?;
+        }
+        let m = match moments {
+            Some(m) => m,
+            None => moments.insert(Moments { first: slot.tensor.f_zeros_like()?, second: slot.tensor.f_zeros_like()?, steps: 0 }),
+        };
+        m.steps += 1;
+        let _ = m.first.f_lerp_(gradient, 1.0 - self.beta1)?;
+        let weighted = gradient.f_mul_scalar(1.0 - self.beta2)?;
+        let _ = m.second.f_mul_scalar_(self.beta2)?.f_addcmul_(&weighted, gradient)?;
+        let correct1 = 1.0 - self.beta1.powf(m.steps as f64);
+        let correct2 = 1.0 - self.beta2.powf(m.steps as f64);
+        // p -= lr / correct1 * first / (sqrt(second) / sqrt(correct2) + eps), the factor moved into the denominator.
+        let mut denominator = m.second.f_sqrt()?.f_div_scalar_(correct2.sqrt())?.f_add_scalar_(self.eps)?;
+        let _ = slot.tensor.f_addcdiv_(&m.first, &denominator.f_mul_scalar_(-correct1 / lr)?)?;
+        Ok(())
+    }
+}
+
 impl AdamW {
     /// A rule without state yet. PyTorch's defaults are betas 0.9 and 0.999, eps 1e-8.
     pub fn new(beta1: f64, beta2: f64, eps: f64) -> Self {
@@ -29,31 +65,15 @@ impl AdamW {
     }
 
     pub(super) fn step(&mut self, slots: &mut [ParamSlot], gradients: &Gradients, lr: f64) -> Result<(), TrainError> {
-        let _guard = tch::no_grad_guard();
         self.moments.resize_with(slots.len(), || None);
-        for ((slot, gradient), moments) in slots.iter_mut().zip(&gradients.0).zip(&mut self.moments) {
-            let Some(gradient) = gradient else { continue };
-            let lr = lr * slot.lr_factor;
-            if slot.weight_decay != 0.0 {
-                let _ = slot.tensor.f_mul_scalar_(1.0 - lr * slot.weight_decay)?;
-            }
-            let m = match moments {
-                Some(m) => m,
-                None => {
-                    moments.insert(Moments { first: slot.tensor.f_zeros_like()?, second: slot.tensor.f_zeros_like()?, steps: 0 })
-                }
-            };
-            m.steps += 1;
-            let _ = m.first.f_lerp_(gradient, 1.0 - self.beta1)?;
-            let weighted = gradient.f_mul_scalar(1.0 - self.beta2)?;
-            let _ = m.second.f_mul_scalar_(self.beta2)?.f_addcmul_(&weighted, gradient)?;
-            let correct1 = 1.0 - self.beta1.powf(m.steps as f64);
-            let correct2 = 1.0 - self.beta2.powf(m.steps as f64);
-            // p -= lr / correct1 * first / (sqrt(second) / sqrt(correct2) + eps), the factor moved into the denominator.
-            let mut denominator = m.second.f_sqrt()?.f_div_scalar_(correct2.sqrt())?.f_add_scalar_(self.eps)?;
-            let _ = slot.tensor.f_addcdiv_(&m.first, &denominator.f_mul_scalar_(-correct1 / lr)?)?;
-        }
-        Ok(())
+        let gradients = gradients.0.iter().map(|g| g.as_ref().map(Tensor::shallow_clone));
+        let mut items: Vec<_> = slots.iter_mut().zip(gradients).zip(&mut self.moments).collect();
+        let sample = items.first().map(|((slot, _), _)| slot.tensor.shallow_clone());
+        let rule = Rule { beta1: self.beta1, beta2: self.beta2, eps: self.eps };
+        side_by_side(&mut items, sample.as_ref(), |((slot, gradient), moments)| match gradient {
+            Some(gradient) => rule.update(slot, gradient, moments, lr),
+            None => Ok(()),
+        })
     }
 
     pub(super) fn state(&self, slots: &[ParamSlot]) -> NamedTensors {

@@ -8,11 +8,13 @@ mod adamw;
 mod gradients;
 mod groups;
 mod sgd;
+mod side_by_side;
 
 pub use adamw::AdamW;
 pub use gradients::Gradients;
 pub use groups::{Grouping, ParamSlot};
 pub use sgd::Sgd;
+pub(crate) use side_by_side::side_by_side;
 
 use std::collections::BTreeMap;
 
