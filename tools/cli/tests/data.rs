@@ -38,6 +38,36 @@ fn shapes_are_written_counted_and_clean() {
     assert!(small.stderr.contains("64 to 4096"), "{}", small.stderr);
 }
 
+/// The objects of built-in pictures, as an image folder: one file an object, below its class.
+#[test]
+fn crops_are_an_image_folder() {
+    let folder = Folder::new(&[]);
+    folder.run(&["data", "shapes", "--output", "set", "--train", "6", "--val", "0", "--size", "128"]);
+    let set = ["--annotations", "set/annotations/instances_train.json", "--images", "set/train", "--output", "crops"];
+    let crops = |more: &[&str]| folder.run(&[&["data", "crops"], &set[..], more].concat());
+    let ran = crops(&["--min-size", "0"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let stats = folder.run(&["data", "stats", "--annotations", "set/annotations/instances_train.json", "--json"]);
+    let stats: Value = serde_json::from_str(&stats.stdout).unwrap();
+    for class in stats["classes"].as_array().unwrap() {
+        let files = std::fs::read_dir(folder.path().join("crops/train").join(class["name"].as_str().unwrap()));
+        assert_eq!(files.map_or(0, Iterator::count) as u64, class["objects"].as_u64().unwrap(), "{class}");
+    }
+    // An old folder would mix with the new one.
+    let again = crops(&[]);
+    assert_eq!(again.code, 2);
+    assert!(again.stderr.contains("is there already and not empty"), "{}", again.stderr);
+    let large = crops(&["--name", "val", "--min-size", "40", "--keep-shape"]);
+    assert_eq!(large.code, 0);
+    assert!(large.stdout.contains("boxes below 40 px were left out"), "{}", large.stdout);
+    for (wrong, text) in
+        [(["--name", "../x"], "the name of a subfolder"), (["--margin", "9"], "margin: expected a number from 0 to 4")]
+    {
+        let ran = crops(&wrong);
+        assert!(ran.code == 2 && ran.stderr.contains(text), "{}", ran.stderr);
+    }
+}
+
 #[test]
 fn stats_name_classes_and_leave_bad_records_out() {
     let folder = Folder::new(&[("a.json", TRUTH), ("bad.json", &TRUTH.replace("[60, 60, 20, 20]", "[60, 60, -2, 20]"))]);

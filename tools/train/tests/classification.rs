@@ -210,6 +210,7 @@ fn what_cannot_work_is_refused_in_a_line_or_two() {
         refused(&["data.classify.random_erasing=1.5"]).starts_with("data.classify.random_erasing: expected a number from 0 to 1")
     );
     assert!(refused(&["data.classes=[blue, rde]"]).contains(r#"has no subfolder "rde"; there are blue, green, red"#));
+    assert!(refused(&["data.source=shapes"]).contains("learns from image_folder"));
     folder(&dir.path().join("val"), &["violet"], 0, 1);
     assert!(refused(&[]).contains(r#"has the subfolder "violet", which is none of the 3 classes"#));
     // The wanted classes only, in their order.

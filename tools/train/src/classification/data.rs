@@ -7,7 +7,7 @@ use repghost_coco::decode::DecodeConfig;
 use repghost_coco::{Loader, LoaderConfig, OnUnreadable, Source, Transform};
 
 use crate::config::needs::Split;
-use crate::config::{Experiment, OnUnreadableImage};
+use crate::config::{DataSource, Experiment, OnUnreadableImage};
 use crate::error::TrainError;
 
 /// Opens a split. `classes` are the names in the order of their labels, beside which there may be no others; `None` takes the
@@ -16,6 +16,12 @@ use crate::error::TrainError;
 /// # Errors
 /// A folder that is not set or not there, or that does not fit the classes.
 pub fn open(e: &Experiment, split: Split, classes: Option<&[String]>) -> Result<Arc<ImageFolder>, TrainError> {
+    if e.data.source != DataSource::ImageFolder {
+        return Err(TrainError::Config(
+            "data.source: a classifier learns from image_folder; `repghost-det data crops` makes one out of a detection set"
+                .into(),
+        ));
+    }
     let root = e.image_folder(split)?;
     let classes = match (classes, &e.data.classes) {
         (Some(known), None) => Classes::Exactly(known),

@@ -2,7 +2,7 @@
 
 use super::error::ConfigError;
 use super::node::Node;
-use super::schema::{DataSource, Experiment, HeadConfig, OptimizerName, ScheduleName, Task};
+use super::schema::{Experiment, HeadConfig, OptimizerName, ScheduleName, Task};
 
 /// Collects what is wrong.
 struct Checker<'a> {
@@ -75,20 +75,6 @@ fn check_model(c: &mut Checker, e: &Experiment) {
 }
 
 fn check_data(c: &mut Checker, e: &Experiment) {
-    let (source, folder) = (e.data.source, DataSource::ImageFolder);
-    c.check(
-        (source == folder) == (e.task == Task::Classification),
-        "data.source",
-        match source {
-            DataSource::Coco => "coco",
-            DataSource::Shapes => "shapes",
-            DataSource::ImageFolder => "image_folder",
-        },
-        match e.task {
-            Task::Detection => "coco or shapes: an image folder has no boxes",
-            Task::Classification => "image_folder (`repghost-det data crops` makes one out of a detection set)",
-        },
-    );
     let smoothing = if let HeadConfig::Classifier(head) = &e.model.head { head.label_smoothing } else { 0.0 };
     c.share_below_one("model.head.label_smoothing", smoothing);
     if let Some(classes) = &e.data.classes {
