@@ -19,7 +19,7 @@ fn the_same_bytes_on_every_machine() {
     assert_ne!(hash(shapes::generate(8, 0, &config).0.as_raw()), hashes[0]);
 }
 
-const PINNED: [u64; 3] = [700902846975572770, 5948512875957637592, 8571542404858453389];
+const PINNED: [u64; 3] = [9748069509470279156, 12445395126642030578, 11113182947477053145];
 
 #[test]
 fn boxes_fit_what_can_be_seen() {

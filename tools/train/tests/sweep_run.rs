@@ -119,7 +119,7 @@ fn a_failed_trial_is_told_and_stops_nothing() {
     assert_eq!(f.run(&f.options()).failed, 1, "without --retry-failed it stays failed");
     assert!(f.calls().is_empty());
     assert_eq!(f.run(&RunOptions { retry_failed: true, ..f.options() }), Summary { done: 6, failed: 0, left: 0 });
-    assert_eq!(f.calls(), ["id-seed1"]);
+    assert_eq!(f.calls(), ["id-seed1 --resume"], "what it had reached is not thrown away");
     assert_eq!(f.folder().state("id-seed1").unwrap().unwrap().attempts, 2);
 }
 

@@ -31,7 +31,7 @@ pub use source::ShapesSource;
 /// Names of the classes; label i has category id i + 1.
 pub const CLASS_NAMES: [&str; 5] = ["circle", "square", "triangle", "star", "ring"];
 /// Share of an object's pixels that later objects leave uncovered.
-pub const MIN_VISIBLE: f32 = 0.4;
+pub const MIN_VISIBLE: f32 = 0.6;
 /// Longer side of the smallest object in pixels.
 pub const MIN_OBJECT: u32 = 16;
 /// Longer side of the largest object as a share of the picture's shorter side.

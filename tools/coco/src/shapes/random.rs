@@ -3,8 +3,8 @@
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// `tan(25° / 2)`, the most that objects are tilted by.
-const MAX_TILT: f32 = 0.221_694_67;
+/// `tan(15° / 2)`, the most that objects are tilted by.
+const MAX_TILT: f32 = 0.131_652_5;
 
 /// A stream of its own for each picture.
 pub(super) struct Random(ChaCha8Rng);
@@ -55,7 +55,7 @@ impl Random {
         [0; 3].map(|_| grey + self.below(56) as i32 - 28)
     }
 
-    /// A turn of up to 25 degrees to either side, as cosine and sine (the half-angle formula needs neither function).
+    /// A turn of up to 15 degrees to either side, as cosine and sine (the half-angle formula needs neither function).
     pub fn tilt(&mut self) -> [f32; 2] {
         let t = self.between(-MAX_TILT, MAX_TILT);
         [(1.0 - t * t) / (1.0 + t * t), 2.0 * t / (1.0 + t * t)]
