@@ -16,7 +16,7 @@
 //! | [`supply`], [`pipeline`], [`score`] | engines for threads; images through them; `eval` and `predict` |
 //! | [`sample`] | networks with weights by rule that find something, to check and to time |
 //! | [`table`] | the gate over all networks |
-//! | [`bench`] | what networks cost in each runtime |
+//! | [`mod@bench`] | what networks cost in each runtime |
 //! | [`tensorrt`] | trtexec: command lines and outputs of TensorRT up to 10 and from 11 on |
 
 pub mod bench;

@@ -181,13 +181,13 @@ fn data_that_has_changed_since_the_run_is_noticed() {
     let folder = run(dir.path(), "run", "retinanet", &[], &[]);
     let noted = |ap: f64| std::fs::write(folder.join("metrics.json"), format!("{{\"bbox\": {{\"AP\": {ap}}}}}")).unwrap();
     noted(0.25);
-    let notes = page(&[folder.clone()], 0).notes;
+    let notes = page(std::slice::from_ref(&folder), 0).notes;
     assert!(
         notes.len() == 1 && notes[0].starts_with("run: bbox/AP was 0.250 when the run measured it and is 1.000"),
         "{notes:?}"
     );
     noted(1.0);
-    assert!(page(&[folder.clone()], 0).notes.is_empty());
+    assert!(page(std::slice::from_ref(&folder), 0).notes.is_empty());
 }
 
 /// Nothing in the page points outside of it (what its script does is `.ci/report_check.py`'s matter).

@@ -30,13 +30,7 @@ struct Rule {
 }
 
 impl Rule {
-    fn update(
-        &self,
-        slot: &mut ParamSlot,
-        gradient: &Tensor,
-        moments: &mut Option<Moments>,
-        lr: f64,
-    ) -> Result<(), TrainError> {
+    fn update(&self, slot: &mut ParamSlot, gradient: &Tensor, moments: &mut Option<Moments>, lr: f64) -> Result<(), TrainError> {
         let lr = lr * slot.lr_factor;
         if slot.weight_decay != 0.0 {
             let _ = slot.tensor.f_mul_scalar_(1.0 - lr * slot.weight_decay)?;

