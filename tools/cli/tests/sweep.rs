@@ -118,7 +118,9 @@ fn a_sweep_that_was_killed_goes_on_from_the_last_checkpoint() {
     let mut sweep = command.spawn().unwrap();
     let checkpoints = folder.path().join("out/trials/none-seed0/checkpoints");
     let waiting = std::time::Instant::now();
-    while std::fs::read_dir(&checkpoints).map_or(0, |entries| entries.flatten().count()) < 1 {
+    // A file that is still being written has another name.
+    let whole = |name: &std::ffi::OsStr| name.to_str().is_some_and(|n| n.starts_with("step_") && n.ends_with(".safetensors"));
+    while !std::fs::read_dir(&checkpoints).is_ok_and(|entries| entries.flatten().any(|e| whole(&e.file_name()))) {
         assert!(waiting.elapsed().as_secs() < 300, "the second trial wrote no checkpoint");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
