@@ -14,7 +14,6 @@ const INTERRUPTED: u8 = 130;
 
 /// What a command ends with when no error stopped it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(dead_code)] // until train and sweep land
 pub enum Outcome {
     /// Everything was done.
     Done,

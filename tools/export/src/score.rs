@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use repghost_coco::decode::DecodeConfig;
 use repghost_train::config::needs::Split;
 use repghost_train::detection::{data, model};
 use repghost_train::evaluate::Measured;
@@ -69,7 +68,7 @@ pub fn predict(
     let paths = find_images(&request.images)?;
     let e = request.applied(e)?;
     let supply = Supply::open(&e, &request.weights, provider)?;
-    let decode = DecodeConfig { apply_exif: e.data.apply_exif, ..Default::default() };
+    let decode = e.data.decode();
     let source = Files::new(paths.clone(), decode);
     let album = Album::new(request, &paths, &supply.classes)?;
     let job = Job {

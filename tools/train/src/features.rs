@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use repghost_backbone::weights::{self, load_backbone, StateDict, Strictness};
 use repghost_backbone::{Backbone, Eager, Tree};
-use repghost_coco::decode::DecodeConfig;
 use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::file::published;
@@ -37,7 +36,7 @@ pub fn features(
     let network = network(e, weights)?;
     let mut e = e.clone();
     e.eval.batch_size = 1;
-    let decode = DecodeConfig { apply_exif: e.data.apply_exif, ..Default::default() };
+    let decode = e.data.decode();
     let loader = data::eval_loader(&e, Arc::new(Files::new(paths.clone(), decode)))?;
     let mut state = StateDict::default();
     for batch in loader.epoch(0, 0) {

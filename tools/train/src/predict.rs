@@ -138,7 +138,7 @@ pub fn predict(
     let e = request.applied(e)?;
     let mut ready = model::ready_for_val(&e, &request.weights)?;
     model::fuse_all(&mut ready.detector);
-    let decode = DecodeConfig { apply_exif: e.data.apply_exif, ..Default::default() };
+    let decode = e.data.decode();
     let source: Arc<dyn Source> = Arc::new(Files::new(paths.clone(), decode.clone()));
     let loader = data::predict_loader(&e, source)?;
     let found = infer::run(&ready.detector, model::device(), &loader, &ready.classes, stop, progress)?;

@@ -1,6 +1,6 @@
 //! A training run from an experiment file to its end: what `repghost-det train` does.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::config::{Loaded, Task as Learned};
 use crate::detection::DetectionTask;
 use crate::environment::Environment;
 use crate::error::TrainError;
-use crate::run::folder::write_text;
+use crate::run::folder::write_json;
 use crate::run::RunFolder;
 use crate::runtime;
 use crate::trainer::{End, ImageTask, Start, Trainer};
@@ -104,10 +104,8 @@ struct Written<'a> {
 }
 
 fn write_environment(folder: &RunFolder) -> Result<(), TrainError> {
-    let path: &Path = &folder.environment();
     let environment = Environment::collect();
     let command = std::env::args().collect();
     let written = Written { command, directory: std::env::current_dir().ok(), environment: &environment };
-    let text = serde_json::to_string_pretty(&written).map_err(|e| TrainError::io(path)(e.into()))?;
-    write_text(path, &(text + "\n"))
+    write_json(&folder.environment(), &written)
 }

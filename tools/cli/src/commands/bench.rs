@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use repghost_backbone::BackboneConfig;
 use repghost_export::bench::plan::{Baseline, Form, ModelSpec, Plan, RuntimeName};
 use repghost_export::bench::{concat_add, measure, report};
@@ -38,12 +39,12 @@ pub struct Args {
     model: Vec<ModelSpec>,
 
     /// Forms: unfused, fused.
-    #[arg(long, value_name = "FORM,…", value_delimiter = ',')]
-    form: Vec<FormName>,
+    #[arg(long, value_name = "FORM,…", value_delimiter = ',', value_parser = one_of(&Form::ALL, Form::name))]
+    form: Vec<Form>,
 
     /// Runtimes.
-    #[arg(long, value_name = "RUNTIME,…", value_delimiter = ',')]
-    runtime: Vec<Runtime>,
+    #[arg(long, value_name = "RUNTIME,…", value_delimiter = ',', value_parser = one_of(&RuntimeName::ALL, RuntimeName::name))]
+    runtime: Vec<RuntimeName>,
 
     /// Images a run.
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
@@ -78,33 +79,10 @@ pub struct Args {
     output: PathBuf,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum FormName {
-    Unfused,
-    Fused,
-}
-
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Runtime {
-    Libtorch,
-    Torchscript,
-    Onnxruntime,
-    Mnn,
-    Openvino,
-    Tensorrt,
-}
-
-impl Runtime {
-    fn named(self) -> RuntimeName {
-        match self {
-            Self::Libtorch => RuntimeName::Libtorch,
-            Self::Torchscript => RuntimeName::Torchscript,
-            Self::Onnxruntime => RuntimeName::Onnxruntime,
-            Self::Mnn => RuntimeName::Mnn,
-            Self::Openvino => RuntimeName::Openvino,
-            Self::Tensorrt => RuntimeName::Tensorrt,
-        }
-    }
+/// One of some values, by the name that tables have for it.
+fn one_of<T: Copy + Send + Sync + 'static>(all: &'static [T], name: fn(T) -> &'static str) -> impl TypedValueParser<Value = T> {
+    let find = move |text: String| all.iter().copied().find(|v| name(*v) == text).ok_or("no such value");
+    PossibleValuesParser::new(all.iter().map(|v| name(*v))).try_map(find)
 }
 
 fn model(text: &str) -> Result<ModelSpec, String> {
@@ -130,15 +108,14 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         None => Plan::default(),
     };
     if !args.runtime.is_empty() {
-        plan.runtimes = args.runtime.iter().map(|r| r.named()).collect();
+        plan.runtimes = args.runtime.clone();
     }
     if !args.model.is_empty() {
         plan.models = args.model.clone();
         plan.baseline = Baseline::default();
     }
     if !args.form.is_empty() {
-        let form = |f: &FormName| if matches!(f, FormName::Fused) { Form::Fused } else { Form::Unfused };
-        plan.forms = args.form.iter().map(form).collect();
+        plan.forms = args.form.clone();
     }
     if !args.batch.is_empty() {
         plan.batch = args.batch.clone();
@@ -171,7 +148,7 @@ fn joins(args: &Args, quiet: bool) -> anyhow::Result<Outcome> {
     let list = |given: &[usize], default: usize| if given.is_empty() { vec![default] } else { given.to_vec() };
     let runtimes = match args.runtime.is_empty() {
         true => vec![RuntimeName::Libtorch, RuntimeName::Onnxruntime, RuntimeName::Mnn, RuntimeName::Openvino],
-        false => args.runtime.iter().map(|r| r.named()).collect(),
+        false => args.runtime.clone(),
     };
     let request = concat_add::Request {
         width: args.width,

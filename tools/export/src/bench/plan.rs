@@ -29,6 +29,9 @@ pub enum Form {
 }
 
 impl Form {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Unfused, Self::Fused];
+
     /// As the tables call it.
     pub fn name(self) -> &'static str {
         match self {

@@ -139,14 +139,9 @@ pub fn check(
     spec: &ExportSpec,
     inputs: &[Input],
 ) -> Result<Checked, ExportError> {
-    let mut checked = Checked::default();
+    let checked = findings(e, model, part, built, spec, inputs, true)?;
     if part == Part::Detector {
-        let raw = parts::build(model, Part::Raw, spec, Nms::Plain, &Metadata(vec![]))?;
-        networks(model, Part::Raw, &raw, inputs, &mut checked)?;
-        detect(e, model, &raw, built, spec, inputs, &mut checked)?;
         checked.detections().check(&Tolerance::of(spec.precision))?;
-    } else {
-        networks(model, part, built, inputs, &mut checked)?;
     }
     checked.within(tolerance(spec.precision))?;
     Ok(checked)
@@ -178,13 +173,29 @@ pub fn measure(
     spec: &ExportSpec,
     inputs: &[Input],
 ) -> Result<Checked, ExportError> {
+    findings(e, model, part, built, spec, inputs, false)
+}
+
+/// Runs the files. Of a detector, the networks of which it is made are compared only where `inside` is set.
+fn findings(
+    e: &Experiment,
+    model: &Model,
+    part: Part,
+    built: &Built,
+    spec: &ExportSpec,
+    inputs: &[Input],
+    inside: bool,
+) -> Result<Checked, ExportError> {
     let mut checked = Checked::default();
-    if part == Part::Detector {
-        let raw = parts::build(model, Part::Raw, spec, Nms::Plain, &Metadata(vec![]))?;
-        detect(e, model, &raw, built, spec, inputs, &mut checked)?;
-    } else {
+    if part != Part::Detector {
         networks(model, part, built, inputs, &mut checked)?;
+        return Ok(checked);
     }
+    let raw = parts::build(model, Part::Raw, spec, Nms::Plain, &Metadata(vec![]))?;
+    if inside {
+        networks(model, Part::Raw, &raw, inputs, &mut checked)?;
+    }
+    detect(e, model, &raw, built, spec, inputs, &mut checked)?;
     Ok(checked)
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::infer::Said;
 use crate::error::TrainError;
-use crate::run::folder::write_text;
+use crate::run::folder::write_json;
 
 /// Guesses that count for the second number.
 const GUESSES: usize = 5;
@@ -86,9 +86,7 @@ impl Accuracy {
     /// The disk's.
     pub fn write(&self, folder: &Path) -> Result<(), TrainError> {
         std::fs::create_dir_all(folder).map_err(TrainError::io(folder))?;
-        let path = folder.join("metrics.json");
-        let text = serde_json::to_string_pretty(self).map_err(|e| TrainError::io(&path)(e.into()))?;
-        write_text(&path, &(text + "\n"))
+        write_json(&folder.join("metrics.json"), self)
     }
 
     /// A table of the classes.

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use repghost_coco::classify::{Classes, Evaluation, ImageFolder, Training};
-use repghost_coco::decode::DecodeConfig;
 use repghost_coco::{Loader, LoaderConfig, OnUnreadable, Source, Transform};
 
 use crate::config::needs::Split;
-use crate::config::{DataSource, Experiment, OnUnreadableImage};
+use crate::config::{DataSource, Experiment};
 use crate::error::TrainError;
 
 /// Opens a split. `classes` are the names in the order of their labels, beside which there may be no others; `None` takes the
@@ -29,12 +28,7 @@ pub fn open(e: &Experiment, split: Split, classes: Option<&[String]>) -> Result<
         (Some(known), Some(_)) => Classes::Exactly(known),
         (None, _) => Classes::All,
     };
-    Ok(Arc::new(ImageFolder::open(&root, classes, decode(e))?))
-}
-
-/// How image files are decoded.
-pub fn decode(e: &Experiment) -> DecodeConfig {
-    DecodeConfig { apply_exif: e.data.apply_exif, ..Default::default() }
+    Ok(Arc::new(ImageFolder::open(&root, classes, e.data.decode())?))
 }
 
 /// A loader to learn from. A data set smaller than a batch makes one small batch.
@@ -44,10 +38,7 @@ pub fn decode(e: &Experiment) -> DecodeConfig {
 pub fn train_loader(e: &Experiment, source: Arc<dyn Source>) -> Result<Loader, TrainError> {
     let config = loader_config(e, e.train.batch_size);
     let drop_last = source.len() >= config.batch_size;
-    let on_unreadable_image = match e.data.on_unreadable_image {
-        OnUnreadableImage::Error => OnUnreadable::Error,
-        OnUnreadableImage::Skip => OnUnreadable::Skip,
-    };
+    let on_unreadable_image = e.data.on_unreadable_image.into();
     loader(e, source, LoaderConfig { drop_last, on_unreadable_image, ..config }, Arc::new(Training(e.data.classify.clone())))
 }
 

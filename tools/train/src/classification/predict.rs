@@ -12,7 +12,7 @@ use super::{data, infer, model};
 use crate::config::Experiment;
 use crate::error::TrainError;
 use crate::predict::{find_images, Files};
-use crate::run::folder::write_text;
+use crate::run::folder::write_json;
 
 /// Classes listed for each image.
 const LISTED: usize = 5;
@@ -65,13 +65,11 @@ pub fn predict(
         Ok(e.data.classes.clone().filter(|c| c.len() == count).unwrap_or(model::numbers(count)))
     })?;
     ready.net.fuse(FuseLevel::All);
-    let loader = data::predict_loader(e, Arc::new(Files::new(paths.clone(), data::decode(e))))?;
+    let loader = data::predict_loader(e, Arc::new(Files::new(paths.clone(), e.data.decode())))?;
     let Some(said) = infer::run(&ready.net, &loader, stop, progress)? else { return Ok(None) };
     let predictions: Vec<Prediction> = said.iter().map(|s| prediction(s, &paths, &ready.classes)).collect();
     std::fs::create_dir_all(output).map_err(TrainError::io(output))?;
-    let path = output.join("predictions.json");
-    let text = serde_json::to_string_pretty(&predictions).map_err(|e| TrainError::io(&path)(e.into()))?;
-    write_text(&path, &(text + "\n"))?;
+    write_json(&output.join("predictions.json"), &predictions)?;
     Ok(Some(Predicted { predictions, unreadable: loader.unreadable() }))
 }
 

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use repghost_coco::annotations::BadAnnotations;
-use repghost_coco::decode::DecodeConfig;
 use repghost_coco::shapes::{self, ShapesSource};
 use repghost_coco::{CocoSource, Dataset, DatasetOptions, Loader, LoaderConfig, OnUnreadable, Source};
 
 use crate::config::needs::Split;
-use crate::config::{DataSource, Experiment, HeadConfig, OnBadAnnotation, OnUnreadableImage};
+use crate::config::{DataSource, Experiment, HeadConfig, OnBadAnnotation};
 use crate::error::TrainError;
 
 /// Part of a data set, ready to be read.
@@ -53,7 +52,7 @@ fn coco(e: &Experiment, split: Split, classes: Option<&[String]>, masks: bool) -
         ..Default::default()
     };
     let dataset = Arc::new(Dataset::load(&paths.annotations, &options)?);
-    let decode = DecodeConfig { apply_exif: e.data.apply_exif, ..Default::default() };
+    let decode = e.data.decode();
     let source = Arc::new(CocoSource::new(dataset.clone(), paths.images, decode, masks));
     Ok(SplitData { dataset, source })
 }
@@ -81,10 +80,7 @@ fn loader_config(e: &Experiment) -> LoaderConfig {
         seed: e.train.seed,
         augment: e.data.augment.clone(),
         cache_mb: e.data.cache_mb,
-        on_unreadable_image: match e.data.on_unreadable_image {
-            OnUnreadableImage::Error => OnUnreadable::Error,
-            OnUnreadableImage::Skip => OnUnreadable::Skip,
-        },
+        on_unreadable_image: e.data.on_unreadable_image.into(),
         ..Default::default()
     }
 }

@@ -152,6 +152,15 @@ pub fn write_text(path: &Path, text: &str) -> Result<(), TrainError> {
     write_atomic(path, |f| f.write_all(text.as_bytes())).map_err(TrainError::io(path))
 }
 
+/// Writes a value as JSON for people, whole or not at all.
+///
+/// # Errors
+/// The disk's.
+pub fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), TrainError> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| TrainError::io(path)(e.into()))?;
+    write_text(path, &(text + "\n"))
+}
+
 fn numbered(base: &Path, number: usize) -> PathBuf {
     match number {
         1 => base.to_path_buf(),

@@ -16,7 +16,7 @@ use super::plan::Trial;
 use crate::config::diff::diff;
 use crate::config::Loaded;
 use crate::error::TrainError;
-use crate::run::folder::write_text;
+use crate::run::folder::write_json;
 use crate::run::RunFolder;
 
 /// How far a trial is.
@@ -131,9 +131,7 @@ impl SweepFolder {
     /// # Errors
     /// The disk's.
     pub fn set_state(&self, id: &str, state: &TrialState) -> Result<(), TrainError> {
-        let path = self.state_path(id);
-        let text = serde_json::to_string_pretty(state).map_err(|e| TrainError::io(&path)(e.into()))?;
-        write_text(&path, &(text + "\n"))
+        write_json(&self.state_path(id), state)
     }
 
     /// True where the trial's run folder holds something to go on from.

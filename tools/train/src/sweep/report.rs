@@ -9,7 +9,7 @@ use super::plan::Plan;
 use super::results::{self, Results};
 use super::table;
 use crate::error::TrainError;
-use crate::run::folder::write_text;
+use crate::run::folder::{write_json, write_text};
 
 /// What was written.
 #[derive(Clone, Debug)]
@@ -31,13 +31,15 @@ pub fn write(plan: &Plan, folder: &SweepFolder, latency: bool) -> Result<Written
     let costs = prices(plan, folder, latency)?;
     let results = results::collect(plan, folder, &costs)?;
     let markdown = table::markdown(&results);
-    let json = serde_json::to_string_pretty(&results).map_err(|e| TrainError::io(folder.root())(e.into()))? + "\n";
     let mut files = Vec::new();
-    for (name, text) in [("table.md", &markdown), ("table.csv", &table::csv(&results)), (SweepFolder::TABLE, &json)] {
+    for (name, text) in [("table.md", &markdown), ("table.csv", &table::csv(&results))] {
         let path = folder.root().join(name);
         write_text(&path, text)?;
         files.push(path);
     }
+    let path = folder.root().join(SweepFolder::TABLE);
+    write_json(&path, &results)?;
+    files.push(path);
     files.extend(picture::write_all(plan, folder, &results)?);
     Ok(Written { results, markdown, files })
 }
@@ -68,8 +70,7 @@ fn prices(plan: &Plan, folder: &SweepFolder, latency: bool) -> Result<Vec<Option
         costs.push(Some(price));
     }
     if latency {
-        let text = serde_json::to_string_pretty(&known).map_err(|e| TrainError::io(&path)(e.into()))?;
-        write_text(&path, &(text + "\n"))?;
+        write_json(&path, &known)?;
     }
     Ok(costs)
 }

@@ -1,7 +1,8 @@
 //! `data`: where samples come from.
 
 use repghost_coco::classify::ClassifyConfig;
-use repghost_coco::AugmentConfig;
+use repghost_coco::decode::DecodeConfig;
+use repghost_coco::{AugmentConfig, OnUnreadable};
 use serde::{Deserialize, Serialize};
 
 use crate::config::path::PathTemplate;
@@ -39,6 +40,15 @@ pub enum OnUnreadableImage {
     Error,
     /// They are skipped and counted.
     Skip,
+}
+
+impl From<OnUnreadableImage> for OnUnreadable {
+    fn from(key: OnUnreadableImage) -> Self {
+        match key {
+            OnUnreadableImage::Error => Self::Error,
+            OnUnreadableImage::Skip => Self::Skip,
+        }
+    }
 }
 
 /// The keys below `data`.
@@ -90,6 +100,13 @@ impl Default for DataConfig {
             classify: ClassifyConfig::default(),
             shapes: ShapesConfig::default(),
         }
+    }
+}
+
+impl DataConfig {
+    /// How image files are decoded.
+    pub fn decode(&self) -> DecodeConfig {
+        DecodeConfig { apply_exif: self.apply_exif, ..Default::default() }
     }
 }
 
