@@ -2,6 +2,7 @@
 
 use tch::Tensor;
 
+use crate::dropout::dropout;
 use crate::layers::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, Linear};
 use crate::ops::{Activation, Ops};
 
@@ -126,7 +127,7 @@ impl Ops for Eager {
 
     fn dropout(&mut self, x: &Tensor, p: f64) -> Tensor {
         if self.train && p > 0.0 {
-            x.dropout(p, true)
+            dropout(x, p)
         } else {
             x.shallow_clone()
         }

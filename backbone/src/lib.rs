@@ -16,6 +16,7 @@
 pub mod backbone;
 pub mod blocks;
 pub mod cost;
+pub mod dropout;
 pub mod eager;
 pub mod families;
 pub mod fill;

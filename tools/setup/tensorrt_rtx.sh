@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs TensorRT for RTX under .deps/tensorrt (git-ignored, once) and builds every kind of exported file with it. No GPU is needed.
+# `--fetch-only` installs and builds nothing.
 set -euo pipefail
 
 RTX_VERSION=1.7.1.116
@@ -17,6 +18,7 @@ if ! "$venv/bin/python" -c "import onnx, tensorrt_rtx" 2>/dev/null; then
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check "tensorrt-rtx==$RTX_VERSION" "onnx==$ONNX_VERSION"
 fi
+[ "${1:-}" = --fetch-only ] && exit 0
 files=$(mktemp -d)
 trap 'rm -rf "$files"' EXIT
 cargo run --release --quiet --package repghost-export --example export_kinds -- "$files"

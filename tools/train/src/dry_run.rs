@@ -4,17 +4,15 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use repghost_backbone::Role;
-use tch::{Kind, Tensor};
 
 use crate::classification::ClassificationTask;
 use crate::config::{Loaded, Task as Learned, TrainConfig};
 use crate::detection::DetectionTask;
 use crate::error::TrainError;
 use crate::memory;
-use crate::optim::Gradients;
 use crate::run::progress::duration;
 use crate::runtime;
-use crate::trainer::{plan, ImageTask, Plan};
+use crate::trainer::{answer, plan, ImageTask, Plan, Replicas};
 
 /// Steps timed; the first one compiles kernels and is left out.
 const TIMED_STEPS: usize = 2;
@@ -28,7 +26,7 @@ pub struct DryRun {
     trained: i64,
     batch: [usize; 4],
     taps: Vec<String>,
-    losses: Vec<(String, f64)>,
+    losses: Vec<(&'static str, f64)>,
     step: Duration,
     data: Duration,
     peak_mib: Option<f64>,
@@ -57,18 +55,16 @@ fn look_at(task: &impl ImageTask, config: &TrainConfig) -> Result<DryRun, TrainE
         return Err(TrainError::Config("there are no images to train on".into()));
     };
     let data = reading.elapsed();
+    let shape = batch.shape;
+    let mut replicas = Replicas::wanted(task, &slots, config)?;
     let mut losses = vec![];
     let mut step = Duration::MAX;
-    for _ in 0..=TIMED_STEPS {
+    for number in 0..=TIMED_STEPS as u64 {
         let started = Instant::now();
-        let each = task.losses(&batch)?;
-        losses.clear();
-        for (name, loss) in &each {
-            losses.push((name.to_string(), f64::try_from(loss.detach().f_to_kind(Kind::Double)?)?));
-        }
-        let tensors: Vec<Tensor> = each.into_iter().map(|(_, l)| l).collect();
-        Gradients::of(&Tensor::f_stack(&tensors, 0)?.f_sum(Kind::Float)?, &slots)?.norm()?;
+        let answer = answer(task, &mut replicas, &slots, batch.clone(), [config.seed, number])?;
+        answer.gradients.norm()?;
         step = step.min(started.elapsed());
+        losses = answer.losses;
     }
     let network = task.network().named_tensors();
     let body = task.backbone();
@@ -77,7 +73,7 @@ fn look_at(task: &impl ImageTask, config: &TrainConfig) -> Result<DryRun, TrainE
         backbone: body.name.clone(),
         parameters: network.iter().filter(|e| e.role == Role::Parameter).map(|e| e.tensor.numel() as i64).sum(),
         trained: slots.iter().map(|s| s.tensor.numel() as i64).sum(),
-        batch: batch.shape,
+        batch: shape,
         taps: body.taps().iter().map(|t| format!("C{} {} channels, stride {}", t.level, t.channels, t.stride)).collect(),
         losses,
         step,

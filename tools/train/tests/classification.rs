@@ -141,9 +141,20 @@ fn it_learns_and_its_weights_serve_every_command() {
 
 #[test]
 fn a_resumed_classifier_has_the_same_bits() {
+    resumed_is_whole("train.replicas=1");
+}
+
+/// Copies of the network drop what their own generators say, whichever of them comes first.
+#[test]
+fn a_resumed_classifier_with_replicas_has_the_same_bits() {
+    resumed_is_whole("train.replicas=2");
+}
+
+fn resumed_is_whole(replicas: &str) {
     let _alone = alone();
     let dir = data();
-    let with = |steps: &str| loaded(dir.path(), &["data.classify.rand_augment=rand-m9-mstd0.5", steps]);
+    let augmented = ["data.classify.rand_augment=rand-m9-mstd0.5", "model.backbone.dropout=0.5", replicas];
+    let with = |steps: &str| loaded(dir.path(), &[&augmented[..], &[steps]].concat());
     run(&with("train.max_steps=6"), &dir.path().join("whole"), false).unwrap();
     run(&with("train.max_steps=4"), &dir.path().join("parts"), false).unwrap();
     run(&with("train.max_steps=6"), &dir.path().join("parts"), true).unwrap();

@@ -109,7 +109,7 @@ fn listing(plan: &Plan, shard: Shard) -> anyhow::Result<String> {
         "trial", "epochs", "batch", "parameters, M", "multiply-adds 224, M"
     );
     for trial in plan.shard(shard) {
-        let (e, cost) = (&trial.loaded.experiment, cost::price(&trial.loaded.experiment, false)?);
+        let (e, cost) = (&trial.loaded.experiment, cost::price(&trial.loaded.experiment)?);
         let (parameters, macs) = (cost.parameters as f64 / 1e6, cost.macs as f64 / 1e6);
         let (epochs, batch) = (e.train.epochs, e.train.batch_size);
         out += &format!("{:<names$}  {epochs:>6}  {batch:>6}  {parameters:>14.3}  {macs:>22.1}\n", trial.id);

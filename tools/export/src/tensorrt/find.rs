@@ -72,7 +72,7 @@ mod tests {
         let banner = |v: &str| Version::from_banner(&format!("&&&& RUNNING TensorRT.trtexec [TensorRT v{v}] # trtexec --help"));
         assert_eq!(banner("8601"), Some(Version { major: 8, minor: 6, patch: 1 }));
         assert_eq!(banner("101600"), Some(Version { major: 10, minor: 16, patch: 0 }));
-        assert_eq!(banner("110400"), Some(Version { major: 11, minor: 4, patch: 0 }));
+        assert_eq!(banner("110100] [b106"), Some(Version { major: 11, minor: 1, patch: 0 }));
         assert_eq!(Version::from_banner("usage: something else"), None);
     }
 }

@@ -138,27 +138,54 @@ fn bad(message: &str) -> ExportError {
 mod tests {
     use super::*;
 
-    /// The layout of TensorRT 8 to 11 (their sources print it; the figures are invented): prefixes, other latencies before and after.
-    const PASSED: &str = "\
-&&&& RUNNING TensorRT.trtexec [TensorRT v101600] # trtexec --onnx=m.onnx
-[11/24/2026-10:00:00] [I] === Performance summary ===
-[11/24/2026-10:00:00] [I] Throughput: 812.3 qps
-[11/24/2026-10:00:00] [I] Latency: min = 1.1 ms, max = 1.5 ms, mean = 1.21 ms, median = 1.2 ms, percentile(90%) = 1.3 ms, percentile(95%) = 1.35 ms, percentile(99%) = 1.4 ms
-[11/24/2026-10:00:00] [I] Enqueue Time: min = 0.1 ms, max = 0.2 ms, mean = 0.15 ms, median = 0.15 ms, percentile(99%) = 0.2 ms
-[11/24/2026-10:00:00] [I] H2D Latency: min = 0.01 ms, max = 0.02 ms, mean = 0.015 ms, median = 0.015 ms, percentile(99%) = 0.02 ms
-[11/24/2026-10:00:00] [I] GPU Compute Time: min = 1.0 ms, max = 1.4 ms, mean = 1.19 ms, median = 1.18 ms, percentile(99%) = 1.39 ms
-[11/24/2026-10:00:00] [I] D2H Latency: min = 0.01 ms, max = 0.02 ms, mean = 0.011 ms, median = 0.011 ms, percentile(99%) = 0.02 ms
-&&&& PASSED TensorRT.trtexec [TensorRT v101600] # trtexec --onnx=m.onnx
+    /// Printed by TensorRT 8.4 on a Jetson (OE4T/meta-tegra, pull request 952).
+    const PRINTED_BY_8: &str = "\
+[03/11/2022-14:57:03] [I] === Performance summary ===
+[03/11/2022-14:57:03] [I] Throughput: 41087.7 qps
+[03/11/2022-14:57:03] [I] Latency: min = 0.387207 ms, max = 0.447357 ms, mean = 0.402238 ms, median = 0.401947 ms, percentile(99%) = 0.420288 ms
+[03/11/2022-14:57:03] [I] Enqueue Time: min = 0.0830078 ms, max = 0.229004 ms, mean = 0.090497 ms, median = 0.0871582 ms, percentile(99%) = 0.126099 ms
+[03/11/2022-14:57:03] [I] H2D Latency: min = 0.00622559 ms, max = 0.0571899 ms, mean = 0.0104126 ms, median = 0.00952148 ms, percentile(99%) = 0.0272217 ms
+[03/11/2022-14:57:03] [I] GPU Compute Time: min = 0.375977 ms, max = 0.403564 ms, mean = 0.388221 ms, median = 0.388443 ms, percentile(99%) = 0.393188 ms
+[03/11/2022-14:57:03] [I] D2H Latency: min = 0.00195312 ms, max = 0.00537109 ms, mean = 0.00360451 ms, median = 0.00366211 ms, percentile(99%) = 0.00488281 ms
+[03/11/2022-14:57:03] [I] Total Host Walltime: 3.00119 s
+[03/11/2022-14:57:03] [I] Total GPU Compute Time: 2.99202 s
+[03/11/2022-14:57:03] [I] Explanations of the performance metrics are printed in the verbose logs.
+[03/11/2022-14:57:03] [I]
+&&&& PASSED TensorRT.trtexec [TensorRT v8400] # trtexec --loadEngine=mnist16.trt --batch=16
+";
+    /// Printed by TensorRT 10.9 for an FCN-ResNet101. TensorRT 11 prints the same lines (its sources; no output of it is known to us).
+    const PRINTED_BY_10: &str = "\
+[04/08/2025-23:15:51] [I] === Trace details ===
+[04/08/2025-23:15:51] [I] Trace averages of 10 runs:
+[04/08/2025-23:15:51] [I] Average on 10 runs - GPU latency: 111.218 ms - Host latency: 112.617 ms (enqueue 0.685264 ms)
+[04/08/2025-23:15:51] [I] Average on 10 runs - GPU latency: 111.351 ms - Host latency: 112.752 ms (enqueue 0.753516 ms)
+[04/08/2025-23:15:51] [I]
+[04/08/2025-23:15:51] [I] === Performance summary ===
+[04/08/2025-23:15:51] [I] Throughput: 8.66824 qps
+[04/08/2025-23:15:51] [I] Latency: min = 110.946 ms, max = 115.703 ms, mean = 112.938 ms, median = 112.567 ms, percentile(90%) = 114.427 ms, percentile(95%) = 115.415 ms, percentile(99%) = 115.703 ms
+[04/08/2025-23:15:51] [I] Enqueue Time: min = 0.495506 ms, max = 0.953369 ms, mean = 0.733638 ms, median = 0.734863 ms, percentile(90%) = 0.802246 ms, percentile(95%) = 0.835693 ms, percentile(99%) = 0.953369 ms
+[04/08/2025-23:15:51] [I] H2D Latency: min = 0.612305 ms, max = 0.961426 ms, mean = 0.771373 ms, median = 0.769043 ms, percentile(90%) = 0.873108 ms, percentile(95%) = 0.873779 ms, percentile(99%) = 0.961426 ms
+[04/08/2025-23:15:51] [I] GPU Compute Time: min = 109.522 ms, max = 114.185 ms, mean = 111.557 ms, median = 111.208 ms, percentile(90%) = 113.02 ms, percentile(95%) = 114.115 ms, percentile(99%) = 114.185 ms
+[04/08/2025-23:15:51] [I] D2H Latency: min = 0.548096 ms, max = 0.763855 ms, mean = 0.61034 ms, median = 0.609924 ms, percentile(90%) = 0.709229 ms, percentile(95%) = 0.71228 ms, percentile(99%) = 0.763855 ms
+[04/08/2025-23:15:51] [I] Total Host Walltime: 3.34555 s
+[04/08/2025-23:15:51] [I] Total GPU Compute Time: 3.23514 s
+[04/08/2025-23:15:51] [W] * GPU compute time is unstable, with coefficient of variance = 1.08662%.
+[04/08/2025-23:15:51] [W]   If not already in use, locking GPU clock frequency or adding --useSpinWait may improve the stability.
+[04/08/2025-23:15:51] [I] Explanations of the performance metrics are printed in the verbose logs.
+[04/08/2025-23:15:51] [I]
+&&&& PASSED TensorRT.trtexec [TensorRT v100900] [b34] # trtexec --onnx=fcn-resnet101.onnx --saveEngine=fcn-resnet101.engine --optShapes=input:1x3x1026x1282
 ";
 
     #[test]
-    fn the_summary_is_read_line_by_line() {
-        let s = Summary::parse(PASSED).unwrap();
-        let expected =
-            Summary { throughput_qps: 812.3, compute_mean_ms: 1.19, latency_mean_ms: 1.21, latency_p95_ms: Some(1.35) };
-        assert_eq!(s, expected);
-        let old = PASSED.replace("percentile(90%) = 1.3 ms, percentile(95%) = 1.35 ms, ", "");
-        assert_eq!(Summary::parse(&old).unwrap().latency_p95_ms, None);
+    fn recorded_summaries_are_read_line_by_line() {
+        let of = |throughput_qps, compute_mean_ms, latency_mean_ms, latency_p95_ms| Summary {
+            throughput_qps,
+            compute_mean_ms,
+            latency_mean_ms,
+            latency_p95_ms,
+        };
+        assert_eq!(Summary::parse(PRINTED_BY_8).unwrap(), of(41087.7, 0.388221, 0.402238, None));
+        assert_eq!(Summary::parse(PRINTED_BY_10).unwrap(), of(8.66824, 111.557, 112.938, Some(115.415)));
     }
 
     #[test]

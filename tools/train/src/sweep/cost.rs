@@ -35,11 +35,48 @@ pub struct RowCost {
     pub fused_latency_ms: Option<f64>,
 }
 
-/// Prices an experiment's backbone; with `latency` also times it on this machine's CPU, both forms in turn.
+/// Counts what an experiment's backbone has and does.
 ///
 /// # Errors
 /// A backbone that cannot be built.
-pub fn price(experiment: &Experiment, latency: bool) -> Result<RowCost, TrainError> {
+pub fn price(experiment: &Experiment) -> Result<RowCost, TrainError> {
+    let [training, fused] = forms(experiment)?;
+    let mut cost = Cost::default();
+    forward(&training, &mut cost, &vec![1, 3, SIZE, SIZE]);
+    Ok(RowCost {
+        parameters: training.parameter_count(),
+        fused_parameters: fused.parameter_count(),
+        macs: cost.macs(),
+        ..Default::default()
+    })
+}
+
+/// Times the backbones of several experiments on this machine's CPU: median milliseconds of one image, in training form and fused. All
+/// take turns, so that whatever else the machine does meets all of them alike.
+///
+/// # Errors
+/// A backbone that cannot be built.
+pub fn latencies(experiments: &[&Experiment]) -> Result<Vec<[f64; 2]>, TrainError> {
+    let networks = experiments.iter().map(|e| forms(e)).collect::<Result<Vec<_>, _>>()?;
+    let mut times: Vec<[Vec<f64>; 2]> = networks.iter().map(|_| Default::default()).collect();
+    let _guard = tch::no_grad_guard();
+    let image = Tensor::zeros([1, 3, SIZE, SIZE], (Kind::Float, Device::Cpu));
+    for run in 0..WARM_UP + TIMED {
+        for (forms, times) in networks.iter().zip(&mut times) {
+            for (form, times) in forms.iter().zip(times) {
+                let start = Instant::now();
+                forward(form, &mut Eager::eval(), &image);
+                if run >= WARM_UP {
+                    times.push(start.elapsed().as_secs_f64() * 1e3);
+                }
+            }
+        }
+    }
+    Ok(times.into_iter().map(|both| both.map(median)).collect())
+}
+
+/// The backbone in training form and with everything folded.
+fn forms(experiment: &Experiment) -> Result<[Backbone; 2], TrainError> {
     let build = || -> Result<Backbone, TrainError> {
         let mut backbone = experiment.model.backbone.build(CLASSES).map_err(|e| TrainError::Config(e.to_string()))?;
         if experiment.task == Task::Detection {
@@ -48,35 +85,9 @@ pub fn price(experiment: &Experiment, latency: bool) -> Result<RowCost, TrainErr
         }
         Ok(backbone)
     };
-    let training = build()?;
     let mut fused = build()?;
     fused.fuse(FuseLevel::All);
-    let mut cost = Cost::default();
-    forward(&training, &mut cost, &vec![1, 3, SIZE, SIZE]);
-    let mut row = RowCost {
-        parameters: training.parameter_count(),
-        fused_parameters: fused.parameter_count(),
-        macs: cost.macs(),
-        ..Default::default()
-    };
-    if latency {
-        let _guard = tch::no_grad_guard();
-        let image = Tensor::zeros([1, 3, SIZE, SIZE], (Kind::Float, Device::Cpu));
-        let mut times = [Vec::new(), Vec::new()];
-        for run in 0..WARM_UP + TIMED {
-            for (form, times) in [&training, &fused].into_iter().zip(&mut times) {
-                let start = Instant::now();
-                forward(form, &mut Eager::eval(), &image);
-                if run >= WARM_UP {
-                    times.push(start.elapsed().as_secs_f64() * 1e3);
-                }
-            }
-        }
-        let [unfused, folded] = times.map(median);
-        row.latency_ms = Some(unfused);
-        row.fused_latency_ms = Some(folded);
-    }
-    Ok(row)
+    Ok([build()?, fused])
 }
 
 fn forward<O: repghost_backbone::Ops>(backbone: &Backbone, ops: &mut O, image: &O::Value) {
@@ -101,14 +112,15 @@ mod tests {
     fn the_price_of_repghostnet_half() {
         let mut experiment = Experiment::default();
         experiment.model.backbone.width = 0.5;
-        let row = price(&experiment, false).unwrap();
+        let row = price(&experiment).unwrap();
         assert_eq!((row.parameters, row.fused_parameters), (377_928, 367_396));
         assert_eq!((row.macs as f64 / 1e4).round() / 100.0, 39.54);
         assert_eq!(row.latency_ms, None);
         experiment.task = Task::Classification;
-        let row = price(&experiment, true).unwrap();
+        let row = price(&experiment).unwrap();
         assert_eq!((row.parameters, row.fused_parameters), (2_313_968, 2_302_956));
         assert_eq!((row.macs as f64 / 1e4).round() / 100.0, 43.31);
-        assert!(row.latency_ms.unwrap() > 0.0 && row.fused_latency_ms.unwrap() > 0.0);
+        let times = latencies(&[&experiment, &Experiment::default()]).unwrap();
+        assert!(times.len() == 2 && times.iter().flatten().all(|ms| *ms > 0.0), "{times:?}");
     }
 }

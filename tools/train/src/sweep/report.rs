@@ -8,6 +8,7 @@ use super::picture;
 use super::plan::Plan;
 use super::results::{self, Results};
 use super::table;
+use crate::config::Experiment;
 use crate::error::TrainError;
 use crate::run::folder::{write_json, write_text};
 
@@ -23,7 +24,7 @@ pub struct Written {
 }
 
 /// Reads all trials, prices the rows and writes `table.{md,csv,json}` and the pictures. With `latency`, backbones are timed on this
-/// machine; times that were taken before are kept, so that rows of one table come from one sitting unless a row is new.
+/// machine. Times that were taken before are kept as long as there is one for every row: all rows of a table come from one sitting.
 ///
 /// # Errors
 /// The disk's; backbones that cannot be built.
@@ -46,31 +47,25 @@ pub fn write(plan: &Plan, folder: &SweepFolder, latency: bool) -> Result<Written
 
 fn prices(plan: &Plan, folder: &SweepFolder, latency: bool) -> Result<Vec<Option<RowCost>>, TrainError> {
     let path = folder.root().join("latency.json");
-    let mut known: Vec<(String, RowCost)> =
+    let known: Vec<(String, RowCost)> =
         std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    let mut costs = Vec::new();
-    for row in &plan.rows {
-        let Some(trial) = plan.trials.iter().find(|t| t.row == *row) else {
-            costs.push(None);
-            continue;
-        };
-        let mut price = cost::price(&trial.loaded.experiment, false)?;
+    let experiments: Vec<Option<&Experiment>> =
+        plan.rows.iter().map(|row| plan.trials.iter().find(|t| t.row == *row).map(|t| &t.loaded.experiment)).collect();
+    let mut costs: Vec<Option<RowCost>> = experiments.iter().map(|e| e.map(cost::price).transpose()).collect::<Result<_, _>>()?;
+    for (row, price) in plan.rows.iter().zip(costs.iter_mut().flatten()) {
         // Times of a row count as long as it is the same network.
-        let same =
-            |k: &RowCost| (k.parameters, k.fused_parameters, k.macs) == (price.parameters, price.fused_parameters, price.macs);
-        match known.iter().find(|(name, k)| name == row && same(k)) {
-            Some((_, k)) => price = *k,
-            None if latency => {
-                price = cost::price(&trial.loaded.experiment, true)?;
-                known.retain(|(name, _)| name != row);
-                known.push((row.clone(), price));
-            }
-            None => {}
+        let counts = |k: &RowCost| (k.parameters, k.fused_parameters, k.macs);
+        if let Some((_, k)) = known.iter().find(|(name, k)| name == row && counts(k) == counts(price)) {
+            *price = *k;
         }
-        costs.push(Some(price));
     }
-    if latency {
-        write_json(&path, &known)?;
+    if latency && costs.iter().flatten().any(|c| c.latency_ms.is_none()) {
+        let times = cost::latencies(&experiments.into_iter().flatten().collect::<Vec<_>>())?;
+        for (price, [unfused, fused]) in costs.iter_mut().flatten().zip(times) {
+            (price.latency_ms, price.fused_latency_ms) = (Some(unfused), Some(fused));
+        }
+        let timed: Vec<(&String, RowCost)> = plan.rows.iter().zip(&costs).filter_map(|(r, c)| Some((r, (*c)?))).collect();
+        write_json(&path, &timed)?;
     }
     Ok(costs)
 }

@@ -52,8 +52,12 @@ pub struct Row {
     pub mean: Option<f64>,
     /// Sample standard deviation, from two seeds on.
     pub deviation: Option<f64>,
-    /// Mean minus the first row's mean.
+    /// Mean of the differences to the first row's trial of the same seed, over the seeds that both have done.
     pub difference: Option<f64>,
+    /// Their sample standard deviation, from two seeds on. Trials of a seed see the same images in the same order, so that differences
+    /// between them may vary less than the trials do.
+    #[serde(default)]
+    pub difference_deviation: Option<f64>,
     /// What the backbone costs.
     pub cost: Option<RowCost>,
     /// A published figure; another measurement, on other data, by other people.
@@ -63,6 +67,12 @@ pub struct Row {
 }
 
 impl Row {
+    /// The difference to the first row, for people.
+    pub fn difference_text(&self) -> Option<String> {
+        let difference = self.difference?;
+        Some(self.difference_deviation.map_or(format!("{difference:+.4}"), |d| format!("{difference:+.4} ± {d:.4}")))
+    }
+
     /// The metric of every seed that is done.
     pub fn values(&self) -> Vec<f64> {
         self.trials.iter().filter_map(|t| t.value).collect()
@@ -98,6 +108,7 @@ pub fn collect(plan: &Plan, folder: &SweepFolder, costs: &[Option<RowCost>]) -> 
         mean: None,
         deviation: None,
         difference: None,
+        difference_deviation: None,
         cost: costs.get(i).copied().flatten(),
         published: published(name),
         trials: plan.trials.iter().filter(|t| t.row == *name).map(|t| TrialResult::unknown(&t.id, t.seed)).collect(),
@@ -132,11 +143,18 @@ pub fn refresh(results: &mut Results, folder: &SweepFolder) -> Result<(), TrainE
         }
         (row.mean, row.deviation) = statistics(&row.values());
     }
-    let first = results.rows.first().and_then(|r| r.mean);
-    for row in results.rows.iter_mut().skip(1) {
-        row.difference = row.mean.zip(first).map(|(mean, first)| mean - first);
+    if let Some((first, others)) = results.rows.split_first_mut() {
+        for row in others {
+            (row.difference, row.difference_deviation) = statistics(&differences(row, first));
+        }
     }
     Ok(())
+}
+
+/// A row's values minus those of another row with the same seeds.
+fn differences(row: &Row, other: &Row) -> Vec<f64> {
+    let same_seed = |t: &TrialResult| other.trials.iter().find(|o| o.seed == t.seed)?.value;
+    row.trials.iter().filter_map(|t| Some(t.value? - same_seed(t)?)).collect()
 }
 
 /// The metric of the last evaluation. (Not of the best one: to choose the best of many evaluations on the set that is reported would

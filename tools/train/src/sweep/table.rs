@@ -34,7 +34,7 @@ pub fn markdown(results: &Results) -> String {
             row.name.clone(),
             mean_text(row),
             format!("{}/{}", row.values().len(), row.trials.len()),
-            row.difference.map_or(NOTHING.into(), |d| format!("{d:+.4}")),
+            row.difference_text().unwrap_or(NOTHING.into()),
             row.cost.map_or(NOTHING.into(), |c| format!("{:.3} ({:.3})", millions(c.parameters), millions(c.fused_parameters))),
             row.cost.map_or(NOTHING.into(), |c| format!("{:.1}", millions(c.macs))),
             latency_text(row),
@@ -68,6 +68,10 @@ fn notes(results: &Results) -> String {
         let _ = writeln!(out, "Published figures are not ours and not of this setting: {}.\n", sources.join("; "));
     }
     let most_seeds = results.rows.iter().map(|r| r.trials.len()).max().unwrap_or(0);
+    let paired = results.rows.iter().filter(|r| r.difference_deviation.is_some()).count();
+    if paired > 0 {
+        out.push_str("Differences are taken seed by seed. One that is not several times its deviation is no finding.\n\n");
+    }
     if most_seeds < 3 {
         let _ = writeln!(out, "With {most_seeds} seed(s) a row, differences are not told apart from chance.\n");
     }
@@ -114,7 +118,7 @@ pub fn millions(n: i64) -> f64 {
 /// A table for programs: full doubles, empty cells where there is nothing.
 pub fn csv(results: &Results) -> String {
     let mut out = String::from(
-        "row,metric,mean,deviation,seeds_done,seeds,difference,parameters,fused_parameters,macs_224,latency_ms,fused_latency_ms,\
+        "row,metric,mean,deviation,seeds_done,seeds,difference,difference_deviation,parameters,fused_parameters,macs_224,latency_ms,fused_latency_ms,\
          published_value,published_metric,published_source\n",
     );
     let number = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
@@ -129,6 +133,7 @@ pub fn csv(results: &Results) -> String {
             row.values().len().to_string(),
             row.trials.len().to_string(),
             number(row.difference),
+            number(row.difference_deviation),
             cost(|c| c.parameters),
             cost(|c| c.fused_parameters),
             cost(|c| c.macs),

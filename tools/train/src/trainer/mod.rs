@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 pub use plan::Plan;
+pub(crate) use replicas::answer;
 pub use replicas::{Replica, Replicas};
 pub use start::{Start, Trainer};
 pub use step::StepReport;
@@ -28,7 +29,7 @@ use crate::optim::{Optimizer, ParamSlot};
 use crate::run::progress::Progress as Display;
 use crate::run::{Record, RunFolder, StepRecord};
 use feed::Feed;
-use hooks::Hook;
+use hooks::{Hook, Writers};
 
 /// Everything that a step works on and that hooks may look at.
 pub struct Run<T: Task> {
@@ -60,6 +61,8 @@ pub struct Run<T: Task> {
     pub outbox: Vec<Record>,
     /// Lines for people that wait for the writers.
     pub notes: Vec<String>,
+    /// Where records go, once it is known which records the folder keeps.
+    pub writers: Option<Writers>,
     /// Set when the user wants to stop.
     pub stop: Arc<AtomicBool>,
     /// What people see.

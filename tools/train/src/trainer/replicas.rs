@@ -7,6 +7,7 @@
 //! - Parameters are the same storage in all copies; gradients are averaged, each copy weighted with its images.
 //! - Batch norms take their statistics from a copy's own images. Running statistics are those of the first copy, which the others start
 //!   each step with.
+//! - Random draws of a step (dropout, sampled anchors) are a copy's own, by the run's seed, the copy's number and the step.
 //!
 //! Sums are taken in the order of the copies, so a run still repeats bit by bit.
 
@@ -14,11 +15,13 @@ use std::panic::resume_unwind;
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::thread::JoinHandle;
 
-use repghost_backbone::{Role, Tree};
+use repghost_backbone::{dropout, Role, Tree};
 use repghost_heads::Losses;
 use tch::{Kind, Tensor};
 
+use super::step::step_seed;
 use super::Task;
+use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::optim::{Gradients, ParamSlot};
 
@@ -40,7 +43,7 @@ pub trait Replica<B>: Send {
 }
 
 /// What a batch, or a share of one, gave.
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// Each loss by name.
     pub losses: Vec<(&'static str, f64)>,
     /// Of their sum.
@@ -88,6 +91,23 @@ impl Answer {
     }
 }
 
+/// Forward and backward: of the whole batch here, or of its shares by the copies.
+pub(crate) fn answer<T: Task>(
+    task: &T,
+    replicas: &mut Option<Replicas<T::Batch>>,
+    slots: &[ParamSlot],
+    batch: T::Batch,
+    [seed, step]: [u64; 2],
+) -> Result<Answer, TrainError> {
+    let Some(replicas) = replicas else {
+        let parameters: Vec<&Tensor> = slots.iter().map(|s| &s.tensor).collect();
+        return Answer::of(task.losses(&batch)?, &parameters);
+    };
+    let shares = task.split(batch, replicas.count()).into_iter();
+    let shares = shares.map(|share| (task.images(&share).len(), share)).map(|(n, share)| (share, n)).collect();
+    replicas.run(shares, seed, step)
+}
+
 /// A share of a batch.
 struct Job<B> {
     batch: B,
@@ -113,6 +133,19 @@ pub struct Replicas<B> {
 }
 
 impl<B: Send + 'static> Replicas<B> {
+    /// As many as `train.replicas` says, which share the threads; none where it says one.
+    ///
+    /// # Errors
+    /// A task that cannot be copied.
+    pub fn wanted<T: Task<Batch = B>>(task: &T, slots: &[ParamSlot], config: &TrainConfig) -> Result<Option<Self>, TrainError> {
+        let count = config.replicas;
+        if count < 2 {
+            return Ok(None);
+        }
+        let threads = (tch::get_num_threads() / count as i32).max(1);
+        Self::new(task, slots, count, threads).map(Some)
+    }
+
     /// Makes `count` copies, each with `threads` threads within an operation.
     ///
     /// # Errors
@@ -129,7 +162,7 @@ impl<B: Send + 'static> Replicas<B> {
     }
 
     /// Losses and gradients of a batch that was cut into shares with so many images each.
-    pub(super) fn run(&mut self, shares: Vec<(B, usize)>, seed: u64, step: u64) -> Result<Answer, TrainError> {
+    fn run(&mut self, shares: Vec<(B, usize)>, seed: u64, step: u64) -> Result<Answer, TrainError> {
         let images: usize = shares.iter().map(|(_, images)| images).sum();
         let count = shares.len();
         tch::no_grad(|| -> Result<(), TrainError> {
@@ -179,6 +212,7 @@ impl<B: Send + 'static> Worker<B> {
             tch::set_num_threads(threads);
             let parameters: Vec<&Tensor> = ordered.iter().collect();
             for Job { batch, weight, seed, step } in inbox {
+                dropout::seed(step_seed(seed, step));
                 replica.seed_step(seed, step);
                 let answer = replica.losses(&batch).and_then(|losses| Answer::of(losses, &parameters)?.weighted(weight));
                 if outbox.send(answer).is_err() {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
-use super::hooks::{Average, Checkpoints, Evaluate, Hook, Rate, Timer, Writers};
+use super::hooks::{Average, Checkpoints, Evaluate, Hook, Rate, Timer, Write, Writers};
 use super::{plan, Plan, Replicas, Run, StepReport, Task};
 use crate::checkpoint::{self, Checkpoint, Progress};
 use crate::config::TrainConfig;
@@ -47,13 +47,7 @@ impl<T: Task> Trainer<T> {
         if slots.is_empty() {
             return Err(TrainError::NothingToTrain);
         }
-        let replicas = match config.replicas {
-            0 | 1 => None,
-            count => {
-                let threads = (tch::get_num_threads() / count as i32).max(1);
-                Some(Replicas::new(&task, &slots, count, threads)?)
-            }
-        };
+        let replicas = Replicas::wanted(&task, &slots, config)?;
         let ema = config.ema.as_ref().map(|e| Ema::new(task.network().named_tensors(), e.decay, e.warmup));
         let mut run = Run {
             optimizer: plan::optimizer(config),
@@ -75,6 +69,7 @@ impl<T: Task> Trainer<T> {
             latest: StepRecord::default(),
             outbox: vec![],
             notes: vec![],
+            writers: None,
             stop: start.stop,
             display: Rc::new(RefCell::new(Display::new(0, 1, 0, true))),
             folder: start.folder,
@@ -93,6 +88,7 @@ impl<T: Task> Trainer<T> {
         if let Some(best) = best(&records) {
             run.progress.best = Some(best);
         }
+        run.writers = Some(Writers::new(&run.folder, &records)?);
         let present = checkpoint::folder::steps(&run.folder.checkpoints())?;
         let (total, per_epoch) = (run.plan.stop_at, run.plan.steps_per_epoch);
         run.display = Rc::new(RefCell::new(Display::new(total, per_epoch, run.progress.step, start.quiet)));
@@ -102,7 +98,7 @@ impl<T: Task> Trainer<T> {
             Box::new(Average),
             Box::new(Checkpoints::new(&config.checkpoint, present)),
             Box::new(Evaluate::new(config.eval_every, known)),
-            Box::new(Writers::new(&run.folder, &records)?),
+            Box::new(Write),
         ];
         Ok(Self { run, hooks })
     }

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tch::Tensor;
+use repghost_backbone::dropout;
 
 use super::feed::Feed;
-use super::replicas::Answer;
+use super::replicas::{answer, Answer};
 use super::{Run, Task};
 use crate::error::TrainError;
 use crate::optim::Gradients;
@@ -33,8 +33,8 @@ impl<T: Task> Run<T> {
     /// Takes up to a step's worth of batches and updates the weights once. `None` when there are no batches left.
     pub(super) fn step(&mut self, feed: &mut Feed<T::Batch>) -> Result<Option<StepReport>, TrainError> {
         let started = Instant::now();
-        // All that this step draws from torch's generator depends on the seed and the step only: a resumed run draws the same.
-        tch::manual_seed(step_seed(self.progress.seed, self.progress.step));
+        // All that this step draws depends on the seed and the step only: a resumed run draws the same.
+        dropout::seed(step_seed(self.progress.seed, self.progress.step));
         self.task.seed_step(self.progress.seed, self.progress.step);
         let mut report = StepReport::default();
         let mut sum: Option<Gradients> = None;
@@ -45,7 +45,8 @@ impl<T: Task> Run<T> {
             report.batches += 1;
             report.images += images.len();
             seen.extend(images);
-            let Answer { losses, gradients } = self.answer(batch)?;
+            let draws = [self.progress.seed, self.progress.step];
+            let Answer { losses, gradients } = answer(&self.task, &mut self.replicas, &self.slots, batch, draws)?;
             self.note_losses(losses, &mut report, &seen)?;
             sum = Some(match sum {
                 Some(sum) => sum.plus(gradients)?,
@@ -70,18 +71,6 @@ impl<T: Task> Run<T> {
         self.optimizer.step(&mut self.slots, &gradients, self.lr)?;
         (report.data, report.total) = feed.account(started.elapsed());
         Ok(Some(report))
-    }
-
-    /// Forward and backward: of the whole batch here, or of its shares by the copies.
-    fn answer(&mut self, batch: T::Batch) -> Result<Answer, TrainError> {
-        let Some(replicas) = &mut self.replicas else {
-            let parameters: Vec<&Tensor> = self.slots.iter().map(|s| &s.tensor).collect();
-            return Answer::of(self.task.losses(&batch)?, &parameters);
-        };
-        let shares = self.task.split(batch, replicas.count());
-        let shares =
-            shares.into_iter().map(|share| (self.task.images(&share).len(), share)).map(|(n, share)| (share, n)).collect();
-        replicas.run(shares, self.progress.seed, self.progress.step)
     }
 
     /// Adds the losses to the report, and stops the run where one is not finite.
@@ -115,11 +104,11 @@ impl<T: Task> Run<T> {
     }
 }
 
-/// The seed of torch's generator for a step.
-fn step_seed(seed: u64, step: u64) -> i64 {
+/// The seed of dropout's generator for a step.
+pub(super) fn step_seed(seed: u64, step: u64) -> u64 {
     // SplitMix64's finaliser, so that neighbours in seed and step have nothing in common.
     let mut z = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(step).wrapping_mul(0xD1B5_4A32_D192_ED03);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    ((z ^ (z >> 31)) >> 1) as i64
+    z ^ (z >> 31)
 }

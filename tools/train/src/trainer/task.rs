@@ -31,7 +31,7 @@ pub trait Task {
     /// Data that cannot be read.
     fn batches(&self, epoch: usize, skip: usize) -> Result<Batches<Self::Batch>, TrainError>;
 
-    /// Told before the first forward of each step: whatever the losses draw, outside of torch's generator, depends on these two only.
+    /// Told before the first forward of each step: whatever the losses draw, other than dropout, depends on these two only.
     fn seed_step(&self, seed: u64, step: u64) {
         let _ = (seed, step);
     }

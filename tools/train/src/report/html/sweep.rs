@@ -80,7 +80,7 @@ fn rows(r: &Results, published: bool) -> Markup {
             Cell::number(row.mean, 4),
             Cell::shown(row.deviation, row.deviation.map_or(NOTHING.into(), |d| format!("± {d:.4}"))),
             Cell::shown(Some(done as f64), format!("{done}/{}", row.trials.len())),
-            Cell::shown(row.difference, row.difference.map_or(NOTHING.into(), |d| format!("{d:+.4}"))),
+            Cell::shown(row.difference, row.difference_text().unwrap_or(NOTHING.into())),
             Cell::number(cost(&|c| Some(millions(c.parameters))), 3),
             Cell::number(cost(&|c| Some(millions(c.fused_parameters))), 3),
             Cell::number(cost(&|c| Some(millions(c.macs))), 1),

@@ -28,6 +28,8 @@ impl Checkpoints {
         if self.saved == Some(step) || step == 0 {
             return Ok(());
         }
+        // First: a run that is killed after this goes on behind the step, and would never write its records.
+        run.write_records()?;
         let folder = run.folder.checkpoints();
         file::write(&folder::path(&folder, step), &run.checkpoint())?;
         self.saved = Some(step);

@@ -12,7 +12,7 @@ pub use checkpoint::Checkpoints;
 pub use evaluate::Evaluate;
 pub use schedule::Rate;
 pub use timer::Timer;
-pub use writers::Writers;
+pub use writers::{Write, Writers};
 
 use super::{Moment, Run, Task};
 use crate::error::TrainError;

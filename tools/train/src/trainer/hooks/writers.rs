@@ -7,7 +7,7 @@ use crate::run::metrics::{self, MetricsLog};
 use crate::run::tensorboard::TensorBoard;
 use crate::run::{Record, Sink};
 
-/// Empties the outbox into `metrics.jsonl` (first: it is the source of truth), TensorBoard and the display.
+/// Where records go: `metrics.jsonl` (first: it is the source of truth), TensorBoard and the display.
 pub struct Writers {
     log: MetricsLog,
     board: TensorBoard,
@@ -22,36 +22,44 @@ impl Writers {
         let log = MetricsLog::append(&folder.metrics_log())?;
         Ok(Self { log, board: TensorBoard::start(&folder.events(), before)? })
     }
+}
 
-    fn flush<T: Task>(&mut self, run: &mut Run<T>) -> Result<(), TrainError> {
-        let mut display = run.display.borrow_mut();
-        for record in run.outbox.drain(..) {
-            self.log.take(&record)?;
-            self.board.take(&record)?;
+impl<T: Task> Run<T> {
+    /// Empties the outbox and the notes.
+    pub(super) fn write_records(&mut self) -> Result<(), TrainError> {
+        let Some(writers) = &mut self.writers else { return Ok(()) };
+        let mut display = self.display.borrow_mut();
+        for record in self.outbox.drain(..) {
+            writers.log.take(&record)?;
+            writers.board.take(&record)?;
             display.take(&record)?;
             if let Record::Eval(_) = record {
-                self.board.sheet(&run.folder.predictions(), record.step());
-                curves(&metrics::read(&run.folder.metrics_log())?, &run.folder.curves())?;
+                writers.board.sheet(&self.folder.predictions(), record.step());
+                curves(&metrics::read(&self.folder.metrics_log())?, &self.folder.curves())?;
             }
         }
-        for note in run.notes.drain(..) {
+        for note in self.notes.drain(..) {
             display.say(&note);
         }
         Ok(())
     }
 }
 
-impl<T: Task> Hook<T> for Writers {
+/// Has the records of a step written at its end. (A checkpoint has those that belong to it written before, see `Checkpoints`.)
+#[derive(Debug)]
+pub struct Write;
+
+impl<T: Task> Hook<T> for Write {
     fn start(&mut self, run: &mut Run<T>) -> Result<(), TrainError> {
-        self.flush(run)
+        run.write_records()
     }
 
     fn after_step(&mut self, run: &mut Run<T>, _: Moment) -> Result<(), TrainError> {
         run.display.borrow_mut().step(&run.latest);
-        self.flush(run)
+        run.write_records()
     }
 
     fn finish(&mut self, run: &mut Run<T>) -> Result<(), TrainError> {
-        self.flush(run)
+        run.write_records()
     }
 }
