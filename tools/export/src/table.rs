@@ -78,15 +78,23 @@ pub const HEADER: &str = "\
 /// # Errors
 /// A difference beyond tolerance; no onnxruntime.
 pub fn gate_row(backbone: &BackboneConfig, head: &str, precision: Element) -> Result<Row, ExportError> {
+    gate_experiment(sample::narrow(backbone, head), CLASSES, precision)
+}
+
+/// [`gate_row`] for an experiment of one's own with so many classes.
+///
+/// # Errors
+/// As [`gate_row`].
+pub fn gate_experiment(mut e: Experiment, classes: usize, precision: Element) -> Result<Row, ExportError> {
     let _guard = tch::no_grad_guard();
-    let mut e = sample::narrow(backbone, head);
+    let head = e.model.head.name();
     let pixels = fill::input("gate", &[1, 3, SIZE[0], SIZE[1]]) * 2.0;
-    let mut detector = sample::detector(&mut e, CLASSES, &pixels)?;
+    let mut detector = sample::detector(&mut e, classes, &pixels)?;
     let name = format!("{} {head} {}", detector.backbone().body.name, if precision == Element::F16 { "fp16" } else { "fp32" });
     detector.fuse(FuseLevel::All);
     let network = Network::Detector(Box::new(detector));
     let form = repghost_backbone::weights::Form::Folded;
-    let model = Model { network, classes: sample::classes(CLASSES), form };
+    let model = Model { network, classes: sample::classes(classes), form };
     let cells = PARTS.iter().map(|kind| check(&e, &model, *kind, head, precision)).collect::<Result<_, _>>()?;
     Ok(Row { name, cells })
 }

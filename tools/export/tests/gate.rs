@@ -4,7 +4,9 @@ use repghost_backbone::BackboneConfig;
 use repghost_export::gate::run::tolerance;
 use repghost_export::onnx::Element;
 use repghost_export::runtime::onnxruntime;
-use repghost_export::table::{gate_row, PARTS};
+use repghost_export::sample;
+use repghost_export::table::{gate_experiment, gate_row, PARTS};
+use repghost_train::config::HeadConfig;
 
 #[test]
 fn every_part_of_every_head_agrees() {
@@ -25,6 +27,28 @@ fn every_part_of_every_head_agrees() {
                     assert_eq!(agreement.total > 20, part.is_detector(), "{head} {part:?}: {agreement:?}");
                 }
             }
+        }
+    }
+}
+
+/// torchvision's heads have 91 outputs, of which eleven are no class: the file tells classes all the same, from 0 to 79.
+#[test]
+fn heads_numbered_by_cocos_ids_tell_classes() {
+    if onnxruntime::find().is_none() {
+        println!("skipped: onnxruntime is absent (make setup)");
+        return;
+    }
+    for head in ["retinanet", "mask_rcnn"] {
+        let mut e = sample::narrow(&BackboneConfig { width: 0.5, ..BackboneConfig::default() }, head);
+        match &mut e.model.head {
+            HeadConfig::RetinaNet(config) => config.coco_91 = true,
+            HeadConfig::MaskRcnn(config) => config.coco_91 = true,
+            HeadConfig::Classifier(_) => panic!("no detector"),
+        }
+        let row = gate_experiment(e, 80, Element::F32).unwrap();
+        println!("{row}");
+        for (part, cell) in PARTS.iter().zip(&row.cells) {
+            assert_eq!(cell.detections().total > 20, part.is_detector(), "{head} {part:?}");
         }
     }
 }

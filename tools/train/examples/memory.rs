@@ -21,7 +21,7 @@ const MAX_GROWTH: f64 = 0.10;
 const SIDES: (i64, i64) = (2, 18);
 
 fn main() -> ExitCode {
-    for (name, value) in runtime::settings::missing() {
+    for (name, value) in runtime::settings::missing("train") {
         // In time for oneDNN, which reads it with its first convolution.
         std::env::set_var(name, value);
     }

@@ -73,10 +73,11 @@ fn program() -> PathBuf {
 
 fn become_program() -> ExitCode {
     let program = program();
-    let mut arguments = std::env::args_os();
+    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+    // Options that may stand before the command have no values.
+    let name = arguments.iter().find_map(|a| a.to_str().filter(|a| !a.starts_with('-'))).unwrap_or_default();
     let mut command = Command::new(&program);
-    let _name = arguments.next();
-    command.args(arguments).envs(settings::missing());
+    command.envs(settings::missing(name)).args(arguments);
     let error = replace(command);
     let _ = writeln!(
         std::io::stderr(),

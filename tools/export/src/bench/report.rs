@@ -106,7 +106,7 @@ pub fn write(o: &Outcome, folder: &Path) -> Result<Vec<PathBuf>, ExportError> {
     for (extension, text) in [("md", markdown(o)), ("csv", csv(o)), ("json", json)] {
         write_text(&path(extension), &text)?;
     }
-    let mut forms: Vec<_> = o.rows.iter().map(|r| (r.variant.runtime, r.variant.form)).collect();
+    let mut forms: Vec<_> = o.rows.iter().map(|r| r.variant.form).collect();
     forms.sort();
     forms.dedup();
     let panels: Vec<BarPanel> = groups(&o.rows)
@@ -114,14 +114,14 @@ pub fn write(o: &Outcome, folder: &Path) -> Result<Vec<PathBuf>, ExportError> {
         .map(|(batch, threads, rows)| BarPanel {
             title: format!("{}: batch {batch}, threads {threads}", o.title),
             axis: "median milliseconds a batch".into(),
-            legend: forms.iter().map(|(r, f)| format!("{} {}", r.name(), f.name())).collect(),
+            legend: forms.iter().map(|f| f.name().to_string()).collect(),
             bars: rows
                 .into_iter()
                 .map(|r| Bar {
                     label: format!("{}, {} {}", r.variant.model, r.variant.runtime.name(), r.variant.form.name()),
                     value: r.stats.median_ms,
                     text: format!("{:.2}", r.stats.median_ms),
-                    colour: forms.iter().position(|f| *f == (r.variant.runtime, r.variant.form)).unwrap_or(0),
+                    colour: forms.iter().position(|f| *f == r.variant.form).unwrap_or(0),
                 })
                 .collect(),
         })

@@ -23,10 +23,10 @@ impl Engine for RawRetinaNet {
     fn detect(&mut self, p: Pictures) -> Result<Vec<Plain>, ExportError> {
         let failure = |m: &str| ExportError::Runtime { runtime: "onnxruntime", message: m.into() };
         let [_, _, height, width] = p.shape;
-        let (anchors, config) = {
+        let (anchors, config, layout) = {
             let detector = self.detector.lock().map_err(|_| failure("another thread failed"))?;
             let Detector::RetinaNet(net) = &*detector else { return Err(failure("the model is no RetinaNet")) };
-            (net.anchors([height, width]), net.postprocess)
+            (net.anchors([height, width]), net.postprocess, net.layout.clone())
         };
         let mut outputs = self.file.run_with(&p.shape, p.pixels, |name, shape, data| match data {
             Data::Float(v) => (name.to_string(), shape.to_vec(), v.to_vec()),
@@ -48,7 +48,15 @@ impl Engine for RawRetinaNet {
         Ok(images
             .map(|((logits, deltas), size)| {
                 let found = detect_image(logits, deltas, classes, &anchors, *size, &config);
-                Plain { boxes: found.boxes, scores: found.scores, labels: found.labels, masks: None }
+                // Outputs that are no class have competed as in the model, and are left out as there.
+                let rows: Vec<(usize, i64)> =
+                    (0..).zip(&found.labels).filter_map(|(row, output)| Some((row, layout.class(*output as usize)?))).collect();
+                Plain {
+                    boxes: rows.iter().map(|(row, _)| found.boxes[*row]).collect(),
+                    scores: rows.iter().map(|(row, _)| found.scores[*row]).collect(),
+                    labels: rows.iter().map(|(_, class)| *class).collect(),
+                    masks: None,
+                }
             })
             .collect())
     }

@@ -1,5 +1,6 @@
 //! Writing ONNX files: the messages, a graph builder, and the reader that turns a forward into nodes.
 
+pub mod classes;
 pub mod graph;
 pub mod mask_rcnn;
 pub mod ops;

@@ -5,8 +5,10 @@
 //! than `candidates` pairs pass the score threshold.
 
 use repghost_backbone::ops::Ops;
+use repghost_heads::classes::ClassLayout;
 use tch::Tensor;
 
+use super::classes;
 use super::graph::{Edge, Element, Setting};
 use super::ops::Onnx;
 use super::suppress::{decode_boxes, suppress};
@@ -16,7 +18,9 @@ pub const MAX_TOP_K: i64 = 3840;
 
 /// Settings of the post-processing.
 #[derive(Debug)]
-pub struct DetectSpec {
+pub struct DetectSpec<'a> {
+    /// Which output is which class.
+    pub layout: &'a ClassLayout,
     /// Anchors of each level `[n_l, 4]`, corners in pixels.
     pub anchors: Vec<Tensor>,
     /// Divisors of the deltas.
@@ -57,17 +61,21 @@ struct Candidates {
 ///
 /// With [`Nms::Plain`]: `boxes [N, D, 4]`, `scores [N, D]`, `labels [N, D]`, score 0 where there is no detection. With [`Nms::Onnx`]:
 /// `boxes [R, 4]`, `scores [R]`, `labels [R]`, `image_indices [R]`.
-pub fn detect(ops: &mut Onnx, logits: &Edge, deltas: &Edge, spec: &DetectSpec) -> Vec<(String, Edge)> {
+pub fn detect(ops: &mut Onnx, logits: &Edge, deltas: &Edge, spec: &DetectSpec<'_>) -> Vec<(String, Edge)> {
     ops.scope("postprocess", |ops| {
         let found = candidates(ops, logits, deltas, spec);
-        match spec.nms {
+        let mut outputs = match spec.nms {
             Nms::Plain => plain(ops, &found, spec),
             Nms::Onnx => standard(ops, &found, spec),
-        }
+        };
+        let [_, (_, scores), (_, labels), ..] = &mut outputs[..] else { return outputs };
+        let classes: Vec<_> = (0..spec.layout.outputs() as usize).map(|o| spec.layout.class(o)).collect();
+        (*scores, *labels) = classes::of_outputs(ops, scores, labels, &classes);
+        outputs
     })
 }
 
-fn candidates(ops: &mut Onnx, logits: &Edge, deltas: &Edge, spec: &DetectSpec) -> Candidates {
+fn candidates(ops: &mut Onnx, logits: &Edge, deltas: &Edge, spec: &DetectSpec<'_>) -> Candidates {
     let classes = logits.shape[2];
     let logits = ops.cast(logits, Element::F32);
     let deltas = ops.cast(deltas, Element::F32);
@@ -102,7 +110,7 @@ fn candidates(ops: &mut Onnx, logits: &Edge, deltas: &Edge, spec: &DetectSpec) -
     Candidates { boxes: ops.pick_rows(&boxes, &order), scores, labels: ops.pick(&labels, &order) }
 }
 
-fn plain(ops: &mut Onnx, found: &Candidates, spec: &DetectSpec) -> Vec<(String, Edge)> {
+fn plain(ops: &mut Onnx, found: &Candidates, spec: &DetectSpec<'_>) -> Vec<(String, Edge)> {
     let kept = suppress(ops, &found.boxes, &found.scores, Some(&found.labels), spec.nms_threshold, spec.score_threshold);
     let d = spec.max_detections.min(kept.shape[1]);
     let (scores, order) = ops.top_k(&kept, d);
@@ -112,7 +120,7 @@ fn plain(ops: &mut Onnx, found: &Candidates, spec: &DetectSpec) -> Vec<(String, 
     vec![("boxes".into(), boxes), ("scores".into(), scores), ("labels".into(), labels)]
 }
 
-fn standard(ops: &mut Onnx, found: &Candidates, spec: &DetectSpec) -> Vec<(String, Edge)> {
+fn standard(ops: &mut Onnx, found: &Candidates, spec: &DetectSpec<'_>) -> Vec<(String, Edge)> {
     // One class for the operator; boxes of different classes are moved apart so that they never overlap.
     let apart = 2.0 * spec.image[0].max(spec.image[1]) as f64;
     let offset = ops.with_scalar("Mul", &found.labels, apart);

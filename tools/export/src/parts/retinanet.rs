@@ -52,6 +52,7 @@ pub fn detector(
         &out.logits,
         &out.deltas,
         &DetectSpec {
+            layout: &net.layout,
             anchors,
             weights: UNIT_WEIGHTS,
             image: spec.size,

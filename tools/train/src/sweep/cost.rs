@@ -29,7 +29,7 @@ pub struct RowCost {
     pub fused_parameters: i64,
     /// Multiply-adds of convolutions and fully connected layers.
     pub macs: i64,
-    /// Median milliseconds of one image, in training form (in inference mode).
+    /// Median milliseconds of one image on one thread, in training form (in inference mode).
     pub latency_ms: Option<f64>,
     /// The same after everything is folded.
     pub fused_latency_ms: Option<f64>,
@@ -51,8 +51,9 @@ pub fn price(experiment: &Experiment) -> Result<RowCost, TrainError> {
     })
 }
 
-/// Times the backbones of several experiments on this machine's CPU: median milliseconds of one image, in training form and fused. All
-/// take turns, so that whatever else the machine does meets all of them alike.
+/// Times the backbones of several experiments on one thread of this machine's CPU: median milliseconds of one image, in training form and
+/// fused. All take turns, so that whatever else the machine does meets all of them alike. (More threads would wait for each other: one
+/// image is too little work for them.)
 ///
 /// # Errors
 /// A backbone that cannot be built.
@@ -61,6 +62,8 @@ pub fn latencies(experiments: &[&Experiment]) -> Result<Vec<[f64; 2]>, TrainErro
     let mut times: Vec<[Vec<f64>; 2]> = networks.iter().map(|_| Default::default()).collect();
     let _guard = tch::no_grad_guard();
     let image = Tensor::zeros([1, 3, SIZE, SIZE], (Kind::Float, Device::Cpu));
+    let threads = tch::get_num_threads();
+    tch::set_num_threads(1);
     for run in 0..WARM_UP + TIMED {
         for (forms, times) in networks.iter().zip(&mut times) {
             for (form, times) in forms.iter().zip(times) {
@@ -72,6 +75,7 @@ pub fn latencies(experiments: &[&Experiment]) -> Result<Vec<[f64; 2]>, TrainErro
             }
         }
     }
+    tch::set_num_threads(threads);
     Ok(times.into_iter().map(|both| both.map(median)).collect())
 }
 

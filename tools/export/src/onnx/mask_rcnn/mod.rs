@@ -60,26 +60,15 @@ fn own_masks(ops: &mut Onnx, logits: &Edge, wanted: &Edge) -> Edge {
     ops.reshape(&own, &[-1, h, w], vec![rows, h, w])
 }
 
-/// Class scores `[R, outputs - 1]` from logits `[R, outputs]`: softmax without the background, zero for outputs that are no class.
-fn class_scores(ops: &mut Onnx, logits: &Edge, layout: &ClassLayout) -> Edge {
+/// Class scores `[R, outputs - 1]` from logits `[R, outputs]`: softmax without the background.
+fn class_scores(ops: &mut Onnx, logits: &Edge) -> Edge {
     let logits = ops.cast(logits, Element::F32);
     let outputs = logits.shape[1];
     let scores = ops.op("Softmax", &[&logits], &[("axis", Setting::Int(1))], logits.shape.clone());
-    let scores = ops.slice(&scores, 1, 1, outputs);
-    let used: Vec<f32> = (1..outputs as usize).map(|o| if layout.class(o).is_some() { 1.0 } else { 0.0 }).collect();
-    if used.iter().all(|u| *u == 1.0) {
-        return scores;
-    }
-    let used = ops.graph.constant(&Tensor::from_slice(&used).view([1, -1]), Element::F32);
-    ops.broadcast("Mul", &scores, &used)
+    ops.slice(&scores, 1, 1, outputs)
 }
 
-/// Class indices of outputs without the background (`0` is the head's output 1).
-fn class_labels(ops: &mut Onnx, place: &Edge, layout: &ClassLayout) -> Edge {
-    let classes: Vec<i64> = (1..layout.outputs() as usize).map(|o| layout.class(o).unwrap_or(0)).collect();
-    if classes.iter().enumerate().all(|(i, c)| i as i64 == *c) {
-        return place.clone();
-    }
-    let table = ops.graph.ints(&classes);
-    ops.lookup(&table, place)
+/// The class of each output without the background (`0` is the head's output 1).
+fn classes(layout: &ClassLayout) -> Vec<Option<i64>> {
+    (1..layout.outputs() as usize).map(|o| layout.class(o)).collect()
 }

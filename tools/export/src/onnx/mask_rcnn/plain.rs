@@ -7,12 +7,13 @@
 use repghost_backbone::ops::Ops;
 use repghost_heads::mask_rcnn::{MaskRcnn, RpnOutputs, StageOne};
 
+use super::super::classes::of_outputs;
 use super::super::graph::{Edge, Element};
 use super::super::ops::Onnx;
 use super::super::retinanet::MAX_TOP_K;
 use super::super::suppress::{decode_boxes, suppress};
 use super::roi_align::{Atlas, Bins};
-use super::{class_labels, class_scores, large_enough, own_masks, proposals, times, MIN_DETECTION};
+use super::{class_scores, classes, large_enough, own_masks, proposals, times, MIN_DETECTION};
 use crate::error::ExportError;
 use crate::parts::retinanet::CANDIDATES;
 
@@ -46,14 +47,15 @@ pub fn detect(
     let pooled = ops.scope("roi_align.masks", |ops| atlas.pool(ops, &found.boxes, bins(c.mask_head.pool)));
     let pooled = ops.cast(&pooled, precision);
     let logits = net.mask_stage(ops, &pooled);
-    let (masks, labels) = ops.scope("postprocess.masks", |ops| {
+    let (masks, (scores, labels)) = ops.scope("postprocess.masks", |ops| {
         let output = ops.with_scalar("Add", &found.places, 1.0);
         let masks = own_masks(ops, &logits, &output);
         let (d, side) = (found.scores.shape[1], masks.shape[1]);
         let n = found.scores.shape[0];
-        (ops.reshape(&masks, &[-1, d, side, side], vec![n, d, side, side]), class_labels(ops, &found.places, &net.layout))
+        let masks = ops.reshape(&masks, &[-1, d, side, side], vec![n, d, side, side]);
+        (masks, of_outputs(ops, &found.scores, &found.places, &classes(&net.layout)))
     });
-    let outputs = [("boxes", found.boxes), ("scores", found.scores), ("labels", labels), ("masks", masks)];
+    let outputs = [("boxes", found.boxes), ("scores", scores), ("labels", labels), ("masks", masks)];
     Ok(outputs.map(|(name, edge)| (name.to_string(), edge)).to_vec())
 }
 
@@ -94,7 +96,7 @@ fn candidates(
 ) -> Pairs {
     let (n, r, outputs) = (regions.shape[0], regions.shape[1], logits.shape[1]);
     let classes = outputs - 1;
-    let scores = class_scores(ops, logits, &net.layout);
+    let scores = class_scores(ops, logits);
     let scores = ops.reshape(&scores, &[-1, r, classes], vec![n, r, classes]);
     let zero = ops.graph.scalar(0.0, Element::F32);
     let valid = ops.compare("Greater", valid, &zero);

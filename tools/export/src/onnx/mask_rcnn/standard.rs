@@ -4,11 +4,12 @@ use repghost_backbone::ops::Ops;
 use repghost_heads::mask_rcnn::{MaskRcnn, StageOne};
 use tch::Tensor;
 
+use super::super::classes::of_outputs;
 use super::super::graph::{Edge, Element, Setting, DYNAMIC};
 use super::super::ops::Onnx;
 use super::super::suppress::decode_boxes;
 use super::levels::reached;
-use super::{class_labels, class_scores, large_enough, own_masks, proposals, MIN_DETECTION};
+use super::{class_scores, classes, large_enough, own_masks, proposals, MIN_DETECTION};
 use crate::error::ExportError;
 use crate::export::{BatchSize, ExportSpec};
 
@@ -50,7 +51,7 @@ pub fn detect(
         let [boxes, scores, places] = [boxes, scores, places].map(|e| gather(ops, &e, &order));
         let output = ops.with_scalar("Add", &places, 1.0);
         let masks = own_masks(ops, &logits, &output);
-        let labels = class_labels(ops, &places, &net.layout);
+        let (scores, labels) = of_outputs(ops, &scores, &places, &classes(&net.layout));
         let count = ops.graph.node("Shape", &[&scores], &[], vec![1], Element::I64);
         let settings = [("axis", Setting::Int(-1)), ("largest", Setting::Int(1)), ("sorted", Setting::Int(1))];
         let names = ops.graph.raw_node("TopK", vec![scores.name.clone(), count.name], &settings, 2);
@@ -115,7 +116,7 @@ fn best_pairs(
 ) -> (Edge, Edge, Edge) {
     let outputs = logits.shape[1];
     let classes = outputs - 1;
-    let scores = class_scores(ops, logits, &net.layout);
+    let scores = class_scores(ops, logits);
     let deltas = ops.cast(deltas, Element::F32);
     let deltas = ops.reshape(&deltas, &[-1, outputs, 4], vec![DYNAMIC, outputs, 4]);
     let deltas = ops.slice(&deltas, 1, 1, outputs);
