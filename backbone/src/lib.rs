@@ -6,6 +6,7 @@
 //! | [`module`] | the module tree: names, parameters, fusing |
 //! | [`layers`] | convolution, norms, linear |
 //! | [`eager`], [`cost`] | readers: run on tensors; count parameters and multiply-adds |
+//! | [`dropout`] | dropout that repeats where copies of a network run side by side |
 //! | [`backbone`] | the [`Backbone`]: a list of named blocks with taps |
 //! | [`fill`], [`fixture`] | weights by rule and numbers from Python, for tests |
 //! | [`freeze`] | the three switches of batch norms and frozen stages |

@@ -1,6 +1,7 @@
 //! The training loop. It owns order only: what happens around a step is the business of hooks, in the order that detectron2's
 //! trainer has them: timer → schedule → average → checkpoint → evaluation → writers. Checkpoint before evaluation, so that a crash
-//! there keeps the weights; writers last, so that an evaluation's numbers are written with the step they belong to.
+//! there keeps the weights; writers last, so that an evaluation's numbers are written with the step they belong to. (A checkpoint has the
+//! records up to its step written first: a run that goes on from it would never write them.)
 
 mod feed;
 pub mod hooks;

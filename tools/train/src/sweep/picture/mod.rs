@@ -46,7 +46,8 @@ pub fn write_all(plan: &Plan, folder: &SweepFolder, results: &Results) -> Result
     if results.rows.iter().any(|r| r.mean.is_some()) {
         files.extend(save(&bars::Bars { results }, root, "bars")?);
         let macs = frontier::Frontier::new(results, "multiply-adds at 224x224 (millions)", |c| Some(millions(c.macs)));
-        let latency = frontier::Frontier::new(results, "latency of one 224x224 image, fused (ms)", |c| c.fused_latency_ms);
+        let latency =
+            frontier::Frontier::new(results, "latency of one 224x224 image on one thread, fused (ms)", |c| c.fused_latency_ms);
         for (picture, name) in [(macs, "macs"), (latency, "latency")] {
             if picture.points.len() > 1 {
                 files.extend(save(&picture, root, name)?);
