@@ -88,6 +88,15 @@ fn it_learns_and_its_weights_serve_every_command() {
     let told = dry_run(&loaded).unwrap().to_string();
     assert!(told.contains("24 images to train on (8 to 8 a class), 9 to measure on, 3 classes (blue, green, red)"), "{told}");
     assert!(told.contains("batch: [8, 3, 32, 32]"), "{told}");
+    // With copies of the network, the loss is the mean of their shares'.
+    let copies = dry_run(&self::loaded(dir.path(), &["train.replicas=2", "model.backbone.dropout=0"])).unwrap().to_string();
+    let alone = dry_run(&self::loaded(dir.path(), &["model.backbone.dropout=0"])).unwrap().to_string();
+    let loss = |told: &str| -> f64 {
+        let text = told.split("losses: cross_entropy ").nth(1).and_then(|t| t.lines().next()).unwrap();
+        text.parse().unwrap()
+    };
+    assert!((loss(&copies) - loss(&alone)).abs() < 0.2, "{copies}{alone}");
+    assert_ne!(loss(&copies), loss(&alone), "batch norms take their statistics from a copy's own images");
 
     let root = dir.path().join("run");
     let (outcome, _) = run(&loaded, &root, false).unwrap();

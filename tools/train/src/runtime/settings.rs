@@ -28,3 +28,17 @@ pub fn missing(command: &str) -> Vec<(&'static str, &'static str)> {
     let wanted = SETTINGS.into_iter().filter(|(name, _)| !(spins && *name == "OMP_WAIT_POLICY"));
     wanted.filter(|(name, _)| std::env::var_os(name).is_none()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_benchmark_lets_threads_spin() {
+        let names = |command| missing(command).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let (bench, train) = (names("bench"), names("train"));
+        assert!(!bench.contains(&"OMP_WAIT_POLICY"));
+        assert_eq!(train.contains(&"OMP_WAIT_POLICY"), std::env::var_os("OMP_WAIT_POLICY").is_none());
+        assert_eq!(train.into_iter().filter(|n| *n != "OMP_WAIT_POLICY").collect::<Vec<_>>(), bench);
+    }
+}

@@ -138,6 +138,29 @@ pub fn within(net: &Backbone, v: &Variant, size: [i64; 2], runs: Runs) -> Result
 mod tests {
     use super::*;
 
+    /// A further node joins the same two tensors the other way around, and leaves the network only as a value a channel.
+    #[test]
+    fn further_nodes_stand_beside_each_join() {
+        let join = proto::Node {
+            input: vec!["a".into(), "b".into()],
+            output: vec!["ab".into()],
+            name: Some("site/Concat".into()),
+            op_type: Some("Concat".into()),
+            attribute: vec![proto::Attribute { name: Some("axis".into()), i: Some(1), ..Default::default() }],
+        };
+        let graph = proto::Graph { node: vec![join.clone()], ..Default::default() };
+        let model = proto::Model { graph: Some(graph), ..Default::default() };
+        for (further, op, attributes) in [(Further::Add, "Add", 0), (Further::Concat, "Concat", 1)] {
+            let graph = beside(model.clone(), further).graph.unwrap();
+            assert_eq!(graph.node[0], join);
+            let node = &graph.node[1];
+            assert_eq!((node.op_type.as_deref(), node.attribute.len()), (Some(op), attributes));
+            assert_eq!(node.input, ["b", "a"]);
+            assert_eq!((graph.node[2].op_type.as_deref(), &graph.node[2].input), (Some("GlobalMaxPool"), &node.output));
+            assert_eq!((graph.output.len(), graph.output[0].name.as_ref()), (1, graph.node[2].output.first()));
+        }
+    }
+
     #[test]
     fn kernels_are_summed_by_operator() {
         let text = r#"[{"cat":"Session","name":"model_run","dur":900,"args":{}},
