@@ -167,6 +167,19 @@ fn copies_of_the_network_learn_what_one_learns() {
     }
 }
 
+/// Batches that are accumulated into one step draw one after another: a copy that started anew with each would drop the same of all.
+#[test]
+fn copies_are_seeded_once_a_step() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config();
+    (config.replicas, config.accumulate) = (2, 2);
+    let mut trainer = trainer(dir.path(), Quadrants::new(), &config);
+    assert_eq!(trainer.train().unwrap(), End::Finished);
+    assert_eq!(trainer.run.progress.step, 6, "3 epochs of 4 batches, 2 a step");
+    assert_eq!(trainer.run.task.seeds.load(std::sync::atomic::Ordering::Relaxed), 6 * 2);
+}
+
 fn trained_start() -> Vec<f64> {
     let weights = bits(&Quadrants::new().net);
     weights.into_iter().flat_map(|(_, v)| v.into_iter().map(f64::from_bits)).collect()

@@ -103,9 +103,11 @@ pub(crate) fn answer<T: Task>(
         let parameters: Vec<&Tensor> = slots.iter().map(|s| &s.tensor).collect();
         return Answer::of(task.losses(&batch)?, &parameters);
     };
-    let shares = task.split(batch, replicas.count()).into_iter();
-    let shares = shares.map(|share| (task.images(&share).len(), share)).map(|(n, share)| (share, n)).collect();
-    replicas.run(shares, seed, step)
+    let shares = task.split(batch, replicas.count()).into_iter().map(|share| {
+        let images = task.images(&share).len();
+        (share, images)
+    });
+    replicas.run(shares.collect(), seed, step)
 }
 
 /// A share of a batch.
@@ -211,9 +213,13 @@ impl<B: Send + 'static> Worker<B> {
         let work = move || {
             tch::set_num_threads(threads);
             let parameters: Vec<&Tensor> = ordered.iter().collect();
+            let mut seeded = None;
             for Job { batch, weight, seed, step } in inbox {
-                dropout::seed(step_seed(seed, step));
-                replica.seed_step(seed, step);
+                // Further batches of a step (`train.accumulate`) draw on.
+                if seeded.replace([seed, step]) != Some([seed, step]) {
+                    dropout::seed(step_seed(seed, step));
+                    replica.seed_step(seed, step);
+                }
                 let answer = replica.losses(&batch).and_then(|losses| Answer::of(losses, &parameters)?.weighted(weight));
                 if outbox.send(answer).is_err() {
                     break;

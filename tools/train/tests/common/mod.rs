@@ -2,7 +2,7 @@
 #![allow(dead_code)]
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use repghost_backbone::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn, Linear};
@@ -64,6 +64,8 @@ pub struct Quadrants {
     pub stop_after: Option<usize>,
     pub stop: Arc<AtomicBool>,
     handed: Arc<std::sync::atomic::AtomicUsize>,
+    /// Times that copies were told a step's seed.
+    pub seeds: Arc<AtomicUsize>,
 }
 
 pub struct Batch {
@@ -94,6 +96,7 @@ impl Quadrants {
             stop_after: None,
             stop: Default::default(),
             handed: Default::default(),
+            seeds: Default::default(),
         }
     }
 }
@@ -128,7 +131,7 @@ impl Task for Quadrants {
     }
 
     fn replica(&self) -> Result<Box<dyn Replica<Batch>>, TrainError> {
-        Ok(Box::new(Copy { net: Net::new(), plain: self.plain }))
+        Ok(Box::new(Copy { net: Net::new(), plain: self.plain, seeds: self.seeds.clone() }))
     }
 
     fn split(&self, b: Batch, parts: usize) -> Vec<Batch> {
@@ -156,11 +159,16 @@ fn classification(net: &Net, plain: bool, b: &Batch) -> Tensor {
 struct Copy {
     net: Net,
     plain: bool,
+    seeds: Arc<AtomicUsize>,
 }
 
 impl Replica<Batch> for Copy {
     fn network(&self) -> &dyn Tree {
         &self.net
+    }
+
+    fn seed_step(&self, _: u64, _: u64) {
+        self.seeds.fetch_add(1, Ordering::Relaxed);
     }
 
     fn losses(&self, b: &Batch) -> Result<Losses, TrainError> {
