@@ -77,6 +77,11 @@ impl ClassLayout {
         self.outputs[class as usize]
     }
 
+    /// Class of each output, see [`ClassLayout::class`].
+    pub fn by_output(&self) -> &[Option<i64>] {
+        &self.classes
+    }
+
     /// Class of an output; none for the background and for ids that are not in use.
     pub fn class(&self, output: usize) -> Option<i64> {
         self.classes.get(output).copied().flatten()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs TensorRT for RTX under .deps/tensorrt (git-ignored, once) and builds every kind of exported file with it. No GPU is needed.
-# `--fetch-only` installs and builds nothing.
+# With `--fetch-only` it ends after the installation.
 set -euo pipefail
 
 RTX_VERSION=1.7.1.116

@@ -105,10 +105,7 @@ impl RetinaNet {
     /// Detections from raw outputs, for images of `sizes` padded to one of `padded` (height, width). Outputs of other runtimes will do.
     pub fn detections(&self, raw: &RawOutputs<Tensor>, padded: [i64; 2], sizes: &[[i64; 2]]) -> Vec<Detections> {
         let found = postprocess::detect(raw, &self.anchors(padded), sizes, &self.postprocess);
-        match self.config.coco_91 {
-            true => found.iter().map(|d| self.as_classes(d)).collect(),
-            false => found,
-        }
+        found.into_iter().map(|f| f.of_classes(&self.layout).into_detections()).collect()
     }
 
     /// A target whose labels are outputs of the head.
@@ -116,20 +113,6 @@ impl RetinaNet {
         let labels: Vec<i64> = integers(&target.labels).into_iter().map(|class| self.layout.output(class)).collect();
         let labels = Tensor::from_slice(&labels).to_device(target.labels.device());
         Target { boxes: target.boxes.shallow_clone(), labels, masks: None }
-    }
-
-    /// Detections whose labels are classes. Outputs that stand for nothing have competed as in torchvision, which reports them; there is
-    /// no class to report them as here.
-    fn as_classes(&self, found: &Detections) -> Detections {
-        let classes = integers(&found.labels).into_iter().map(|output| self.layout.class(output as usize));
-        let known: Vec<(i64, i64)> = (0..).zip(classes).filter_map(|(row, class)| Some((row, class?))).collect();
-        let rows = Tensor::from_slice(&known.iter().map(|k| k.0).collect::<Vec<_>>());
-        Detections {
-            boxes: found.boxes.index_select(0, &rows),
-            scores: found.scores.index_select(0, &rows),
-            labels: Tensor::from_slice(&known.iter().map(|k| k.1).collect::<Vec<_>>()),
-            masks: None,
-        }
     }
 }
 

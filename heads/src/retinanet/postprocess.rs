@@ -14,6 +14,7 @@ use super::head::RawOutputs;
 use crate::anchors::AnchorSet;
 use crate::box_coder::{BoxCoder, Corners};
 use crate::boxes::{clip, from_corners};
+use crate::classes::ClassLayout;
 use crate::nms::batched_nms;
 use crate::slices::{plain, with_f32};
 use crate::types::Detections;
@@ -45,11 +46,25 @@ pub struct Found {
     pub boxes: Vec<Corners>,
     /// Scores.
     pub scores: Vec<f32>,
-    /// Class indices from 0.
+    /// Outputs of the head, or after [`Found::of_classes`] classes from 0.
     pub labels: Vec<i64>,
 }
 
 impl Found {
+    /// Labels as classes. Outputs that stand for nothing have competed as in torchvision, which reports them; there is no class to report
+    /// them as here.
+    pub fn of_classes(self, layout: &ClassLayout) -> Self {
+        let mut kept = Self::default();
+        for ((b, score), output) in self.boxes.into_iter().zip(self.scores).zip(self.labels) {
+            if let Some(class) = layout.class(output as usize) {
+                kept.boxes.push(b);
+                kept.scores.push(score);
+                kept.labels.push(class);
+            }
+        }
+        kept
+    }
+
     /// As tensors.
     pub fn into_detections(self) -> Detections {
         Detections {
@@ -103,10 +118,10 @@ pub fn detect_image(
     finish(&candidates, anchors, size, config)
 }
 
-/// Detections of a batch. On the CPU the images are searched in parallel, elsewhere the device finds the best of each level and only
+/// What is found in a batch. On the CPU the images are searched in parallel, elsewhere the device finds the best of each level and only
 /// those are fetched.
-pub fn detect(raw: &RawOutputs<Tensor>, anchors: &AnchorSet, sizes: &[[i64; 2]], config: &PostprocessConfig) -> Vec<Detections> {
-    let found: Vec<Found> = if raw.logits.device() == Device::Cpu {
+pub fn detect(raw: &RawOutputs<Tensor>, anchors: &AnchorSet, sizes: &[[i64; 2]], config: &PostprocessConfig) -> Vec<Found> {
+    if raw.logits.device() == Device::Cpu {
         let classes = raw.logits.size()[2] as usize;
         let n = anchors.boxes.len();
         let (logits, deltas) = (plain(&raw.logits), plain(&raw.deltas));
@@ -119,8 +134,7 @@ pub fn detect(raw: &RawOutputs<Tensor>, anchors: &AnchorSet, sizes: &[[i64; 2]],
     } else {
         let candidates = (0..sizes.len()).map(|i| fetch(raw, i as i64, anchors, config));
         candidates.zip(sizes).map(|(candidates, size)| finish(&candidates, anchors, *size, config)).collect()
-    };
-    found.into_iter().map(Found::into_detections).collect()
+    }
 }
 
 /// The best candidates of each level of image `i`, picked on the outputs' device.

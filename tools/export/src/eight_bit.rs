@@ -11,8 +11,8 @@ use crate::calibrate::{calibrated, speeds};
 use crate::engine::open::Opened;
 use crate::error::ExportError;
 use crate::export::{BatchSize, ExportSpec};
-use crate::gate;
 use crate::gate::inputs::{source, Input};
+use crate::gate::run::Subject;
 use crate::model::Model;
 use crate::onnx::Element;
 use crate::parts::{Built, File};
@@ -43,7 +43,7 @@ pub fn export(
     let Some(float) = files.next() else { return Err(ExportError::Arguments("there is nothing to quantize".into())) };
     let small = calibrated(&float.model, pictures.as_ref(), used, spec.size)?;
     let eight = Built { files: [File { suffix: "", model: small }].into_iter().chain(files).collect(), sidecar: built.sidecar };
-    let checked = gate::run::measure(e, model, request.part, &eight, spec, inputs)?;
+    let checked = Subject { experiment: e, model, part: request.part, built: &eight, spec, inputs }.measure()?;
     let mut notes = vec![format!("ranges from {used} {what}")];
     let main = &eight.files[0].model;
     if let Some(input) = inputs.iter().find(|i| i.shape[0] == 1) {

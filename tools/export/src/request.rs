@@ -8,6 +8,7 @@ use repghost_train::Experiment;
 use crate::eight_bit;
 use crate::error::ExportError;
 use crate::export::{encode, BatchSize, ExportSpec};
+use crate::gate::run::Subject;
 use crate::gate::{self, Checked};
 use crate::metadata::Metadata;
 use crate::model::{self, Model};
@@ -109,7 +110,8 @@ pub fn export(e: &Experiment, resolved: &str, request: &Request) -> Result<Expor
     if let Some(images) = request.int8 {
         return eight_bit::export(e, &model, request, &spec, built, &inputs, images);
     }
-    let checked = gate::run::check(e, &model, request.part, &built, &spec, &inputs)?;
+    let checked =
+        Subject { experiment: e, model: &model, part: request.part, built: &built, spec: &spec, inputs: &inputs }.check()?;
     let nodes = built.files.iter().map(|f| f.model.graph.as_ref().map_or(0, |g| g.node.len())).sum();
     Ok(Exported { files: keep(&built, &request.output)?, nodes, checked, notes: vec![] })
 }

@@ -104,7 +104,6 @@ pub fn mask_rcnn(net: &MaskRcnn, spec: &ExportSpec, classes: &[Class]) -> RawSid
          sigmoid of the box's own class",
         "output_classes: the class of each output, null where it is none",
     ];
-    let output_classes: Vec<Option<i64>> = (0..net.layout.outputs() as usize).map(|o| net.layout.class(o)).collect();
     let constants = json!({
         "rpn_box_weights": [1.0, 1.0, 1.0, 1.0], "box_weights": c.roi.bbox_reg_weights,
         "max_log_ratio": repghost_heads::box_coder::MAX_LOG_SCALE,
@@ -113,7 +112,7 @@ pub fn mask_rcnn(net: &MaskRcnn, spec: &ExportSpec, classes: &[Class]) -> RawSid
         "levels": c.levels, "sampling_ratio": c.roi.sampling_ratio,
         "channels": net.backbone.fpn.channels(), "box_pool": c.box_head.pool, "mask_pool": c.mask_head.pool,
         "score_threshold": net.limits.score, "nms_threshold": net.limits.iou, "max_detections": net.limits.count,
-        "output_classes": output_classes,
+        "output_classes": net.layout.by_output(),
     });
     sidecar("mask_rcnn", spec, classes, &net.anchors(spec.size), decode, constants)
 }

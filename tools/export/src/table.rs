@@ -118,5 +118,5 @@ fn check(e: &Experiment, model: &Model, kind: Kind, head: &str, precision: Eleme
             Input { name: format!("batch {n}"), pixels, shape, sizes: vec![SIZE; *n as usize] }
         })
         .collect();
-    gate::run::check(e, model, part, &built, &spec, &inputs)
+    gate::run::Subject { experiment: e, model, part, built: &built, spec: &spec, inputs: &inputs }.check()
 }

@@ -47,16 +47,8 @@ impl Engine for RawRetinaNet {
         let images = logits.chunks_exact((n * classes).max(1)).zip(deltas.chunks_exact((n * 4).max(1))).zip(p.sizes);
         Ok(images
             .map(|((logits, deltas), size)| {
-                let found = detect_image(logits, deltas, classes, &anchors, *size, &config);
-                // Outputs that are no class have competed as in the model, and are left out as there.
-                let rows: Vec<(usize, i64)> =
-                    (0..).zip(&found.labels).filter_map(|(row, output)| Some((row, layout.class(*output as usize)?))).collect();
-                Plain {
-                    boxes: rows.iter().map(|(row, _)| found.boxes[*row]).collect(),
-                    scores: rows.iter().map(|(row, _)| found.scores[*row]).collect(),
-                    labels: rows.iter().map(|(_, class)| *class).collect(),
-                    masks: None,
-                }
+                let found = detect_image(logits, deltas, classes, &anchors, *size, &config).of_classes(&layout);
+                Plain { boxes: found.boxes, scores: found.scores, labels: found.labels, masks: None }
             })
             .collect())
     }

@@ -127,24 +127,77 @@ impl Checked {
     }
 }
 
-/// Runs the files of a part on all inputs. `e` is the experiment that the model was built from.
-///
-/// # Errors
-/// No onnxruntime; a file that it refuses; differences beyond tolerance.
-pub fn check(
-    e: &Experiment,
-    model: &Model,
-    part: Part,
-    built: &Built,
-    spec: &ExportSpec,
-    inputs: &[Input],
-) -> Result<Checked, ExportError> {
-    let checked = findings(e, model, part, built, spec, inputs, true)?;
-    if part == Part::Detector {
-        checked.detections().check(&Tolerance::of(spec.precision))?;
+/// An export, and what it is run on.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// The experiment that the model was built from.
+    pub experiment: &'a Experiment,
+    /// What was exported.
+    pub model: &'a Model,
+    /// Which part of it.
+    pub part: Part,
+    /// The files.
+    pub built: &'a Built,
+    /// As what it was exported.
+    pub spec: &'a ExportSpec,
+    /// Images.
+    pub inputs: &'a [Input],
+}
+
+impl Subject<'_> {
+    /// Runs the files on all inputs.
+    ///
+    /// # Errors
+    /// No onnxruntime; a file that it refuses; differences beyond tolerance.
+    pub fn check(&self) -> Result<Checked, ExportError> {
+        let checked = self.findings(true)?;
+        if self.part == Part::Detector {
+            checked.detections().check(&Tolerance::of(self.spec.precision))?;
+        }
+        checked.within(tolerance(self.spec.precision))?;
+        Ok(checked)
     }
-    checked.within(tolerance(spec.precision))?;
-    Ok(checked)
+
+    /// As [`Subject::check`], but nothing is refused: how far an eight-bit file is from the model.
+    ///
+    /// # Errors
+    /// No onnxruntime; a file that it refuses.
+    pub fn measure(&self) -> Result<Checked, ExportError> {
+        self.findings(false)
+    }
+
+    /// Runs the files. Of a detector, the networks of which it is made are compared only where `inside` is set.
+    fn findings(&self, inside: bool) -> Result<Checked, ExportError> {
+        let mut checked = Checked::default();
+        if self.part != Part::Detector {
+            networks(self.model, self.part, self.built, self.inputs, &mut checked)?;
+            return Ok(checked);
+        }
+        let raw = parts::build(self.model, Part::Raw, self.spec, Nms::Plain, &Metadata(vec![]))?;
+        if inside {
+            networks(self.model, Part::Raw, &raw, self.inputs, &mut checked)?;
+        }
+        self.detect(&raw, &mut checked)?;
+        Ok(checked)
+    }
+
+    fn detect(&self, raw: &Built, checked: &mut Checked) -> Result<(), ExportError> {
+        let host = model::build(self.experiment, self.model.classes.len())?;
+        let mut expected = Opened::built(raw, Part::Raw, Some(host), &self.model.classes).engine(threads(), Provider::Cpu)?;
+        let mut file = Opened::built(self.built, Part::Detector, None, &self.model.classes).engine(threads(), Provider::Cpu)?;
+        let tolerance = Tolerance::of(self.spec.precision);
+        for input in self.inputs {
+            let pictures = Pictures { pixels: &input.pixels, shape: input.shape, sizes: &input.sizes };
+            // A detector file knows no padding: it cuts boxes to its input.
+            let whole = vec![self.spec.size; input.sizes.len()];
+            let pictures = Pictures { sizes: &whole, ..pictures };
+            let (expected, found) = (expected.detect(pictures)?, file.detect(pictures)?);
+            let each = expected.iter().zip(&found).map(|(m, f)| detections::compare(m, f, &tolerance));
+            let agreement = each.fold(Agreement::default(), Agreement::and);
+            checked.findings.push(Finding::Detections { input: input.name.clone(), agreement });
+        }
+        Ok(())
+    }
 }
 
 /// A tensor as an output.
@@ -159,44 +212,6 @@ pub fn named(name: impl Into<String>, t: &Tensor) -> Result<NamedOutput, ExportE
 /// Threads of the gate's own runs.
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-/// As [`check`], but nothing is refused: how far an eight-bit file is from the model.
-///
-/// # Errors
-/// No onnxruntime; a file that it refuses.
-pub fn measure(
-    e: &Experiment,
-    model: &Model,
-    part: Part,
-    built: &Built,
-    spec: &ExportSpec,
-    inputs: &[Input],
-) -> Result<Checked, ExportError> {
-    findings(e, model, part, built, spec, inputs, false)
-}
-
-/// Runs the files. Of a detector, the networks of which it is made are compared only where `inside` is set.
-fn findings(
-    e: &Experiment,
-    model: &Model,
-    part: Part,
-    built: &Built,
-    spec: &ExportSpec,
-    inputs: &[Input],
-    inside: bool,
-) -> Result<Checked, ExportError> {
-    let mut checked = Checked::default();
-    if part != Part::Detector {
-        networks(model, part, built, inputs, &mut checked)?;
-        return Ok(checked);
-    }
-    let raw = parts::build(model, Part::Raw, spec, Nms::Plain, &Metadata(vec![]))?;
-    if inside {
-        networks(model, Part::Raw, &raw, inputs, &mut checked)?;
-    }
-    detect(e, model, &raw, built, spec, inputs, &mut checked)?;
-    Ok(checked)
 }
 
 fn networks(model: &Model, part: Part, built: &Built, inputs: &[Input], checked: &mut Checked) -> Result<(), ExportError> {
@@ -261,32 +276,6 @@ fn second_stage(net: &MaskRcnn, built: &Built, checked: &mut Checked) -> Result<
         let values = Vec::try_from(regions.f_reshape([-1])?)?;
         let found = OnnxRuntime::from_bytes(&encode(&file.model), threads())?.run(&regions.size(), &values)?;
         checked.add(&format!("{REGIONS} regions"), compare(&expected, &found)?);
-    }
-    Ok(())
-}
-
-fn detect(
-    e: &Experiment,
-    model: &Model,
-    raw: &Built,
-    built: &Built,
-    spec: &ExportSpec,
-    inputs: &[Input],
-    checked: &mut Checked,
-) -> Result<(), ExportError> {
-    let host = model::build(e, model.classes.len())?;
-    let mut expected = Opened::built(raw, Part::Raw, Some(host), &model.classes).engine(threads(), Provider::Cpu)?;
-    let mut file = Opened::built(built, Part::Detector, None, &model.classes).engine(threads(), Provider::Cpu)?;
-    let tolerance = Tolerance::of(spec.precision);
-    for input in inputs {
-        let pictures = Pictures { pixels: &input.pixels, shape: input.shape, sizes: &input.sizes };
-        // A detector file knows no padding: it cuts boxes to its input.
-        let whole = vec![spec.size; input.sizes.len()];
-        let pictures = Pictures { sizes: &whole, ..pictures };
-        let (expected, found) = (expected.detect(pictures)?, file.detect(pictures)?);
-        let each = expected.iter().zip(&found).map(|(m, f)| detections::compare(m, f, &tolerance));
-        let agreement = each.fold(Agreement::default(), Agreement::and);
-        checked.findings.push(Finding::Detections { input: input.name.clone(), agreement });
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use repghost_backbone::ops::Ops;
 use repghost_heads::classes::ClassLayout;
 use tch::Tensor;
 
-use super::classes;
+use super::classes::of_outputs;
 use super::graph::{Edge, Element, Setting};
 use super::ops::Onnx;
 use super::suppress::{decode_boxes, suppress};
@@ -64,14 +64,10 @@ struct Candidates {
 pub fn detect(ops: &mut Onnx, logits: &Edge, deltas: &Edge, spec: &DetectSpec<'_>) -> Vec<(String, Edge)> {
     ops.scope("postprocess", |ops| {
         let found = candidates(ops, logits, deltas, spec);
-        let mut outputs = match spec.nms {
+        match spec.nms {
             Nms::Plain => plain(ops, &found, spec),
             Nms::Onnx => standard(ops, &found, spec),
-        };
-        let [_, (_, scores), (_, labels), ..] = &mut outputs[..] else { return outputs };
-        let classes: Vec<_> = (0..spec.layout.outputs() as usize).map(|o| spec.layout.class(o)).collect();
-        (*scores, *labels) = classes::of_outputs(ops, scores, labels, &classes);
-        outputs
+        }
     })
 }
 
@@ -117,6 +113,7 @@ fn plain(ops: &mut Onnx, found: &Candidates, spec: &DetectSpec<'_>) -> Vec<(Stri
     let boxes = ops.pick_rows(&found.boxes, &order);
     let labels = ops.pick(&found.labels, &order);
     let labels = ops.cast(&labels, Element::I64);
+    let (scores, labels) = of_outputs(ops, &scores, &labels, spec.layout.by_output());
     vec![("boxes".into(), boxes), ("scores".into(), scores), ("labels".into(), labels)]
 }
 
@@ -142,6 +139,7 @@ fn standard(ops: &mut Onnx, found: &Candidates, spec: &DetectSpec<'_>) -> Vec<(S
     let scores = gather(ops, &found.scores, vec![rows]);
     let labels = gather(ops, &found.labels, vec![rows]);
     let labels = ops.cast(&labels, Element::I64);
+    let (scores, labels) = of_outputs(ops, &scores, &labels, spec.layout.by_output());
     let images = ops.reshape(&image, &[-1], vec![rows]);
     vec![("boxes".into(), boxes), ("scores".into(), scores), ("labels".into(), labels), ("image_indices".into(), images)]
 }

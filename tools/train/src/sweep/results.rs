@@ -56,7 +56,6 @@ pub struct Row {
     pub difference: Option<f64>,
     /// Their sample standard deviation, from two seeds on. Trials of a seed see the same images in the same order, so that differences
     /// between them may vary less than the trials do.
-    #[serde(default)]
     pub difference_deviation: Option<f64>,
     /// What the backbone costs.
     pub cost: Option<RowCost>,

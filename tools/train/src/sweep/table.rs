@@ -68,8 +68,7 @@ fn notes(results: &Results) -> String {
         let _ = writeln!(out, "Published figures are not ours and not of this setting: {}.\n", sources.join("; "));
     }
     let most_seeds = results.rows.iter().map(|r| r.trials.len()).max().unwrap_or(0);
-    let paired = results.rows.iter().filter(|r| r.difference_deviation.is_some()).count();
-    if paired > 0 {
+    if results.rows.iter().any(|r| r.difference_deviation.is_some()) {
         out.push_str("Differences are taken seed by seed. One that is not several times its deviation is no finding.\n\n");
     }
     if most_seeds < 3 {

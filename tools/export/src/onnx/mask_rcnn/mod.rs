@@ -69,6 +69,6 @@ fn class_scores(ops: &mut Onnx, logits: &Edge) -> Edge {
 }
 
 /// The class of each output without the background (`0` is the head's output 1).
-fn classes(layout: &ClassLayout) -> Vec<Option<i64>> {
-    (1..layout.outputs() as usize).map(|o| layout.class(o)).collect()
+fn classes(layout: &ClassLayout) -> &[Option<i64>] {
+    &layout.by_output()[1..]
 }

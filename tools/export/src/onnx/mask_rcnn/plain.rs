@@ -53,7 +53,7 @@ pub fn detect(
         let (d, side) = (found.scores.shape[1], masks.shape[1]);
         let n = found.scores.shape[0];
         let masks = ops.reshape(&masks, &[-1, d, side, side], vec![n, d, side, side]);
-        (masks, of_outputs(ops, &found.scores, &found.places, &classes(&net.layout)))
+        (masks, of_outputs(ops, &found.scores, &found.places, classes(&net.layout)))
     });
     let outputs = [("boxes", found.boxes), ("scores", scores), ("labels", labels), ("masks", masks)];
     Ok(outputs.map(|(name, edge)| (name.to_string(), edge)).to_vec())

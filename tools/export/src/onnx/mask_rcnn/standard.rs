@@ -51,7 +51,7 @@ pub fn detect(
         let [boxes, scores, places] = [boxes, scores, places].map(|e| gather(ops, &e, &order));
         let output = ops.with_scalar("Add", &places, 1.0);
         let masks = own_masks(ops, &logits, &output);
-        let (scores, labels) = of_outputs(ops, &scores, &places, &classes(&net.layout));
+        let (scores, labels) = of_outputs(ops, &scores, &places, classes(&net.layout));
         let count = ops.graph.node("Shape", &[&scores], &[], vec![1], Element::I64);
         let settings = [("axis", Setting::Int(-1)), ("largest", Setting::Int(1)), ("sorted", Setting::Int(1))];
         let names = ops.graph.raw_node("TopK", vec![scores.name.clone(), count.name], &settings, 2);
