@@ -9,7 +9,7 @@ use repghost_backbone::fill;
 use repghost_backbone::weights::{self, StateDict};
 use repghost_coco::{ShapesSource, Source};
 use repghost_export::runtime::onnxruntime;
-use repghost_export::sample;
+use repghost_export::synthetic;
 use repghost_train::config::{Loaded, Split};
 use repghost_train::detection::{data, model};
 
@@ -32,7 +32,7 @@ fn folder(head: &str) -> (Folder, String) {
     let val = data::open(&e, Split::Val, None).unwrap();
     let classes = model::classes_of(&val.dataset);
     let pixels = fill::input("gate", &[1, 3, 96, 96]);
-    let detector = sample::detector(&mut e, classes.len(), &pixels).unwrap();
+    let detector = synthetic::detector(&mut e, classes.len(), &pixels).unwrap();
     let mut state = StateDict::of(&detector, "");
     state.metadata = model::metadata("", &classes);
     weights::write(folder.path().join("w.safetensors"), &state).unwrap();

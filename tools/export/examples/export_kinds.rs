@@ -6,12 +6,12 @@ use std::path::Path;
 
 use repghost_backbone::weights::Form;
 use repghost_backbone::{fill, BackboneConfig, FuseLevel, Tree};
-use repghost_export::export::{encode, BatchSize, ExportSpec};
 use repghost_export::metadata::Metadata;
 use repghost_export::model::{Model, Network};
-use repghost_export::onnx::retinanet::Nms;
-use repghost_export::onnx::Element;
-use repghost_export::request::Part;
+use repghost_export::onnx::ElementType;
+use repghost_export::onnx::Nms;
+use repghost_export::spec::Part;
+use repghost_export::spec::{encode, BatchSize, ExportSpec};
 use repghost_export::{parts, sample};
 
 const SIZE: [i64; 2] = [128, 160];
@@ -24,17 +24,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let _guard = tch::no_grad_guard();
     let config = BackboneConfig { width: 0.5, ..Default::default() };
     let pixels = fill::input("gate", &[1, 3, SIZE[0], SIZE[1]]);
-    let model = |network: Network| Model { network, classes: sample::classes(CLASSES), form: Form::Folded };
-    let mut backbone = sample::backbone(&config, CLASSES as i64)?;
+    let model = |network: Network| Model { network, classes: synthetic::classes(CLASSES), form: Form::Folded };
+    let mut backbone = synthetic::backbone(&config, CLASSES as i64)?;
     backbone.fuse(FuseLevel::All);
     let backbone = model(Network::Backbone(Box::new(backbone)));
     let mut heads = vec![];
     for head in ["retinanet", "mask_rcnn"] {
-        let mut detector = sample::detector(&mut sample::narrow(&config, head), CLASSES, &pixels)?;
+        let mut detector = synthetic::detector(&mut synthetic::narrow(&config, head), CLASSES, &pixels)?;
         detector.fuse(FuseLevel::All);
         heads.push((head, model(Network::Detector(Box::new(detector)))));
     }
-    for (precision, type_name) in [(Element::F32, "fp32"), (Element::F16, "fp16")] {
+    for (precision, type_name) in [(ElementType::F32, "fp32"), (ElementType::F16, "fp16")] {
         for (batch, batch_name) in [(BatchSize::Fixed(1), "static"), (BatchSize::Dynamic, "dynamic")] {
             let spec = ExportSpec { precision, batch, size: SIZE };
             let write = |name: &str, model: &Model, part: Part| -> Result<(), Box<dyn std::error::Error>> {

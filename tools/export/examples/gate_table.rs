@@ -2,15 +2,15 @@
 
 use repghost_backbone::registry::NAMES;
 use repghost_backbone::BackboneConfig;
-use repghost_export::onnx::Element;
-use repghost_export::table::{gate_row, HEADER};
+use repghost_export::onnx::ElementType;
+use repghost_export::parity::table::{gate_row, HEADER};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{HEADER}");
     let mut failed = 0;
     for name in NAMES {
         for head in ["retinanet", "mask_rcnn"] {
-            for precision in [Element::F32, Element::F16] {
+            for precision in [ElementType::F32, ElementType::F16] {
                 match gate_row(&BackboneConfig::named(name), head, precision) {
                     Ok(row) => println!("{row}"),
                     Err(e) => {

@@ -5,12 +5,12 @@ use std::time::Instant;
 use repghost_coco::Source;
 
 use crate::error::ExportError;
-use crate::export::encode;
-use crate::fit::Fit;
+use crate::letterbox::Letterbox;
 use crate::onnx::proto;
 use crate::onnx::quantize::{edges, observed, quantize, Ranges};
 use crate::runtime::onnxruntime::{Data, Provider, Settings};
 use crate::runtime::OnnxRuntime;
+use crate::spec::encode;
 
 /// Parts of the names of layers that stay floats, with all that follows: the last ones of heads and classifiers.
 pub const KEPT: [&str; 7] = ["cls_logits", "bbox_reg", "bbox_pred", "cls_score", "mask_fcn_logits", "classifier", "fc/"];
@@ -26,11 +26,11 @@ pub fn calibrated(model: &proto::Model, source: &dyn Source, count: usize, size:
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut session = OnnxRuntime::from_bytes(&encode(&observed(model, &wanted)), threads)?;
     let mut ranges = Ranges::default();
-    let fit = Fit { size: size.map(|s| s as usize) };
+    let letterbox = Letterbox { size: size.map(|s| s as usize) };
     let input = model.graph.as_ref().and_then(|g| g.input.first()?.name.clone()).unwrap_or_default();
     for i in 0..count.min(source.len()) {
         let mut pixels = vec![0.0; 3 * (size[0] * size[1]) as usize];
-        fit.place(&source.load(i)?.image, &mut pixels);
+        letterbox.write(&source.load(i)?.image, &mut pixels);
         ranges.see(&input, &pixels);
         session.run_with(&[1, 3, size[0], size[1]], &pixels, |name, _, data| {
             if let Data::Float(values) = data {

@@ -43,7 +43,7 @@ pub enum ExportError {
     #[error(
         "the exported file differs from the model: output '{output}' by {difference:.3e}, more than {tolerance:.0e}; the file was not kept"
     )]
-    Gate {
+    Parity {
         /// Output that differs most.
         output: String,
         /// Largest absolute difference, relative to the output's scale.
@@ -55,7 +55,7 @@ pub enum ExportError {
     #[error(
         "the exported file finds other objects: {missing} of {total} detections of the model are missing; the file was not kept"
     )]
-    GateDetections {
+    ParityDetections {
         /// Detections of the model without a counterpart.
         missing: usize,
         /// All of them.

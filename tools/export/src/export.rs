@@ -1,97 +1,140 @@
-//! Which part of a model becomes a file.
+//! An export from start to end: load, fuse, write, check, keep.
 
-use prost::Message;
-use repghost_backbone::Backbone;
+use std::path::PathBuf;
+
+use repghost_backbone::weights::Form;
+use repghost_train::Experiment;
 
 use crate::error::ExportError;
-use crate::onnx::graph::DYNAMIC;
-use crate::onnx::{proto, Edge, Element, Onnx};
+use crate::int8::{self, Quantized};
+use crate::metadata::Metadata;
+use crate::model::{self, Model};
+use crate::onnx::{ElementType, Nms};
+use crate::parity::{self, ParityCheck, ParityReport};
+use crate::parts;
+use crate::parts::files::{sibling, write};
+use crate::spec::{BatchSize, ExportSpec, Format, Part, SIZE_MULTIPLE};
+use crate::torchscript;
 
-/// Name of the image input of every file: normalised pixels `[N, 3, H, W]`.
-pub const INPUT: &str = "images";
-
-/// Batch of an exported file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BatchSize {
-    /// Always this many images.
-    Fixed(i64),
-    /// Any number of images.
-    Dynamic,
-}
-
-/// What the file is to look like.
-#[derive(Clone, Copy, Debug)]
-pub struct ExportSpec {
-    /// Type of weights and activations; inputs and outputs stay 32-bit floats.
-    pub precision: Element,
+/// What to export, and how.
+#[derive(Clone, Debug)]
+pub struct ExportOptions {
+    /// Weights, in any form, or a checkpoint.
+    pub weights: PathBuf,
+    /// Which part.
+    pub part: Part,
+    /// Type of weights and activations.
+    pub precision: ElementType,
+    /// With a number, the graph is quantized to int8, with ranges from so many images.
+    pub int8: Option<usize>,
     /// Batch.
     pub batch: BatchSize,
     /// Height and width of the input.
     pub size: [i64; 2],
+    /// Fold branches and batch norms first.
+    pub fused: bool,
+    /// Kind of file.
+    pub format: Format,
+    /// How a detector file suppresses.
+    pub nms: Nms,
+    /// The file to write.
+    pub output: PathBuf,
+    /// Images to check the file on; without any the validation data, or else built-in pictures.
+    pub images: Vec<PathBuf>,
 }
 
-impl ExportSpec {
-    /// Checks the size against the coarsest stride.
-    ///
-    /// # Errors
-    /// Sizes that are no multiple of it.
-    pub fn check(&self, multiple: i64) -> Result<(), ExportError> {
-        let [height, width] = self.size;
-        if height <= 0 || width <= 0 || height % multiple != 0 || width % multiple != 0 {
-            return Err(ExportError::Size { height, width, multiple });
+impl ExportOptions {
+    fn spec(&self) -> ExportSpec {
+        ExportSpec { precision: self.precision, batch: self.batch, size: self.size }
+    }
+
+    /// Name of the precision, as in the metadata.
+    fn precision_name(&self) -> &'static str {
+        match self.precision {
+            _ if self.int8.is_some() => "int8",
+            ElementType::F16 => "fp16",
+            _ => "fp32",
         }
-        Ok(())
     }
+}
 
-    /// A graph with its input, cast to the precision.
-    pub fn begin(&self) -> (Onnx, Edge) {
-        let mut ops = Onnx::new(self.precision);
-        let n = match self.batch {
-            BatchSize::Fixed(n) => n,
-            BatchSize::Dynamic => DYNAMIC,
+/// Result of an export.
+#[derive(Debug)]
+pub struct ExportReport {
+    /// Files that were written, the ONNX file first.
+    pub files: Vec<PathBuf>,
+    /// Nodes of the ONNX files.
+    pub nodes: usize,
+    /// Differences between file and model.
+    pub parity: ParityReport,
+    /// Lines to print: what int8 costs and saves.
+    pub notes: Vec<String>,
+}
+
+/// Exports; `resolved` is the experiment as YAML, for the file's metadata.
+///
+/// # Errors
+/// Weights, sizes or options that do not fit; a file that computes something else than the model.
+pub fn export(e: &Experiment, resolved: &str, options: &ExportOptions) -> Result<ExportReport, ExportError> {
+    let _guard = tch::no_grad_guard();
+    let mut model = model::load(e, &options.weights, options.part)?;
+    fold(&mut model, options)?;
+    match options.format {
+        Format::Onnx => onnx(e, resolved, &model, options),
+        Format::TorchScript => script(e, &model, options),
+    }
+}
+
+/// Folds unless told otherwise. Folded weights cannot be unfolded.
+fn fold(model: &mut Model, options: &ExportOptions) -> Result<(), ExportError> {
+    if options.fused {
+        model.network.fuse();
+    } else if model.form != Form::Train {
+        return Err(ExportError::Arguments(format!(
+            "--unfused: the weights of {} are in {} form, in which branches or batch norms are folded already",
+            options.weights.display(),
+            model.form
+        )));
+    }
+    Ok(())
+}
+
+fn onnx(e: &Experiment, resolved: &str, model: &Model, options: &ExportOptions) -> Result<ExportReport, ExportError> {
+    let (part, spec) = (options.part, options.spec());
+    let metadata = Metadata::new(model, part, options.precision_name(), options.fused, resolved);
+    let built = parts::build(model, part, &spec, options.nms, &metadata)?;
+    let inputs = parity::inputs::collect(e, &spec, &options.images)?;
+    let Quantized { built, parity, notes } = match options.int8 {
+        Some(count) => int8::quantize(e, model, part, &spec, built, &inputs, (&options.images, count))?,
+        None => {
+            let parity = ParityCheck { experiment: e, model, part, built: &built, spec: &spec, inputs: &inputs }.check()?;
+            Quantized { built, parity, notes: vec![] }
+        }
+    };
+    Ok(ExportReport { files: built.write(&options.output)?, nodes: built.nodes(), parity, notes })
+}
+
+/// TorchScript: any batch and size, single precision.
+fn script(e: &Experiment, model: &Model, options: &ExportOptions) -> Result<ExportReport, ExportError> {
+    if options.precision != ElementType::F32 {
+        return Err(ExportError::Arguments(
+            "--format torchscript takes --precision fp32; call .half() where it is loaded".into(),
+        ));
+    }
+    let spec = options.spec();
+    spec.check(SIZE_MULTIPLE)?;
+    let files = torchscript::parts::build(model, options.part)?;
+    let inputs = parity::inputs::collect(e, &spec, &options.images)?;
+    let parity = torchscript::parts::check(model, options.part, &files, &inputs)?;
+    let mut paths = vec![];
+    for file in &files {
+        let extension = options.output.extension().map_or("pt".into(), |e| e.to_string_lossy().into_owned());
+        let path = match file.suffix.is_empty() {
+            true => options.output.clone(),
+            false => sibling(&options.output, file.suffix, &extension),
         };
-        let image = ops.graph.input(INPUT, &[n, 3, self.size[0], self.size[1]], Element::F32);
-        let image = ops.cast(&image, self.precision);
-        (ops, image)
+        write(&path, &file.bytes)?;
+        paths.push(path);
     }
-}
-
-/// Declares outputs as 32-bit floats and finishes the file.
-pub fn finish(mut ops: Onnx, outputs: &[(String, Edge)], graph_name: &str, metadata: &[(String, String)]) -> proto::Model {
-    for (name, edge) in outputs {
-        let edge = if edge.element == Element::F16 { ops.cast(edge, Element::F32) } else { edge.clone() };
-        ops.graph.output(name, &edge);
-    }
-    ops.graph.finish(graph_name, metadata)
-}
-
-/// The tapped features, named `C2` … by level.
-///
-/// # Errors
-/// A size that the network's stride does not divide.
-pub fn backbone(net: &Backbone, spec: &ExportSpec, metadata: &[(String, String)]) -> Result<proto::Model, ExportError> {
-    spec.check(net.taps().last().map_or(1, |t| t.stride))?;
-    let (mut ops, image) = spec.begin();
-    let features = net.features(&mut ops, &image);
-    let outputs: Vec<_> = net.taps().iter().map(|t| format!("C{}", t.level)).zip(features).collect();
-    Ok(finish(ops, &outputs, &net.name, metadata))
-}
-
-/// Class logits, named `logits`.
-///
-/// # Errors
-/// A size that the network's stride does not divide, or a backbone without classifier.
-pub fn classifier(net: &Backbone, spec: &ExportSpec, metadata: &[(String, String)]) -> Result<proto::Model, ExportError> {
-    if !net.has_classifier() {
-        return Err(ExportError::Part { part: "classifier", why: "the model is a detector's backbone".into() });
-    }
-    spec.check(net.taps().last().map_or(1, |t| t.stride))?;
-    let (mut ops, image) = spec.begin();
-    let logits = net.classify(&mut ops, &image);
-    Ok(finish(ops, &[("logits".into(), logits)], &net.name, metadata))
-}
-
-/// The bytes of a file.
-pub fn encode(model: &proto::Model) -> Vec<u8> {
-    model.encode_to_vec()
+    Ok(ExportReport { files: paths, nodes: 0, parity, notes: vec![] })
 }

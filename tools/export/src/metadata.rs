@@ -6,8 +6,8 @@ use repghost_train::Experiment;
 
 use crate::error::ExportError;
 use crate::model::Model;
-use crate::onnx::{proto, Element};
-use crate::request::{Part, Request};
+use crate::onnx::proto;
+use crate::spec::Part;
 
 const FORMAT: &str = "format";
 const FORMAT_VALUE: &str = "repghost-det onnx 1";
@@ -19,20 +19,15 @@ const NORMALIZE: &str = "normalize";
 pub struct Metadata(pub Vec<(String, String)>);
 
 impl Metadata {
-    /// Of an export.
-    pub fn new(model: &Model, request: &Request, resolved: &str) -> Self {
-        let precision = match request.precision {
-            _ if request.int8.is_some() => "int8",
-            Element::F16 => "fp16",
-            _ => "fp32",
-        };
+    /// Metadata of an export. `resolved` is the experiment as YAML.
+    pub fn new(model: &Model, part: Part, precision: &str, fused: bool, resolved: &str) -> Self {
         let json = |v: Result<String, serde_json::Error>| v.unwrap_or_default();
         let pairs = [
             (FORMAT, FORMAT_VALUE.to_string()),
-            (PART, request.part.name().into()),
+            (PART, part.name().into()),
             ("network", model.network.name()),
             ("precision", precision.into()),
-            ("fused", (request.fused || model.form == repghost_backbone::weights::Form::Folded).to_string()),
+            ("fused", (fused || model.form == repghost_backbone::weights::Form::Folded).to_string()),
             (NORMALIZE, json(serde_json::to_string(&Normalize::default()))),
             (keys::CLASSES, json(serde_json::to_string(&model.classes))),
             (keys::EXPERIMENT, resolved.to_string()),
@@ -58,8 +53,7 @@ impl Metadata {
         if self.get(FORMAT) != Some(FORMAT_VALUE) {
             return Err("not written by this version's `repghost-det export`, so it does not tell how to use it".into());
         }
-        let parts = [Part::Backbone, Part::Classifier, Part::Raw, Part::Detector];
-        parts.into_iter().find(|p| Some(p.name()) == self.get(PART)).ok_or_else(|| "its metadata names no part".into())
+        Part::ALL.into_iter().find(|p| Some(p.name()) == self.get(PART)).ok_or_else(|| "its metadata names no part".into())
     }
 
     /// Classes by label.

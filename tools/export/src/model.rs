@@ -12,7 +12,7 @@ use repghost_train::Experiment;
 use tch::{Device, Kind};
 
 use crate::error::ExportError;
-use crate::request::Part;
+use crate::spec::Part;
 
 /// What all names of a detector's backbone start with.
 const BODY: &str = "backbone.body.";

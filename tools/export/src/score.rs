@@ -9,10 +9,10 @@ use repghost_train::evaluate::Measured;
 use repghost_train::predict::{find_images, Album, Files, Predicted, Request};
 use repghost_train::Experiment;
 
+use crate::engine_pool::EnginePool;
 use crate::error::ExportError;
-use crate::pipeline::{run, Job};
+use crate::inference::{run, Job};
 use crate::runtime::onnxruntime::Provider;
-use crate::supply::Supply;
 
 /// Measures weights or an exported file on the experiment's validation data. `None` when `stop` was raised.
 ///
@@ -25,25 +25,25 @@ pub fn evaluate(
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Measured>, ExportError> {
-    measure(e, &Supply::open(e, weights, provider)?, stop, progress)
+    measure(e, &EnginePool::open(e, weights, provider)?, stop, progress)
 }
 
-/// Measures what a supply finds on the experiment's validation data. `None` when `stop` was raised.
+/// Measures what a pool finds on the experiment's validation data. `None` when `stop` was raised.
 ///
 /// # Errors
 /// Data that cannot be read; what the runtime says.
 pub fn measure(
     e: &Experiment,
-    supply: &Supply,
+    pool: &EnginePool,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Measured>, ExportError> {
-    let names: Vec<String> = supply.classes.iter().map(|c| c.name.clone()).collect();
+    let names: Vec<String> = pool.classes.iter().map(|c| c.name.clone()).collect();
     let val = data::open(e, Split::Val, Some(&names))?;
     let classes = model::classes_of(&val.dataset);
     let job = Job {
         source: val.source.as_ref(),
-        supply,
+        pool,
         classes: &classes,
         least_score: e.eval.score_threshold,
         skip_unreadable: false,
@@ -67,14 +67,14 @@ pub fn predict(
 ) -> Result<Option<Predicted>, ExportError> {
     let paths = find_images(&request.images)?;
     let e = request.applied(e)?;
-    let supply = Supply::open(&e, &request.weights, provider)?;
+    let pool = EnginePool::open(&e, &request.weights, provider)?;
     let decode = e.data.decode();
     let source = Files::new(paths.clone(), decode);
-    let album = Album::new(request, &paths, &supply.classes)?;
+    let album = Album::new(request, &paths, &pool.classes)?;
     let job = Job {
         source: &source,
-        supply: &supply,
-        classes: &supply.classes,
+        pool: &pool,
+        classes: &pool.classes,
         least_score: e.eval.score_threshold,
         skip_unreadable: true,
         threads: e.train.threads,

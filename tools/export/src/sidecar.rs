@@ -8,7 +8,7 @@ use repghost_train::detection::model::Class;
 use serde::Serialize;
 use serde_json::{json, Value};
 
-use crate::export::{ExportSpec, INPUT};
+use crate::spec::{ExportSpec, INPUT};
 
 /// The sidecar.
 #[derive(Clone, Debug, Serialize)]

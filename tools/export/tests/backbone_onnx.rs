@@ -1,10 +1,11 @@
 //! RepGhostNet written as ONNX computes what the model computes, in onnxruntime.
 
 use repghost_backbone::{fill, BackboneConfig, Eager, FuseLevel, Tree};
-use repghost_export::export::{backbone, classifier, encode, BatchSize, ExportSpec};
-use repghost_export::gate;
-use repghost_export::onnx::Element;
+use repghost_export::onnx::ElementType;
+use repghost_export::parity;
+use repghost_export::parts::backbone::{classifier, features};
 use repghost_export::runtime::{onnxruntime, NamedOutput, OnnxRuntime};
+use repghost_export::spec::{encode, BatchSize, ExportSpec};
 use tch::Tensor;
 
 fn named(name: &str, t: &Tensor) -> NamedOutput {
@@ -25,10 +26,10 @@ fn unfused_fused_and_half_precision_agree_at_two_batch_sizes() {
     }
     let _guard = tch::no_grad_guard();
     for (level, precision, tolerance) in [
-        (None, Element::F32, 1e-4),
-        (Some(FuseLevel::Branches), Element::F32, 1e-4),
-        (Some(FuseLevel::All), Element::F32, 1e-4),
-        (Some(FuseLevel::All), Element::F16, 2e-2),
+        (None, ElementType::F32, 1e-4),
+        (Some(FuseLevel::Branches), ElementType::F32, 1e-4),
+        (Some(FuseLevel::All), ElementType::F32, 1e-4),
+        (Some(FuseLevel::All), ElementType::F16, 2e-2),
     ] {
         let mut net = BackboneConfig { width: 0.5, ..Default::default() }.build(10).unwrap();
         fill::fill(&net, "");
@@ -42,25 +43,25 @@ fn unfused_fused_and_half_precision_agree_at_two_batch_sizes() {
             let (image, data) = pixels(&[n, 3, 64, 96]);
             let expected = [named("logits", &net.classify(&mut Eager::eval(), &image))];
             let found = runtime.run(&[n, 3, 64, 96], &data).unwrap();
-            let differences = gate::compare(&expected, &found).unwrap();
-            gate::check(&differences, tolerance).unwrap();
+            let differences = parity::compare(&expected, &found).unwrap();
+            parity::check_differences(&differences, tolerance).unwrap();
         }
-        let file = encode(&backbone(&net, &spec, &[]).unwrap());
+        let file = encode(&features(&net, &spec, &[]).unwrap());
         let mut runtime = OnnxRuntime::from_bytes(&file, 2).unwrap();
         let (image, data) = pixels(&[2, 3, 64, 96]);
         let features = net.features(&mut Eager::eval(), &image);
         let expected: Vec<_> = net.taps().iter().zip(&features).map(|(t, f)| named(&format!("C{}", t.level), f)).collect();
-        let differences = gate::compare(&expected, &runtime.run(&[2, 3, 64, 96], &data).unwrap()).unwrap();
+        let differences = parity::compare(&expected, &runtime.run(&[2, 3, 64, 96], &data).unwrap()).unwrap();
         assert_eq!(differences.len(), 4);
-        gate::check(&differences, tolerance).unwrap();
+        parity::check_differences(&differences, tolerance).unwrap();
     }
 }
 
 #[test]
 fn a_size_that_does_not_halve_evenly_is_refused() {
     let net = BackboneConfig { width: 0.5, ..Default::default() }.build(10).unwrap();
-    let spec = ExportSpec { precision: Element::F32, batch: BatchSize::Fixed(1), size: [60, 96] };
-    let message = backbone(&net, &spec, &[]).unwrap_err().to_string();
+    let spec = ExportSpec { precision: ElementType::F32, batch: BatchSize::Fixed(1), size: [60, 96] };
+    let message = features(&net, &spec, &[]).unwrap_err().to_string();
     assert!(message.contains("60") && message.contains("32"), "{message}");
 }
 
@@ -68,9 +69,13 @@ fn a_size_that_does_not_halve_evenly_is_refused() {
 fn the_gate_sees_a_difference_and_a_nan() {
     let a = NamedOutput { name: "x".into(), shape: vec![2], data: vec![1.0, 2.0] };
     let mut b = a.clone();
-    assert!(gate::check(&gate::compare(std::slice::from_ref(&a), std::slice::from_ref(&b)).unwrap(), 1e-6).is_ok());
+    assert!(
+        parity::check_differences(&parity::compare(std::slice::from_ref(&a), std::slice::from_ref(&b)).unwrap(), 1e-6).is_ok()
+    );
     b.data[1] = 2.1;
-    assert!(gate::check(&gate::compare(std::slice::from_ref(&a), std::slice::from_ref(&b)).unwrap(), 1e-2).is_err());
+    assert!(
+        parity::check_differences(&parity::compare(std::slice::from_ref(&a), std::slice::from_ref(&b)).unwrap(), 1e-2).is_err()
+    );
     b.data[1] = f32::NAN;
-    assert!(gate::check(&gate::compare(&[a], &[b]).unwrap(), 1e9).is_err());
+    assert!(parity::check_differences(&parity::compare(&[a], &[b]).unwrap(), 1e9).is_err());
 }

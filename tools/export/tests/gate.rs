@@ -1,11 +1,11 @@
 //! The gate over both heads, both precisions, both ways of suppression, on a family of each kind. (`make gate` goes over all backbones.)
 
 use repghost_backbone::BackboneConfig;
-use repghost_export::gate::run::tolerance;
-use repghost_export::onnx::Element;
+use repghost_export::onnx::ElementType;
+use repghost_export::parity::check::tolerance;
+use repghost_export::parity::table::{gate_experiment, gate_row, PARTS};
 use repghost_export::runtime::onnxruntime;
-use repghost_export::sample;
-use repghost_export::table::{gate_experiment, gate_row, PARTS};
+use repghost_export::synthetic;
 use repghost_train::config::HeadConfig;
 
 #[test]
@@ -17,7 +17,7 @@ fn every_part_of_every_head_agrees() {
     let small = |name: &str, width| BackboneConfig { width, ..BackboneConfig::named(name) };
     for backbone in [small("repghostnet", 0.5), small("ghostnetv2", 0.5), small("resnet18", 1.0)] {
         for head in ["retinanet", "mask_rcnn"] {
-            for precision in [Element::F32, Element::F16] {
+            for precision in [ElementType::F32, ElementType::F16] {
                 let row = gate_row(&backbone, head, precision).unwrap();
                 println!("{row}");
                 assert_eq!(row.cells.len(), PARTS.len());
@@ -39,13 +39,13 @@ fn heads_numbered_by_cocos_ids_tell_classes() {
         return;
     }
     for head in ["retinanet", "mask_rcnn"] {
-        let mut e = sample::narrow(&BackboneConfig { width: 0.5, ..BackboneConfig::default() }, head);
+        let mut e = synthetic::narrow(&BackboneConfig { width: 0.5, ..BackboneConfig::default() }, head);
         match &mut e.model.head {
             HeadConfig::RetinaNet(config) => config.coco_91 = true,
             HeadConfig::MaskRcnn(config) => config.coco_91 = true,
             HeadConfig::Classifier(_) => panic!("no detector"),
         }
-        let row = gate_experiment(e, 80, Element::F32).unwrap();
+        let row = gate_experiment(e, 80, ElementType::F32).unwrap();
         println!("{row}");
         for (part, cell) in PARTS.iter().zip(&row.cells) {
             assert_eq!(cell.detections().total > 20, part.is_detector(), "{head} {part:?}");

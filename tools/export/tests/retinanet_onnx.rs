@@ -2,12 +2,12 @@
 //! the graph, at two batch sizes.
 
 use repghost_backbone::{fill, BackboneConfig, Eager, FuseLevel, Tree};
-use repghost_export::export::{encode, BatchSize, ExportSpec};
-use repghost_export::gate;
-use repghost_export::onnx::retinanet::Nms;
-use repghost_export::onnx::Element;
+use repghost_export::onnx::ElementType;
+use repghost_export::onnx::Nms;
+use repghost_export::parity;
 use repghost_export::parts::retinanet::{detector, raw};
 use repghost_export::runtime::{onnxruntime, NamedOutput, OnnxRuntime};
+use repghost_export::spec::{encode, BatchSize, ExportSpec};
 use repghost_heads::{Detections, FpnConfig, ImageBatch, PostprocessConfig, RetinaNet, RetinaNetConfig};
 use tch::{Kind, Tensor};
 
@@ -70,7 +70,7 @@ fn raw_outputs_and_detections_agree() {
     }
     let _guard = tch::no_grad_guard();
     let net = net();
-    let spec = ExportSpec { precision: Element::F32, batch: BatchSize::Dynamic, size: SIZE };
+    let spec = ExportSpec { precision: ElementType::F32, batch: BatchSize::Dynamic, size: SIZE };
     let built = raw(&net, &spec, &[], &[]).unwrap();
     let (file, sidecar) = (&built.files[0].model, built.sidecar.as_ref().unwrap());
     let mut raw_file = OnnxRuntime::from_bytes(&encode(file), 2).unwrap();
@@ -87,9 +87,9 @@ fn raw_outputs_and_detections_agree() {
             data: floats(t),
         });
         assert_eq!(expected[0].shape[1] as usize, sidecar.anchors.len());
-        let differences = gate::compare(&expected, &raw_file.run(&shape, &data).unwrap()).unwrap();
+        let differences = parity::compare(&expected, &raw_file.run(&shape, &data).unwrap()).unwrap();
         println!("{differences:?}");
-        gate::check(&differences, 1e-4).unwrap();
+        parity::check_differences(&differences, 1e-4).unwrap();
 
         let detections = net.detect(&batch);
         let found = plain.run(&shape, &data).unwrap();

@@ -1,10 +1,10 @@
 //! Suppression as graph nodes against a greedy loop, on crowded random boxes.
 
 use repghost_backbone::fill;
-use repghost_export::export::{encode, finish};
-use repghost_export::onnx::graph::Element;
-use repghost_export::onnx::{suppress::suppress, Onnx};
+use repghost_export::onnx::graph::ElementType;
+use repghost_export::onnx::{suppress::suppress, OnnxWriter};
 use repghost_export::runtime::{onnxruntime, OnnxRuntime};
+use repghost_export::spec::{encode, finish};
 
 const M: usize = 200;
 const CLASSES: usize = 3;
@@ -37,9 +37,9 @@ fn equals_greedy_suppression() {
         println!("skipped: onnxruntime is absent (make setup)");
         return;
     }
-    let mut ops = Onnx::new(Element::F32);
+    let mut ops = OnnxWriter::new(ElementType::F32);
     // One input row a box: corners, score, label.
-    let rows = ops.graph.input("images", &[1, M as i64, 6], Element::F32);
+    let rows = ops.graph.input("images", &[1, M as i64, 6], ElementType::F32);
     let boxes = ops.slice(&rows, 2, 0, 4);
     let [scores, labels] = [4, 5].map(|c| {
         let column = ops.slice(&rows, 2, c, c + 1);

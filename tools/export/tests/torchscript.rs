@@ -4,10 +4,10 @@
 use std::io::Cursor;
 
 use repghost_backbone::{fill, BackboneConfig, FuseLevel, Tree};
-use repghost_export::gate::inputs::Input;
 use repghost_export::model::{Model, Network};
-use repghost_export::request::Part;
-use repghost_export::sample;
+use repghost_export::parity::inputs::Input;
+use repghost_export::spec::Part;
+use repghost_export::synthetic;
 use repghost_export::torchscript::parts::{build, check};
 use tch::{CModule, IValue};
 
@@ -17,14 +17,14 @@ fn input(shape: [i64; 4]) -> Input {
 }
 
 fn model(network: Network) -> Model {
-    Model { network, classes: sample::classes(3), form: repghost_backbone::weights::Form::Folded }
+    Model { network, classes: synthetic::classes(3), form: repghost_backbone::weights::Form::Folded }
 }
 
 #[test]
 fn parameters_keep_their_names_and_outputs_agree() {
     let _guard = tch::no_grad_guard();
     for (name, fuse) in [("repghostnet", false), ("repghostnet", true), ("mobilenet_v3_small", true), ("ghostnetv2", false)] {
-        let mut net = sample::backbone(&BackboneConfig { width: 0.5, ..BackboneConfig::named(name) }, 7).unwrap();
+        let mut net = synthetic::backbone(&BackboneConfig { width: 0.5, ..BackboneConfig::named(name) }, 7).unwrap();
         if fuse {
             net.fuse(FuseLevel::All);
         }
@@ -33,7 +33,7 @@ fn parameters_keep_their_names_and_outputs_agree() {
         let model = model(Network::Backbone(Box::new(net)));
         let files = build(&model, Part::Classifier).unwrap();
         let checked = check(&model, Part::Classifier, &files, &[input([2, 3, 64, 96]), input([1, 3, 96, 64])]).unwrap();
-        assert_eq!(checked.findings.len(), 2);
+        assert_eq!(checked.comparisons.len(), 2);
         let module = CModule::load_data(&mut Cursor::new(&files[0].bytes)).unwrap();
         let mut found: Vec<String> = module.named_parameters().unwrap().into_iter().map(|(n, _)| n).collect();
         // libtorch lists parameters; running statistics are buffers.
@@ -50,7 +50,7 @@ fn detectors_in_one_and_in_three_files() {
     let config = BackboneConfig { width: 0.5, ..Default::default() };
     for (head, count) in [("retinanet", 1), ("mask_rcnn", 3)] {
         let pixels = fill::input("gate", &[1, 3, 64, 96]);
-        let detector = sample::detector(&mut sample::narrow(&config, head), 3, &pixels).unwrap();
+        let detector = synthetic::detector(&mut synthetic::narrow(&config, head), 3, &pixels).unwrap();
         let model = model(Network::Detector(Box::new(detector)));
         let files = build(&model, Part::Raw).unwrap();
         assert_eq!(files.len(), count);

@@ -3,10 +3,9 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use repghost_export::export::BatchSize;
-use repghost_export::onnx::retinanet::Nms;
-use repghost_export::onnx::Element;
-use repghost_export::request::{export, Format, Part, Request};
+use repghost_export::export::{export, ExportOptions};
+use repghost_export::onnx::{ElementType, Nms};
+use repghost_export::spec::{BatchSize, Format, Part};
 use repghost_train::bad_input;
 
 use crate::commands::detector_input::experiment_and_images;
@@ -127,7 +126,7 @@ pub fn height_and_width(size: &[i64]) -> anyhow::Result<[i64; 2]> {
 /// Runs `export`.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let (loaded, images) = experiment_and_images(&args.items)?;
-    let request = Request {
+    let options = ExportOptions {
         weights: args.weights,
         part: match args.part {
             PartName::Backbone => Part::Backbone,
@@ -136,8 +135,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             PartName::Detector => Part::Detector,
         },
         precision: match args.precision {
-            Precision::Fp16 => Element::F16,
-            Precision::Fp32 | Precision::Int8 => Element::F32,
+            Precision::Fp16 => ElementType::F16,
+            Precision::Fp32 | Precision::Int8 => ElementType::F32,
         },
         int8: matches!(args.precision, Precision::Int8).then_some(args.calibration_images),
         format: match args.format {
@@ -154,11 +153,11 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         output: args.output,
         images,
     };
-    let exported = export(&loaded.experiment, &loaded.to_yaml(false), &request)?;
-    let mut text: String = exported.checked.findings.iter().map(|f| format!("{f}\n")).collect();
-    exported.notes.iter().for_each(|note| text.push_str(&format!("{note}\n")));
-    let files: Vec<String> = exported.files.iter().map(|f| f.display().to_string()).collect();
-    let nodes = if exported.nodes > 0 { format!("{} nodes: ", exported.nodes) } else { String::new() };
+    let report = export(&loaded.experiment, &loaded.to_yaml(false), &options)?;
+    let mut text: String = report.parity.comparisons.iter().map(|f| format!("{f}\n")).collect();
+    report.notes.iter().for_each(|note| text.push_str(&format!("{note}\n")));
+    let files: Vec<String> = report.files.iter().map(|f| f.display().to_string()).collect();
+    let nodes = if report.nodes > 0 { format!("{} nodes: ", report.nodes) } else { String::new() };
     text.push_str(&format!("{nodes}{}\n", files.join(", ")));
     io::stdout().write_all(text.as_bytes())?;
     Ok(Outcome::Done)

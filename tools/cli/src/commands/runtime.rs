@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use repghost_export::engine_pool::EXTENSION;
 use repghost_export::runtime::onnxruntime::Provider;
-use repghost_export::supply::EXTENSION;
 use repghost_train::bad_input;
 
 /// What runs a detector.

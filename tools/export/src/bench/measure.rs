@@ -5,54 +5,16 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use repghost_backbone::{Backbone, FuseLevel, Tree};
-use serde::Serialize;
 
+use super::outcome::{machine, Outcome};
 use super::plan::{Form, Plan, RuntimeName, Variant};
 use super::python::Python;
-use super::session::{self, Runs};
-use super::stats::Stats;
+use super::stats::{Row, Runs};
 use super::tensorrt;
+use super::timing;
 use crate::error::ExportError;
 use crate::runtime::onnxruntime;
-use crate::sample;
-
-/// A row of the table.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Row {
-    /// What was timed.
-    #[serde(flatten)]
-    pub variant: Variant,
-    /// Its times.
-    #[serde(flatten)]
-    pub stats: Stats,
-    /// Images a second, from the median.
-    pub images_per_second: f64,
-    /// The baseline's median divided by this one: above 1 is faster.
-    pub speed_up: Option<f64>,
-}
-
-/// What came of a benchmark.
-#[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
-    /// Heading.
-    pub title: String,
-    /// Height and width of the images.
-    pub size: [i64; 2],
-    /// The machine, in words.
-    pub machine: String,
-    /// Rows in the order of the plan.
-    pub rows: Vec<Row>,
-    /// Lines for people: what was left out and why, where commands lie.
-    pub notes: Vec<String>,
-}
-
-/// The processor's name and count.
-pub fn machine() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|l| l.strip_prefix("model name")?.split(':').nth(1)).map_or("processor", str::trim);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("{model}, {cores} processors, {}", std::env::consts::ARCH)
-}
+use crate::synthetic;
 
 /// Which of the runtimes are there; notes about the others.
 pub fn installed(wanted: &[RuntimeName], python: Option<&Python>) -> (Vec<RuntimeName>, Vec<String>) {
@@ -80,7 +42,7 @@ fn networks(plan: &Plan) -> Result<HashMap<(String, Form), Backbone>, ExportErro
     let mut all = HashMap::new();
     for model in &plan.models {
         for form in &plan.forms {
-            let mut net = sample::backbone(&model.backbone, plan.classes)?;
+            let mut net = synthetic::backbone(&model.backbone, plan.classes)?;
             if *form == Form::Fused {
                 net.fuse(FuseLevel::All);
             }
@@ -122,11 +84,11 @@ pub fn run(
             let v = &variants[i];
             let Some(net) = networks.get(&(v.model.clone(), v.form)) else { continue };
             let runs = Runs { warm_up: plan.warm_up, timed };
-            times[i].extend(session::backbone(net, v, plan.size, runs, python.as_ref())?);
+            times[i].extend(timing::backbone(net, v, plan.size, runs, python.as_ref())?);
             progress(round * variants.len() + k + 1, total);
         }
     }
-    let mut rows: Vec<Row> = variants.into_iter().zip(&times).filter_map(|(v, t)| row(v, Stats::of(t)?)).collect();
+    let mut rows: Vec<Row> = variants.into_iter().zip(&times).filter_map(|(v, t)| Row::new(v, t)).collect();
     if plan.runtimes.contains(&RuntimeName::Tensorrt) {
         let found = tensorrt::run(plan, &networks, folder)?;
         rows.extend(found.rows);
@@ -134,12 +96,6 @@ pub fn run(
     }
     compare(plan, &mut rows);
     Ok(Some(Outcome { title: plan.title.clone(), size: plan.size, machine: machine(), rows, notes }))
-}
-
-/// A row without its comparison.
-pub fn row(variant: Variant, stats: Stats) -> Option<Row> {
-    let images_per_second = variant.batch as f64 / stats.median_ms * 1e3;
-    Some(Row { variant, stats, images_per_second, speed_up: None })
 }
 
 fn compare(plan: &Plan, rows: &mut [Row]) {

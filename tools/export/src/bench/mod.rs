@@ -3,10 +3,10 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`plan`] | what is timed, from a YAML file or from the command line |
-//! | [`session`] | a network in one runtime, ready to run |
+//! | [`timing`] | times of a network in one runtime |
 //! | [`python`] | MNN and OpenVINO, by their Python packages in a child process |
 //! | [`measure`] | rounds in which all variants take turns, one live session at a time |
-//! | [`stats`] | median, mean, 95th percentile |
+//! | [`stats`], [`outcome`] | median, mean, 95th percentile; the rows of a benchmark |
 //! | [`report`] | Markdown, CSV, JSON, picture |
 //! | [`concat_add`] | the RepGhost paper's figures 1 and 2 |
 //! | [`tensorrt`] | trtexec |
@@ -15,9 +15,10 @@
 
 pub mod concat_add;
 pub mod measure;
+pub mod outcome;
 pub mod plan;
 pub mod python;
 pub mod report;
-pub mod session;
 pub mod stats;
 pub mod tensorrt;
+pub mod timing;

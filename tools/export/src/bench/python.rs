@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::plan::RuntimeName;
-use super::session::Runs;
+use super::stats::Runs;
 use crate::error::ExportError;
 
 const WORKER: &str = include_str!("worker.py");

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use repghost_coco::files::write_atomic;
 use repghost_train::plots::{bars, Bar, BarPanel};
 
-use super::measure::{Outcome, Row};
+use super::outcome::Outcome;
+use super::stats::Row;
 use crate::error::ExportError;
 
 /// Rows of one batch and number of threads.

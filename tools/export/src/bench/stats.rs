@@ -1,6 +1,8 @@
-//! Times of one variant, summed up.
+//! How often a variant runs, and its times, summed up.
 
 use serde::Serialize;
+
+use super::plan::Variant;
 
 /// In milliseconds a run (a whole batch).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -30,6 +32,39 @@ impl Stats {
         };
         let mean_ms = sorted.iter().sum::<f64>() / sorted.len() as f64;
         Some(Self { runs: sorted.len(), median_ms: at(0.5), mean_ms, p95_ms: at(0.95), min_ms: first })
+    }
+}
+
+/// How often a session runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Runs {
+    /// Untimed runs first.
+    pub warm_up: usize,
+    /// Timed runs.
+    pub timed: usize,
+}
+
+/// A row of the table.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// What was timed.
+    #[serde(flatten)]
+    pub variant: Variant,
+    /// Its times.
+    #[serde(flatten)]
+    pub stats: Stats,
+    /// Images a second, from the median.
+    pub images_per_second: f64,
+    /// The baseline's median divided by this one: above 1 is faster.
+    pub speed_up: Option<f64>,
+}
+
+impl Row {
+    /// A row without its comparison; none without times.
+    pub fn new(variant: Variant, times_ms: &[f64]) -> Option<Self> {
+        let stats = Stats::of(times_ms)?;
+        let images_per_second = variant.batch as f64 / stats.median_ms * 1e3;
+        Some(Self { variant, stats, images_per_second, speed_up: None })
     }
 }
 

@@ -9,13 +9,12 @@ use std::process::Command;
 
 use repghost_backbone::Backbone;
 
-use super::measure::{row, Row};
 use super::plan::{Form, Plan, RuntimeName, Variant};
 use super::report::write_text;
-use super::session::onnx;
-use super::stats::Stats;
+use super::stats::Row;
+use super::timing::onnx;
 use crate::error::ExportError;
-use crate::onnx::Element;
+use crate::onnx::ElementType;
 use crate::tensorrt::find::{version, WHERE_IT_COMES_FROM};
 use crate::tensorrt::{find_trtexec, Generation, Profile, Summary, Times, TrtBench};
 
@@ -57,13 +56,12 @@ pub fn run(plan: &Plan, networks: &HashMap<(String, Form), Backbone>, folder: &P
     for job in jobs {
         let Timed { times, summary, profile } = time(&trtexec, generation, &job.bench)?;
         let latency = if times.compute_ms.iter().any(|t| *t > 0.0) { &times.compute_ms } else { &times.latency_ms };
-        let Some(stats) = Stats::of(latency) else { continue };
         let slowest = profile.layers.iter().max_by(|a, b| a.percentage.total_cmp(&b.percentage));
         let slowest = slowest.map_or_else(String::new, |l| format!("; slowest layer {} ({:.1} %)", l.name, l.percentage));
         let queries = summary.throughput_qps;
         let name = &job.variant.model;
         found.notes.push(format!("{name}: {queries:.1} batches/s by trtexec {version}{slowest}"));
-        found.rows.extend(row(job.variant, stats));
+        found.rows.extend(Row::new(job.variant.clone(), latency));
     }
     Ok(found)
 }
@@ -74,7 +72,7 @@ fn jobs(plan: &Plan, networks: &HashMap<(String, Form), Backbone>, root: &Path) 
         for model in &plan.models {
             for form in &plan.forms {
                 let Some(net) = networks.get(&(model.name.clone(), *form)) else { continue };
-                for (precision, suffix) in [(Element::F32, "fp32"), (Element::F16, "fp16")] {
+                for (precision, suffix) in [(ElementType::F32, "fp32"), (ElementType::F16, "fp16")] {
                     let name = format!("{} {} b{batch} {suffix}", model.name, form.name()).replace([' ', '/'], "_");
                     let output = root.join(name);
                     std::fs::create_dir_all(&output).map_err(ExportError::io(&output))?;
@@ -87,7 +85,7 @@ fn jobs(plan: &Plan, networks: &HashMap<(String, Form), Backbone>, root: &Path) 
                         batch: *batch,
                         threads: plan.threads.first().copied().unwrap_or(1),
                     };
-                    let fp16 = precision == Element::F16;
+                    let fp16 = precision == ElementType::F16;
                     let input = [3, plan.size[0], plan.size[1]];
                     let bench = TrtBench { onnx: file, output, batch: *batch, input, dynamic: false, fp16 };
                     jobs.push(Job { variant, bench });

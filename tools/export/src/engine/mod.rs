@@ -5,11 +5,11 @@
 //! | [`retinanet`] | raw RetinaNet | decoding, suppression |
 //! | [`mask_rcnn`] | raw Mask R-CNN, three files | proposals, RoIAlign, suppression |
 //! | [`detector`] | detector | nothing |
-//! | [`open`] | | which of them a file is |
+//! | [`exported`] | | which of them a file is |
 
 pub mod detector;
+pub mod exported;
 pub mod mask_rcnn;
-pub mod open;
 pub mod retinanet;
 
 use repghost_train::detection::infer::Plain;

@@ -17,7 +17,7 @@ pub const DYNAMIC: i64 = -1;
 
 /// Element type of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Element {
+pub enum ElementType {
     /// 32-bit float.
     F32,
     /// 16-bit float.
@@ -28,14 +28,14 @@ pub enum Element {
     Bool,
 }
 
-impl Element {
+impl ElementType {
     /// The format's number for it.
     pub fn code(self) -> i32 {
         match self {
-            Element::F32 => data_type::FLOAT,
-            Element::F16 => data_type::FLOAT16,
-            Element::I64 => data_type::INT64,
-            Element::Bool => data_type::BOOL,
+            ElementType::F32 => data_type::FLOAT,
+            ElementType::F16 => data_type::FLOAT16,
+            ElementType::I64 => data_type::INT64,
+            ElementType::Bool => data_type::BOOL,
         }
     }
 }
@@ -48,12 +48,12 @@ pub struct Edge {
     /// Sizes; the first is [`DYNAMIC`] where the batch is.
     pub shape: Vec<i64>,
     /// Element type.
-    pub element: Element,
+    pub element: ElementType,
 }
 
 /// A setting of a node.
 #[derive(Clone, Debug)]
-pub enum Setting<'a> {
+pub enum Attribute<'a> {
     /// A float.
     Float(f32),
     /// An integer.
@@ -106,7 +106,7 @@ impl GraphBuilder {
     }
 
     /// Declares an input.
-    pub fn input(&mut self, name: &str, shape: &[i64], element: Element) -> Edge {
+    pub fn input(&mut self, name: &str, shape: &[i64], element: ElementType) -> Edge {
         let edge = Edge { name: self.unique(name.to_string()), shape: shape.to_vec(), element };
         self.graph.input.push(value_info(&edge));
         edge
@@ -126,14 +126,21 @@ impl GraphBuilder {
     }
 
     /// Adds a node with one output.
-    pub fn node(&mut self, op: &str, inputs: &[&Edge], settings: &[(&str, Setting)], shape: Vec<i64>, element: Element) -> Edge {
+    pub fn node(
+        &mut self,
+        op: &str,
+        inputs: &[&Edge],
+        settings: &[(&str, Attribute)],
+        shape: Vec<i64>,
+        element: ElementType,
+    ) -> Edge {
         let inputs: Vec<String> = inputs.iter().map(|e| e.name.clone()).collect();
         let mut outputs = self.raw_node(op, inputs, settings, 1);
         Edge { name: outputs.remove(0), shape, element }
     }
 
     /// Adds a node with any number of outputs and gives their names; an empty input name leaves an optional input out.
-    pub fn raw_node(&mut self, op: &str, inputs: Vec<String>, settings: &[(&str, Setting)], outputs: usize) -> Vec<String> {
+    pub fn raw_node(&mut self, op: &str, inputs: Vec<String>, settings: &[(&str, Attribute)], outputs: usize) -> Vec<String> {
         let name = self.unique(self.path(op, "/"));
         let output: Vec<String> =
             (0..outputs).map(|i| if i == 0 { format!("{name}:0") } else { format!("{name}:{i}") }).collect();
@@ -149,7 +156,7 @@ impl GraphBuilder {
 
     /// A named constant of the module in scope (`weight`, `bias`), in the element type asked for. A layer that runs several times (a head on
     /// all levels) is stored once.
-    pub fn parameter(&mut self, leaf: &str, tensor: &Tensor, element: Element) -> Edge {
+    pub fn parameter(&mut self, leaf: &str, tensor: &Tensor, element: ElementType) -> Edge {
         let path = self.path(leaf, ".");
         let key = (path.clone(), tensor.data_ptr() as usize, element.code());
         if let Some(edge) = self.parameters.get(&key) {
@@ -162,7 +169,7 @@ impl GraphBuilder {
     }
 
     /// An unnamed constant; equal ones are stored once.
-    pub fn constant(&mut self, tensor: &Tensor, element: Element) -> Edge {
+    pub fn constant(&mut self, tensor: &Tensor, element: ElementType) -> Edge {
         let shape = tensor.size();
         let mut key = bytes(tensor, element);
         key.extend(shape.iter().flat_map(|d| d.to_le_bytes()));
@@ -177,15 +184,15 @@ impl GraphBuilder {
 
     /// A constant list of integers `[n]`.
     pub fn ints(&mut self, values: &[i64]) -> Edge {
-        self.constant(&Tensor::from_slice(values), Element::I64)
+        self.constant(&Tensor::from_slice(values), ElementType::I64)
     }
 
     /// A constant scalar.
-    pub fn scalar(&mut self, value: f64, element: Element) -> Edge {
+    pub fn scalar(&mut self, value: f64, element: ElementType) -> Edge {
         self.constant(&Tensor::from(value), element)
     }
 
-    fn store(&mut self, name: String, tensor: &Tensor, element: Element) -> Edge {
+    fn store(&mut self, name: String, tensor: &Tensor, element: ElementType) -> Edge {
         self.graph.initializer.push(proto::Tensor {
             dims: tensor.size(),
             data_type: Some(element.code()),
@@ -230,24 +237,24 @@ fn value_info(edge: &Edge) -> proto::ValueInfo {
     }
 }
 
-fn attribute(name: &str, setting: &Setting) -> proto::Attribute {
+fn attribute(name: &str, setting: &Attribute) -> proto::Attribute {
     let mut a = proto::Attribute { name: Some(name.to_string()), ..Default::default() };
     match setting {
-        Setting::Float(v) => (a.kind, a.f) = (Some(attribute_type::FLOAT), Some(*v)),
-        Setting::Int(v) => (a.kind, a.i) = (Some(attribute_type::INT), Some(*v)),
-        Setting::Ints(v) => (a.kind, a.ints) = (Some(attribute_type::INTS), v.to_vec()),
-        Setting::Text(v) => (a.kind, a.s) = (Some(attribute_type::STRING), Some(v.as_bytes().to_vec())),
+        Attribute::Float(v) => (a.kind, a.f) = (Some(attribute_type::FLOAT), Some(*v)),
+        Attribute::Int(v) => (a.kind, a.i) = (Some(attribute_type::INT), Some(*v)),
+        Attribute::Ints(v) => (a.kind, a.ints) = (Some(attribute_type::INTS), v.to_vec()),
+        Attribute::Text(v) => (a.kind, a.s) = (Some(attribute_type::STRING), Some(v.as_bytes().to_vec())),
     }
     a
 }
 
 /// Little-endian elements, row-major.
-fn bytes(tensor: &Tensor, element: Element) -> Vec<u8> {
+fn bytes(tensor: &Tensor, element: ElementType) -> Vec<u8> {
     let kind = match element {
-        Element::F32 => Kind::Float,
-        Element::F16 => Kind::Half,
-        Element::I64 => Kind::Int64,
-        Element::Bool => Kind::Bool,
+        ElementType::F32 => Kind::Float,
+        ElementType::F16 => Kind::Half,
+        ElementType::I64 => Kind::Int64,
+        ElementType::Bool => Kind::Bool,
     };
     let t = tensor.detach().to_device(tch::Device::Cpu).to_kind(kind).contiguous();
     let mut out = vec![0u8; t.numel() * kind.elt_size_in_bytes()];

@@ -3,12 +3,13 @@
 pub mod classes;
 pub mod graph;
 pub mod mask_rcnn;
-pub mod ops;
 pub mod plain;
 pub mod proto;
 pub mod quantize;
 pub mod retinanet;
 pub mod suppress;
+pub mod writer;
 
-pub use graph::{Edge, Element, GraphBuilder, Setting};
-pub use ops::Onnx;
+pub use graph::{Attribute, Edge, ElementType, GraphBuilder, DYNAMIC};
+pub use suppress::Nms;
+pub use writer::OnnxWriter;

@@ -1,10 +1,10 @@
 //! Small nodes that post-processing is made of. All of them build in TensorRT without plugins: static top-k, no loops, no data-dependent
 //! shapes.
 
-use super::graph::{Edge, Element, Setting};
-use super::ops::Onnx;
+use super::graph::{Attribute, Edge, ElementType};
+use super::writer::OnnxWriter;
 
-impl Onnx {
+impl OnnxWriter {
     /// Elements `start..end` along `axis`.
     pub fn slice(&mut self, x: &Edge, axis: usize, start: i64, end: i64) -> Edge {
         let [starts, ends, axes] = [start, end, axis as i64].map(|v| self.graph.ints(&[v]));
@@ -16,14 +16,14 @@ impl Onnx {
     /// The `k` largest along the last axis, sorted: values and indices (`i64`).
     pub fn top_k(&mut self, x: &Edge, k: i64) -> (Edge, Edge) {
         let count = self.graph.ints(&[k]);
-        let settings = [("axis", Setting::Int(-1)), ("largest", Setting::Int(1)), ("sorted", Setting::Int(1))];
+        let settings = [("axis", Attribute::Int(-1)), ("largest", Attribute::Int(1)), ("sorted", Attribute::Int(1))];
         let names = self.graph.raw_node("TopK", vec![x.name.clone(), count.name], &settings, 2);
         let mut shape = x.shape.clone();
         if let Some(last) = shape.last_mut() {
             *last = k;
         }
         let edge = |i: usize, element| Edge { name: names[i].clone(), shape: shape.clone(), element };
-        (edge(0, x.element), edge(1, Element::I64))
+        (edge(0, x.element), edge(1, ElementType::I64))
     }
 
     /// A new axis of size 1.
@@ -38,7 +38,7 @@ impl Onnx {
     pub fn lookup(&mut self, table: &Edge, indices: &Edge) -> Edge {
         let mut shape = indices.shape.clone();
         shape.extend(&table.shape[1..]);
-        self.op("Gather", &[table, indices], &[("axis", Setting::Int(0))], shape)
+        self.op("Gather", &[table, indices], &[("axis", Attribute::Int(0))], shape)
     }
 
     /// Rows of `x [N, n, w]` by `indices [N, k]`: `[N, k, w]`. The index is repeated by concatenation, which needs no run-time shape.
@@ -48,13 +48,13 @@ impl Onnx {
         let mut shape = column.shape.clone();
         shape[2] = width;
         let columns: Vec<&Edge> = std::iter::repeat_n(&column, width as usize).collect();
-        let repeated = self.graph.node("Concat", &columns, &[("axis", Setting::Int(2))], shape.clone(), Element::I64);
-        self.op("GatherElements", &[x, &repeated], &[("axis", Setting::Int(1))], shape)
+        let repeated = self.graph.node("Concat", &columns, &[("axis", Attribute::Int(2))], shape.clone(), ElementType::I64);
+        self.op("GatherElements", &[x, &repeated], &[("axis", Attribute::Int(1))], shape)
     }
 
     /// Elements of `x [N, n]` by `indices [N, k]`.
     pub fn pick(&mut self, x: &Edge, indices: &Edge) -> Edge {
-        self.op("GatherElements", &[x, indices], &[("axis", Setting::Int(1))], indices.shape.clone())
+        self.op("GatherElements", &[x, indices], &[("axis", Attribute::Int(1))], indices.shape.clone())
     }
 
     /// Element-wise operation with broadcasting.
@@ -68,8 +68,8 @@ impl Onnx {
     /// Comparison (`Greater`, `Less`, `Equal`) as 0.0 and 1.0.
     pub fn compare(&mut self, op: &str, a: &Edge, b: &Edge) -> Edge {
         let mut truth = self.broadcast(op, a, b);
-        truth.element = Element::Bool;
-        self.cast(&truth, Element::F32)
+        truth.element = ElementType::Bool;
+        self.cast(&truth, ElementType::F32)
     }
 
     /// Element-wise operation with a constant scalar.
@@ -87,6 +87,6 @@ impl Onnx {
     /// Swaps the last two of three axes.
     pub fn transpose_last(&mut self, x: &Edge) -> Edge {
         let shape = vec![x.shape[0], x.shape[2], x.shape[1]];
-        self.op("Transpose", &[x], &[("perm", Setting::Ints(&[0, 2, 1]))], shape)
+        self.op("Transpose", &[x], &[("perm", Attribute::Ints(&[0, 2, 1]))], shape)
     }
 }

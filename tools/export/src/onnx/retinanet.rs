@@ -9,12 +9,9 @@ use repghost_heads::classes::ClassLayout;
 use tch::Tensor;
 
 use super::classes::of_outputs;
-use super::graph::{Edge, Element, Setting};
-use super::ops::Onnx;
-use super::suppress::{decode_boxes, suppress};
-
-/// TensorRT refuses a larger top-k.
-pub const MAX_TOP_K: i64 = 3840;
+use super::graph::{Attribute, Edge, ElementType};
+use super::suppress::{decode_boxes, suppress, Nms, MAX_TOP_K};
+use super::writer::OnnxWriter;
 
 /// Settings of the post-processing.
 #[derive(Debug)]
@@ -41,15 +38,6 @@ pub struct DetectSpec<'a> {
     pub nms: Nms,
 }
 
-/// Which nodes suppress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Nms {
-    /// Pairwise IoU and matrix products: static shapes, builds everywhere.
-    Plain,
-    /// ONNX `NonMaxSuppression`: exact, shapes depend on the data; rows of all images in one list.
-    Onnx,
-}
-
 /// Candidates of all levels, sorted by score.
 struct Candidates {
     boxes: Edge,
@@ -61,7 +49,7 @@ struct Candidates {
 ///
 /// With [`Nms::Plain`]: `boxes [N, D, 4]`, `scores [N, D]`, `labels [N, D]`, score 0 where there is no detection. With [`Nms::Onnx`]:
 /// `boxes [R, 4]`, `scores [R]`, `labels [R]`, `image_indices [R]`.
-pub fn detect(ops: &mut Onnx, logits: &Edge, deltas: &Edge, spec: &DetectSpec<'_>) -> Vec<(String, Edge)> {
+pub fn detect(ops: &mut OnnxWriter, logits: &Edge, deltas: &Edge, spec: &DetectSpec<'_>) -> Vec<(String, Edge)> {
     ops.scope("postprocess", |ops| {
         let found = candidates(ops, logits, deltas, spec);
         match spec.nms {
@@ -71,10 +59,10 @@ pub fn detect(ops: &mut Onnx, logits: &Edge, deltas: &Edge, spec: &DetectSpec<'_
     })
 }
 
-fn candidates(ops: &mut Onnx, logits: &Edge, deltas: &Edge, spec: &DetectSpec<'_>) -> Candidates {
+fn candidates(ops: &mut OnnxWriter, logits: &Edge, deltas: &Edge, spec: &DetectSpec<'_>) -> Candidates {
     let classes = logits.shape[2];
-    let logits = ops.cast(logits, Element::F32);
-    let deltas = ops.cast(deltas, Element::F32);
+    let logits = ops.cast(logits, ElementType::F32);
+    let deltas = ops.cast(deltas, ElementType::F32);
     let n = logits.shape[0];
     let (mut boxes, mut scores, mut labels) = (vec![], vec![], vec![]);
     let mut start = 0;
@@ -90,11 +78,11 @@ fn candidates(ops: &mut Onnx, logits: &Edge, deltas: &Edge, spec: &DetectSpec<'_
         let label = ops.broadcast("Sub", &index, &whole);
         let part = ops.slice(&deltas, 1, start, start + count);
         let picked = ops.pick_rows(&part, &anchor);
-        let table = ops.graph.constant(anchors, Element::F32);
+        let table = ops.graph.constant(anchors, ElementType::F32);
         let reference = ops.lookup(&table, &anchor);
         boxes.push(decode_boxes(ops, &picked, &reference, spec.weights, spec.image));
         scores.push(ops.op("Sigmoid", &[&best], &[], best.shape.clone()));
-        labels.push(ops.cast(&label, Element::F32));
+        labels.push(ops.cast(&label, ElementType::F32));
         start += count;
         ops.graph.pop_scope();
     }
@@ -106,18 +94,18 @@ fn candidates(ops: &mut Onnx, logits: &Edge, deltas: &Edge, spec: &DetectSpec<'_
     Candidates { boxes: ops.pick_rows(&boxes, &order), scores, labels: ops.pick(&labels, &order) }
 }
 
-fn plain(ops: &mut Onnx, found: &Candidates, spec: &DetectSpec<'_>) -> Vec<(String, Edge)> {
+fn plain(ops: &mut OnnxWriter, found: &Candidates, spec: &DetectSpec<'_>) -> Vec<(String, Edge)> {
     let kept = suppress(ops, &found.boxes, &found.scores, Some(&found.labels), spec.nms_threshold, spec.score_threshold);
     let d = spec.max_detections.min(kept.shape[1]);
     let (scores, order) = ops.top_k(&kept, d);
     let boxes = ops.pick_rows(&found.boxes, &order);
     let labels = ops.pick(&found.labels, &order);
-    let labels = ops.cast(&labels, Element::I64);
+    let labels = ops.cast(&labels, ElementType::I64);
     let (scores, labels) = of_outputs(ops, &scores, &labels, spec.layout.by_output());
     vec![("boxes".into(), boxes), ("scores".into(), scores), ("labels".into(), labels)]
 }
 
-fn standard(ops: &mut Onnx, found: &Candidates, spec: &DetectSpec<'_>) -> Vec<(String, Edge)> {
+fn standard(ops: &mut OnnxWriter, found: &Candidates, spec: &DetectSpec<'_>) -> Vec<(String, Edge)> {
     // One class for the operator; boxes of different classes are moved apart so that they never overlap.
     let apart = 2.0 * spec.image[0].max(spec.image[1]) as f64;
     let offset = ops.with_scalar("Mul", &found.labels, apart);
@@ -125,20 +113,20 @@ fn standard(ops: &mut Onnx, found: &Candidates, spec: &DetectSpec<'_>) -> Vec<(S
     let moved = ops.broadcast("Add", &found.boxes, &offset);
     let scores = ops.unsqueeze(&found.scores, 1);
     let limit = ops.graph.ints(&[spec.max_detections]);
-    let iou = ops.graph.constant(&Tensor::from_slice(&[spec.nms_threshold as f32]), Element::F32);
-    let least = ops.graph.constant(&Tensor::from_slice(&[spec.score_threshold as f32]), Element::F32);
+    let iou = ops.graph.constant(&Tensor::from_slice(&[spec.nms_threshold as f32]), ElementType::F32);
+    let least = ops.graph.constant(&Tensor::from_slice(&[spec.score_threshold as f32]), ElementType::F32);
     let inputs = [&moved, &scores, &limit, &iou, &least].map(|e| e.name.clone()).to_vec();
     let rows = super::graph::DYNAMIC;
     let name = ops.graph.raw_node("NonMaxSuppression", inputs, &[], 1).remove(0);
-    let selected = Edge { name, shape: vec![rows, 3], element: Element::I64 };
+    let selected = Edge { name, shape: vec![rows, 3], element: ElementType::I64 };
     let image = ops.slice(&selected, 1, 0, 1);
     let place = ops.slice(&selected, 1, 2, 3);
-    let pair = ops.op("Concat", &[&image, &place], &[("axis", Setting::Int(1))], vec![rows, 2]);
-    let gather = |ops: &mut Onnx, x: &Edge, shape: Vec<i64>| ops.op("GatherND", &[x, &pair], &[], shape);
+    let pair = ops.op("Concat", &[&image, &place], &[("axis", Attribute::Int(1))], vec![rows, 2]);
+    let gather = |ops: &mut OnnxWriter, x: &Edge, shape: Vec<i64>| ops.op("GatherND", &[x, &pair], &[], shape);
     let boxes = gather(ops, &found.boxes, vec![rows, 4]);
     let scores = gather(ops, &found.scores, vec![rows]);
     let labels = gather(ops, &found.labels, vec![rows]);
-    let labels = ops.cast(&labels, Element::I64);
+    let labels = ops.cast(&labels, ElementType::I64);
     let (scores, labels) = of_outputs(ops, &scores, &labels, spec.layout.by_output());
     let images = ops.reshape(&image, &[-1], vec![rows]);
     vec![("boxes".into(), boxes), ("scores".into(), scores), ("labels".into(), labels), ("image_indices".into(), images)]

@@ -7,17 +7,31 @@
 
 use tch::{Kind, Tensor};
 
-use super::graph::{Edge, Element, Setting};
-use super::ops::Onnx;
+use super::graph::{Attribute, Edge, ElementType};
+use super::writer::OnnxWriter;
 
 /// Unrolled rounds of the fixed point.
 pub const ROUNDS: usize = 12;
+/// TensorRT refuses a larger top-k.
+pub const MAX_TOP_K: i64 = 3840;
+/// Pairs that enter suppression in a file with plain nodes, whose cost grows with their square. Crowded pictures (blood cells at a score
+/// threshold of 0.05) have two thousand; a limit of 1000 lost a tenth of their detections.
+pub const CANDIDATES: i64 = 2500;
+
+/// Which nodes suppress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nms {
+    /// Pairwise IoU and matrix products: static shapes, builds everywhere.
+    Plain,
+    /// ONNX `NonMaxSuppression`: exact, shapes depend on the data; rows of all images in one list.
+    Onnx,
+}
 
 /// Decodes `deltas [N, k, 4]` against `anchors [.., k, 4]` (corners): centre offsets in anchor sizes divided by `weights`, log sizes
 /// clamped to `log(1000 / 16)`, boxes clipped to the image `[height, width]`. As torchvision's `BoxCoder` and `clip_boxes_to_image`.
-pub fn decode_boxes(ops: &mut Onnx, deltas: &Edge, anchors: &Edge, weights: [f64; 4], image: [i64; 2]) -> Edge {
+pub fn decode_boxes(ops: &mut OnnxWriter, deltas: &Edge, anchors: &Edge, weights: [f64; 4], image: [i64; 2]) -> Edge {
     let max_log_ratio = (1000.0f64 / 16.0).ln();
-    let column = |ops: &mut Onnx, e: &Edge, i: i64| {
+    let column = |ops: &mut OnnxWriter, e: &Edge, i: i64| {
         let axis = e.shape.len() - 1;
         ops.slice(e, axis, i, i + 1)
     };
@@ -48,11 +62,11 @@ pub fn decode_boxes(ops: &mut Onnx, deltas: &Edge, anchors: &Edge, weights: [f64
     }
     let mut shape = low[0].shape.clone();
     shape[2] = 4;
-    ops.op("Concat", &[&low[0], &low[1], &high[0], &high[1]], &[("axis", Setting::Int(2))], shape)
+    ops.op("Concat", &[&low[0], &low[1], &high[0], &high[1]], &[("axis", Attribute::Int(2))], shape)
 }
 
 /// Pairwise IoU of `boxes [N, m, 4]`: `[N, m, m]`.
-pub fn pairwise_iou(ops: &mut Onnx, boxes: &Edge) -> Edge {
+pub fn pairwise_iou(ops: &mut OnnxWriter, boxes: &Edge) -> Edge {
     let columns: Vec<Edge> = (0..4).map(|i| ops.slice(boxes, 2, i, i + 1)).collect();
     let rows: Vec<Edge> = columns.iter().map(|c| ops.transpose_last(c)).collect();
     let mut overlap = vec![];
@@ -78,7 +92,7 @@ pub fn pairwise_iou(ops: &mut Onnx, boxes: &Edge) -> Edge {
 /// without labels all are of one class.
 /// Gives scores with everything that is suppressed, or not above `score_threshold`, set to zero.
 pub fn suppress(
-    ops: &mut Onnx,
+    ops: &mut OnnxWriter,
     boxes: &Edge,
     scores: &Edge,
     labels: Option<&Edge>,
@@ -87,10 +101,10 @@ pub fn suppress(
 ) -> Edge {
     let m = boxes.shape[1];
     let iou = pairwise_iou(ops, boxes);
-    let threshold = ops.graph.scalar(iou_threshold, Element::F32);
+    let threshold = ops.graph.scalar(iou_threshold, ElementType::F32);
     let overlapping = ops.compare("Greater", &iou, &threshold);
     let earlier = Tensor::ones([m, m], (Kind::Float, tch::Device::Cpu)).triu(1);
-    let earlier = ops.graph.constant(&earlier, Element::F32);
+    let earlier = ops.graph.constant(&earlier, ElementType::F32);
     let mut links = ops.broadcast("Mul", &overlapping, &earlier);
     if let Some(labels) = labels {
         let column = ops.unsqueeze(labels, 2);
@@ -98,10 +112,10 @@ pub fn suppress(
         let same = ops.compare("Equal", &column, &row);
         links = ops.broadcast("Mul", &links, &same);
     }
-    let minimum = ops.graph.scalar(score_threshold, Element::F32);
+    let minimum = ops.graph.scalar(score_threshold, ElementType::F32);
     let valid = ops.compare("Greater", scores, &minimum);
     let valid = ops.unsqueeze(&valid, 1);
-    let half = ops.graph.scalar(0.5, Element::F32);
+    let half = ops.graph.scalar(0.5, ElementType::F32);
     let mut keep = valid.clone();
     for _ in 0..ROUNDS {
         let suppressed = ops.op("MatMul", &[&keep, &links], &[], keep.shape.clone());

@@ -3,15 +3,15 @@
 use repghost_heads::mask_rcnn::MaskRcnn;
 use repghost_train::detection::model::Class;
 
-use super::{Built, File, SIZE_MULTIPLE};
+use super::files::{Built, File};
 use crate::error::ExportError;
-use crate::export::{finish, ExportSpec};
 use crate::onnx::graph::DYNAMIC;
 use crate::onnx::mask_rcnn as graph;
 use crate::onnx::proto;
-use crate::onnx::retinanet::Nms;
-use crate::onnx::{Element, Onnx};
+use crate::onnx::Nms;
+use crate::onnx::{ElementType, OnnxWriter};
 use crate::sidecar;
+use crate::spec::{finish, BatchSize, ExportSpec, SIZE_MULTIPLE};
 
 /// Input of the second stage's files: pooled regions `[R, C, bins, bins]`.
 pub const REGIONS: &str = "regions";
@@ -35,9 +35,9 @@ pub fn raw(net: &MaskRcnn, spec: &ExportSpec, classes: &[Class], metadata: &[(St
     let stage_one = finish(ops, &outputs, "mask_rcnn", metadata);
 
     let begin = |pool: usize| {
-        let mut ops = Onnx::new(spec.precision);
+        let mut ops = OnnxWriter::new(spec.precision);
         let shape = [DYNAMIC, net.backbone.fpn.channels(), pool as i64, pool as i64];
-        let regions = ops.graph.input(REGIONS, &shape, Element::F32);
+        let regions = ops.graph.input(REGIONS, &shape, ElementType::F32);
         let regions = ops.cast(&regions, spec.precision);
         (ops, regions)
     };
@@ -64,7 +64,11 @@ pub fn detector(net: &MaskRcnn, spec: &ExportSpec, nms: Nms, metadata: &[(String
     let out = net.stage_one(&mut ops, &image);
     let outputs = match nms {
         Nms::Plain => graph::plain::detect(&mut ops, net, out, spec.size)?,
-        Nms::Onnx => graph::standard::detect(&mut ops, net, out, spec)?,
+        Nms::Onnx if spec.batch != BatchSize::Fixed(1) => {
+            let why = "--nms onnx takes --batch 1 for Mask R-CNN, since the number of regions differs from image to image";
+            return Err(ExportError::Part { part: "detector", why: why.into() });
+        }
+        Nms::Onnx => graph::standard::detect(&mut ops, net, out, spec.size),
     };
     Ok(finish(ops, &outputs, "mask_rcnn", metadata))
 }

@@ -4,16 +4,15 @@ use repghost_heads::retinanet::RetinaNet;
 use repghost_train::detection::model::Class;
 use tch::Device;
 
-use super::{Built, File, SIZE_MULTIPLE};
+use super::files::{Built, File};
 use crate::error::ExportError;
-use crate::export::{finish, ExportSpec};
 use crate::onnx::proto;
-use crate::onnx::retinanet::{detect, DetectSpec, Nms, MAX_TOP_K};
+use crate::onnx::retinanet::{detect, DetectSpec};
+use crate::onnx::suppress::{CANDIDATES, MAX_TOP_K};
+use crate::onnx::Nms;
 use crate::sidecar;
+use crate::spec::{finish, ExportSpec, SIZE_MULTIPLE};
 
-/// Pairs that enter suppression in a file with plain nodes, whose cost grows with their square. Crowded pictures (blood cells at a score
-/// threshold of 0.05) have two thousand; a limit of 1000 lost a tenth of their detections.
-pub const CANDIDATES: i64 = 2500;
 /// Divisors of RetinaNet's box offsets.
 const UNIT_WEIGHTS: [f64; 4] = [1.0; 4];
 

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::find::Version;
-use crate::export::INPUT;
+use crate::spec::INPUT;
 
 /// Timed runs.
 pub const RUNS: u32 = 100;

@@ -9,7 +9,7 @@ use tch::Kind;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use super::script::{Held, Script};
+use super::writer::{Attribute, TorchScriptWriter};
 
 /// Top folder of the archive.
 const ROOT: &str = "network";
@@ -53,9 +53,9 @@ struct Modules {
 }
 
 impl Modules {
-    fn of(held: &[Held]) -> Self {
+    fn of(attributes: &[Attribute]) -> Self {
         let mut nodes = vec![Node::default()];
-        for (i, h) in held.iter().enumerate() {
+        for (i, h) in attributes.iter().enumerate() {
             let mut at = 0;
             for name in &h.module {
                 at = match nodes[at].children.iter().find(|(n, _)| n == name) {
@@ -73,18 +73,18 @@ impl Modules {
         Self { nodes }
     }
 
-    fn code(&self, held: &[Held], lines: &[String], outputs: &[String]) -> String {
+    fn code(&self, attributes: &[Attribute], lines: &[String], outputs: &[String]) -> String {
         let mut text = String::new();
         for (i, node) in self.nodes.iter().enumerate() {
             let names = |parameter: bool| {
-                let of = node.tensors.iter().map(|t| &held[*t]).filter(|h| h.parameter == parameter);
+                let of = node.tensors.iter().map(|t| &attributes[*t]).filter(|h| h.parameter == parameter);
                 of.map(|h| format!("\"{}\", ", h.leaf)).collect::<String>()
             };
             text.push_str(&format!("class M{i}(Module):\n"));
             text.push_str(&format!("  __parameters__ = [{}]\n  __buffers__ = [{}]\n", names(true), names(false)));
             text.push_str("  __annotations__ = []\n");
             for t in &node.tensors {
-                text.push_str(&format!("  {} : Tensor\n", held[*t].leaf));
+                text.push_str(&format!("  {} : Tensor\n", attributes[*t].leaf));
             }
             text.push_str("  training : bool\n");
             for (name, child) in &node.children {
@@ -107,26 +107,26 @@ impl Modules {
         text
     }
 
-    fn pickle(&self, held: &[Held]) -> Vec<u8> {
+    fn pickle(&self, attributes: &[Attribute]) -> Vec<u8> {
         let mut out = op::PROTO.to_vec();
-        self.object(0, held, &mut out);
+        self.object(0, attributes, &mut out);
         out.push(op::STOP);
         out
     }
 
-    fn object(&self, at: usize, held: &[Held], out: &mut Vec<u8>) {
+    fn object(&self, at: usize, attributes: &[Attribute], out: &mut Vec<u8>) {
         global("__torch__", &format!("M{at}"), out);
         out.extend([op::EMPTY_TUPLE, op::NEW_OBJECT, op::EMPTY_DICT, op::MARK]);
         let node = &self.nodes[at];
         for t in &node.tensors {
-            text(held[*t].leaf, out);
-            tensor(*t, &held[*t], out);
+            text(attributes[*t].leaf, out);
+            tensor(*t, &attributes[*t], out);
         }
         text("training", out);
         out.push(op::FALSE);
         for (name, child) in &node.children {
             text(name, out);
-            self.object(*child, held, out);
+            self.object(*child, attributes, out);
         }
         out.extend([op::SET_ITEMS, op::BUILD]);
     }
@@ -162,8 +162,8 @@ fn tuple(values: &[i64], out: &mut Vec<u8>) {
     out.push(op::TUPLE);
 }
 
-fn tensor(number: usize, held: &Held, out: &mut Vec<u8>) {
-    let size = held.tensor.size();
+fn tensor(number: usize, attribute: &Attribute, out: &mut Vec<u8>) {
+    let size = attribute.tensor.size();
     let mut strides = vec![1; size.len()];
     for i in (1..size.len()).rev() {
         strides[i - 1] = strides[i] * size[i].max(1);
@@ -174,7 +174,7 @@ fn tensor(number: usize, held: &Held, out: &mut Vec<u8>) {
     global("torch", "FloatStorage", out);
     text(&number.to_string(), out);
     text("cpu", out);
-    int(held.tensor.numel() as i64, out);
+    int(attribute.tensor.numel() as i64, out);
     out.extend([op::TUPLE, op::PERSISTENT_ID]);
     int(0, out);
     tuple(&size, out);
@@ -188,8 +188,8 @@ fn tensor(number: usize, held: &Held, out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// None in memory but what the zip writer finds.
-pub fn write(script: &Script, outputs: &[String]) -> io::Result<Vec<u8>> {
-    let modules = Modules::of(&script.held);
+pub fn write(script: &TorchScriptWriter, outputs: &[String]) -> io::Result<Vec<u8>> {
+    let modules = Modules::of(&script.attributes);
     let mut zip = ZipWriter::new(Cursor::new(vec![]));
     let options =
         SimpleFileOptions::default().compression_method(CompressionMethod::Stored).with_alignment(ALIGNMENT).large_file(false);
@@ -197,11 +197,11 @@ pub fn write(script: &Script, outputs: &[String]) -> io::Result<Vec<u8>> {
         zip.start_file(format!("{ROOT}/{name}"), options).map_err(io::Error::other)?;
         zip.write_all(bytes)
     };
-    add("data.pkl".into(), &modules.pickle(&script.held))?;
-    add("code/__torch__.py".into(), modules.code(&script.held, &script.lines, outputs).as_bytes())?;
+    add("data.pkl".into(), &modules.pickle(&script.attributes))?;
+    add("code/__torch__.py".into(), modules.code(&script.attributes, &script.lines, outputs).as_bytes())?;
     add("constants.pkl".into(), &[op::PROTO, &[op::EMPTY_TUPLE, op::STOP]].concat())?;
-    for (i, held) in script.held.iter().enumerate() {
-        let plain = held.tensor.detach().to_device(tch::Device::Cpu).to_kind(Kind::Float).contiguous();
+    for (i, attribute) in script.attributes.iter().enumerate() {
+        let plain = attribute.tensor.detach().to_device(tch::Device::Cpu).to_kind(Kind::Float).contiguous();
         let mut bytes = vec![0u8; 4 * plain.numel()];
         // Every target that libtorch runs on is little-endian.
         plain.copy_data_u8(&mut bytes, plain.numel());

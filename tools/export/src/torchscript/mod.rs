@@ -6,12 +6,12 @@
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | [`script`] | operations as lines of code |
+//! | [`writer`] | operations as lines of code |
 //! | [`archive`] | modules, parameters and code as a zip of source and pickle |
 //! | [`parts`] | which part of a model becomes a file |
 
 pub mod archive;
 pub mod parts;
-pub mod script;
+pub mod writer;
 
-pub use script::Script;
+pub use writer::TorchScriptWriter;

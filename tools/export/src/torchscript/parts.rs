@@ -7,16 +7,16 @@ use repghost_heads::Detector;
 use tch::{CModule, IValue, Kind, Tensor};
 
 use super::archive::{self, INPUT};
-use super::Script;
+use super::TorchScriptWriter;
 use crate::error::ExportError;
-use crate::gate::inputs::Input;
-use crate::gate::run::{expected, Checked};
-use crate::gate::{self, compare};
 use crate::model::{Model, Network};
-use crate::onnx::Element;
+use crate::onnx::ElementType;
+use crate::parity::check::expected;
+use crate::parity::inputs::Input;
+use crate::parity::{self, compare, ParityReport};
 use crate::parts::mask_rcnn::{BOXES, MASKS};
-use crate::request::Part;
 use crate::runtime::NamedOutput;
+use crate::spec::Part;
 
 /// Regions that the second stage's files are checked on.
 const REGIONS: i64 = 5;
@@ -32,7 +32,7 @@ pub struct File {
     pub bytes: Vec<u8>,
 }
 
-fn file(suffix: &'static str, script: &Script, outputs: Vec<(String, String)>) -> Result<File, ExportError> {
+fn file(suffix: &'static str, script: &TorchScriptWriter, outputs: Vec<(String, String)>) -> Result<File, ExportError> {
     let (names, variables): (Vec<String>, Vec<String>) = outputs.into_iter().unzip();
     let bytes = archive::write(script, &variables).map_err(ExportError::io("the archive"))?;
     Ok(File { suffix, outputs: names, bytes })
@@ -44,7 +44,7 @@ fn file(suffix: &'static str, script: &Script, outputs: Vec<(String, String)>) -
 /// A detector to the end: its suppression is no network.
 pub fn build(model: &Model, part: Part) -> Result<Vec<File>, ExportError> {
     let image = INPUT.to_string();
-    let mut ops = Script::default();
+    let mut ops = TorchScriptWriter::default();
     let refuse = |why: &str| Err(ExportError::Part { part: part.name(), why: why.into() });
     match (&model.network, part) {
         (Network::Backbone(b), Part::Classifier) => {
@@ -68,10 +68,10 @@ pub fn build(model: &Model, part: Part) -> Result<Vec<File>, ExportError> {
                 outputs.push(("objectness".into(), out.rpn.logits));
                 outputs.push(("deltas".into(), out.rpn.deltas));
                 let first = file("", &ops, outputs)?;
-                let mut ops = Script::default();
+                let mut ops = TorchScriptWriter::default();
                 let out = net.box_stage(&mut ops, &image);
                 let boxes = file(BOXES, &ops, vec![("logits".into(), out.logits), ("deltas".into(), out.deltas)])?;
-                let mut ops = Script::default();
+                let mut ops = TorchScriptWriter::default();
                 let out = net.mask_stage(&mut ops, &image);
                 Ok(vec![first, boxes, file(MASKS, &ops, vec![("masks".into(), out)])?])
             }
@@ -102,14 +102,14 @@ fn run(file: &File, module: &CModule, x: Tensor) -> Result<Vec<NamedOutput>, Exp
 ///
 /// # Errors
 /// Files that libtorch refuses; differences beyond tolerance.
-pub fn check(model: &Model, part: Part, files: &[File], inputs: &[Input]) -> Result<Checked, ExportError> {
-    let mut checked = Checked::default();
+pub fn check(model: &Model, part: Part, files: &[File], inputs: &[Input]) -> Result<ParityReport, ExportError> {
+    let mut report = ParityReport::default();
     for file in files {
         let module = CModule::load_data(&mut Cursor::new(&file.bytes))?;
         if file.suffix.is_empty() {
             for input in inputs {
                 let wanted = expected(model, part, &input.tensor())?;
-                checked.add(&input.name, compare(&wanted, &run(file, &module, input.tensor())?)?);
+                report.add(&input.name, compare(&wanted, &run(file, &module, input.tensor())?)?);
             }
             continue;
         }
@@ -124,10 +124,10 @@ pub fn check(model: &Model, part: Part, files: &[File], inputs: &[Input]) -> Res
         } else {
             vec![("masks", net.mask_stage(ops, &regions))]
         };
-        let named = wanted.iter().map(|(name, t)| gate::run::named(*name, t));
+        let named = wanted.iter().map(|(name, t)| parity::check::named(*name, t));
         let wanted: Vec<NamedOutput> = named.collect::<Result<_, ExportError>>()?;
-        checked.add(&format!("{REGIONS} regions"), compare(&wanted, &run(file, &module, regions)?)?);
+        report.add(&format!("{REGIONS} regions"), compare(&wanted, &run(file, &module, regions)?)?);
     }
-    checked.within(gate::run::tolerance(Element::F32))?;
-    Ok(checked)
+    report.within(parity::check::tolerance(ElementType::F32))?;
+    Ok(report)
 }

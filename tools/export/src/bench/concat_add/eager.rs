@@ -11,9 +11,8 @@ use repghost_backbone::{fill, Backbone, Eager};
 use tch::Tensor;
 
 use super::super::plan::Variant;
-use super::super::session::Runs;
-use super::super::stats::Stats;
-use super::{shares, Within};
+use super::super::stats::{Runs, Stats};
+use super::within::{shares, Within};
 use crate::error::ExportError;
 
 /// Times operations.

@@ -5,13 +5,14 @@ use tch::{Kind, Tensor};
 
 use super::super::plan::{RuntimeName, Variant};
 use super::super::python::Python;
-use super::super::session::{self, Runs};
+use super::super::stats::Runs;
+use super::super::timing;
 use super::sites::Site;
 use crate::error::ExportError;
-use crate::export::encode;
-use crate::onnx::{Element, Onnx};
+use crate::onnx::{ElementType, OnnxWriter};
 use crate::runtime::onnxruntime::{Provider, Settings};
 use crate::runtime::OnnxRuntime;
+use crate::spec::encode;
 use repghost_backbone::Ops;
 
 /// How two halves become one.
@@ -25,12 +26,12 @@ pub enum Join {
 
 /// A graph of all sites: two inputs and one output each.
 pub fn graph(sites: &[Site], join: Join) -> Vec<u8> {
-    let mut ops = Onnx::new(Element::F32);
+    let mut ops = OnnxWriter::new(ElementType::F32);
     let outputs: Vec<_> = sites
         .iter()
         .enumerate()
         .map(|(i, site)| {
-            let [a, b] = ["a", "b"].map(|half| ops.graph.input(&format!("{half}{i}"), &site.half, Element::F32));
+            let [a, b] = ["a", "b"].map(|half| ops.graph.input(&format!("{half}{i}"), &site.half, ElementType::F32));
             let joined = ops.scope(&site.path, |ops| match join {
                 Join::Concat => ops.concat(&[a, b], 1),
                 Join::Add => ops.add(&a, &b),
@@ -54,7 +55,7 @@ pub fn time(sites: &[Site], join: Join, v: &Variant, runs: Runs, python: Option<
     match v.runtime {
         RuntimeName::Libtorch | RuntimeName::Torchscript => {
             tch::set_num_threads(v.threads as i32);
-            session::time(runs, || {
+            timing::time(runs, || {
                 for pair in &halves {
                     let joined = match join {
                         Join::Concat => Tensor::cat(pair, 1),
@@ -72,7 +73,7 @@ pub fn time(sites: &[Site], join: Join, v: &Variant, runs: Runs, python: Option<
             }
             let settings = Settings { threads: v.threads, provider: Provider::Cpu, spin: true };
             let mut session = OnnxRuntime::new(&graph(sites, join), settings)?;
-            session::time(runs, || session.run_inputs(&inputs))
+            timing::time(runs, || session.run_inputs(&inputs))
         }
         RuntimeName::Mnn | RuntimeName::Openvino => {
             let python = python.ok_or_else(|| ExportError::Arguments(format!("{} is not installed", v.runtime.name())))?;

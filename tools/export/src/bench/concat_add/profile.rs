@@ -14,13 +14,14 @@ use serde::Deserialize;
 use tch::Kind;
 
 use super::super::plan::Variant;
-use super::super::session::Runs;
-use super::{shares, Within};
+use super::super::stats::Runs;
+use super::within::{shares, Within};
 use crate::error::ExportError;
-use crate::export::{classifier, encode, BatchSize, ExportSpec};
-use crate::onnx::{proto, Element};
+use crate::onnx::{proto, ElementType};
+use crate::parts::backbone::classifier;
 use crate::runtime::onnxruntime::{Provider, Settings};
 use crate::runtime::OnnxRuntime;
+use crate::spec::{encode, BatchSize, ExportSpec};
 
 /// Ending of the names of nodes that were added.
 const BESIDE: &str = "/Beside";
@@ -78,7 +79,7 @@ fn beside(mut model: proto::Model, further: Further) -> proto::Model {
         let halves = join.input.into_iter().rev().collect();
         graph.node.push(node(op, &name, halves, &joined, attribute));
         graph.node.push(node("GlobalMaxPool", &format!("{name}Largest"), vec![joined.clone()], &output, vec![]));
-        let element = proto::TensorType { elem_type: Some(Element::F32.code()), shape: None };
+        let element = proto::TensorType { elem_type: Some(ElementType::F32.code()), shape: None };
         graph.output.push(proto::ValueInfo { name: Some(output), r#type: Some(proto::Type { tensor_type: Some(element) }) });
     }
     model
@@ -124,7 +125,7 @@ fn parse(path: &Path, text: &str, runs: usize) -> Result<Kernels, ExportError> {
 /// # Errors
 /// What onnxruntime says.
 pub fn within(net: &Backbone, v: &Variant, size: [i64; 2], runs: Runs) -> Result<Within, ExportError> {
-    let spec = ExportSpec { precision: Element::F32, batch: BatchSize::Fixed(v.batch), size };
+    let spec = ExportSpec { precision: ElementType::F32, batch: BatchSize::Fixed(v.batch), size };
     let model = classifier(net, &spec, &[])?;
     let plain = kernels(&encode(&model), v, size, runs)?;
     let concat = kernels(&encode(&beside(model.clone(), Further::Concat)), v, size, runs)?;

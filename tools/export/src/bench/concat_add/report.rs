@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use repghost_train::plots::{bars, Bar, BarPanel};
 
 use super::super::report::write_text;
-use super::{Outcome, Row};
+use super::outcome::{Outcome, Row};
 use crate::error::ExportError;
 
 /// Kinds of operators that are shown; the rest is summed up.

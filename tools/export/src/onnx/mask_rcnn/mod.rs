@@ -17,8 +17,8 @@ pub mod standard;
 use repghost_heads::mask_rcnn::ClassLayout;
 use tch::Tensor;
 
-use super::graph::{Edge, Element, Setting, DYNAMIC};
-use super::ops::Onnx;
+use super::graph::{Attribute, Edge, ElementType, DYNAMIC};
+use super::writer::OnnxWriter;
 
 /// Detections with a shorter side (pixels) are none (torchvision's `remove_small_boxes` in the second stage).
 const MIN_DETECTION: f64 = 1e-2;
@@ -33,27 +33,27 @@ fn times(batch: i64, n: i64) -> i64 {
 }
 
 /// 1.0 where both sides of `boxes [.., 4]` have at least `side` pixels, else 0.0: `[.., 1]`.
-fn large_enough(ops: &mut Onnx, boxes: &Edge, side: f64) -> Edge {
+fn large_enough(ops: &mut OnnxWriter, boxes: &Edge, side: f64) -> Edge {
     let axis = boxes.shape.len() - 1;
     let low = ops.slice(boxes, axis, 0, 2);
     let high = ops.slice(boxes, axis, 2, 4);
     let sizes = ops.broadcast("Sub", &high, &low);
     let [width, height] = [0, 1].map(|i| ops.slice(&sizes, axis, i, i + 1));
     let smaller = ops.broadcast("Min", &width, &height);
-    let least = ops.graph.scalar(side, Element::F32);
+    let least = ops.graph.scalar(side, ElementType::F32);
     ops.compare("GreaterOrEqual", &smaller, &least)
 }
 
 /// Of mask logits `[R, outputs, h, w]` those of output `wanted [R]` (integers), as probabilities `[R, h, w]`. By a product with a one-hot row,
 /// which every runtime has.
-fn own_masks(ops: &mut Onnx, logits: &Edge, wanted: &Edge) -> Edge {
+fn own_masks(ops: &mut OnnxWriter, logits: &Edge, wanted: &Edge) -> Edge {
     let (rows, outputs, h, w) = (logits.shape[0], logits.shape[1], logits.shape[2], logits.shape[3]);
-    let logits = ops.cast(logits, Element::F32);
+    let logits = ops.cast(logits, ElementType::F32);
     let flat = ops.reshape(&logits, &[0, 0, -1], vec![rows, outputs, h * w]);
-    let wanted = ops.cast(wanted, Element::F32);
+    let wanted = ops.cast(wanted, ElementType::F32);
     let wanted = ops.reshape(&wanted, &[-1, 1, 1], vec![rows, 1, 1]);
     let all: Vec<f32> = (0..outputs).map(|o| o as f32).collect();
-    let all = ops.graph.constant(&Tensor::from_slice(&all).view([1, 1, -1]), Element::F32);
+    let all = ops.graph.constant(&Tensor::from_slice(&all).view([1, 1, -1]), ElementType::F32);
     let row = ops.compare("Equal", &wanted, &all);
     let own = ops.op("MatMul", &[&row, &flat], &[], vec![rows, 1, h * w]);
     let own = ops.op("Sigmoid", &[&own], &[], own.shape.clone());
@@ -61,10 +61,10 @@ fn own_masks(ops: &mut Onnx, logits: &Edge, wanted: &Edge) -> Edge {
 }
 
 /// Class scores `[R, outputs - 1]` from logits `[R, outputs]`: softmax without the background.
-fn class_scores(ops: &mut Onnx, logits: &Edge) -> Edge {
-    let logits = ops.cast(logits, Element::F32);
+fn class_scores(ops: &mut OnnxWriter, logits: &Edge) -> Edge {
+    let logits = ops.cast(logits, ElementType::F32);
     let outputs = logits.shape[1];
-    let scores = ops.op("Softmax", &[&logits], &[("axis", Setting::Int(1))], logits.shape.clone());
+    let scores = ops.op("Softmax", &[&logits], &[("axis", Attribute::Int(1))], logits.shape.clone());
     ops.slice(&scores, 1, 1, outputs)
 }
 

@@ -8,21 +8,19 @@ use repghost_backbone::ops::Ops;
 use repghost_heads::mask_rcnn::{MaskRcnn, RpnOutputs, StageOne};
 
 use super::super::classes::of_outputs;
-use super::super::graph::{Edge, Element};
-use super::super::ops::Onnx;
-use super::super::retinanet::MAX_TOP_K;
-use super::super::suppress::{decode_boxes, suppress};
+use super::super::graph::{Edge, ElementType};
+use super::super::suppress::{decode_boxes, suppress, CANDIDATES, MAX_TOP_K};
+use super::super::writer::OnnxWriter;
 use super::roi_align::{Atlas, Bins};
 use super::{class_scores, classes, large_enough, own_masks, proposals, times, MIN_DETECTION};
 use crate::error::ExportError;
-use crate::parts::retinanet::CANDIDATES;
 
 /// `boxes [N, D, 4]`, `scores [N, D]`, `labels [N, D]`, `masks [N, D, side, side]`; a score of 0 where there is no detection.
 ///
 /// # Errors
 /// Adaptive RoIAlign sampling, whose shapes depend on the data.
 pub fn detect(
-    ops: &mut Onnx,
+    ops: &mut OnnxWriter,
     net: &MaskRcnn,
     stage: StageOne<Edge>,
     image: [i64; 2],
@@ -60,7 +58,7 @@ pub fn detect(
 }
 
 /// Proposals `[N, R, 4]` and their scores `[N, R]`.
-fn best_proposals(ops: &mut Onnx, net: &MaskRcnn, rpn: &RpnOutputs<Edge>, image: [i64; 2]) -> (Edge, Edge) {
+fn best_proposals(ops: &mut OnnxWriter, net: &MaskRcnn, rpn: &RpnOutputs<Edge>, image: [i64; 2]) -> (Edge, Edge) {
     let c = &net.config().rpn;
     let (mut boxes, mut scores) = (vec![], vec![]);
     for (i, level) in proposals::by_level(ops, net, rpn, image).into_iter().enumerate() {
@@ -86,7 +84,7 @@ struct Pairs {
 
 /// The best pairs, sorted; `logits [N * R, outputs]`, `deltas [N * R, 4 outputs]`.
 fn candidates(
-    ops: &mut Onnx,
+    ops: &mut OnnxWriter,
     net: &MaskRcnn,
     logits: &Edge,
     deltas: &Edge,
@@ -98,7 +96,7 @@ fn candidates(
     let classes = outputs - 1;
     let scores = class_scores(ops, logits);
     let scores = ops.reshape(&scores, &[-1, r, classes], vec![n, r, classes]);
-    let zero = ops.graph.scalar(0.0, Element::F32);
+    let zero = ops.graph.scalar(0.0, ElementType::F32);
     let valid = ops.compare("Greater", valid, &zero);
     let valid = ops.unsqueeze(&valid, 2);
     let scores = ops.broadcast("Mul", &scores, &valid);
@@ -107,7 +105,7 @@ fn candidates(
     let region = ops.with_scalar("Div", &index, classes as f64);
     let whole = ops.with_scalar("Mul", &region, classes as f64);
     let places = ops.broadcast("Sub", &index, &whole);
-    let deltas = ops.cast(deltas, Element::F32);
+    let deltas = ops.cast(deltas, ElementType::F32);
     debug_assert_eq!(deltas.shape[0], times(n, r));
     let deltas = ops.reshape(&deltas, &[-1, r * outputs, 4], vec![n, r * outputs, 4]);
     let row = ops.with_scalar("Mul", &region, outputs as f64);
@@ -122,9 +120,9 @@ fn candidates(
     Pairs { scores: ops.mul(&scores, &large), boxes, places }
 }
 
-fn best(ops: &mut Onnx, net: &MaskRcnn, found: &Pairs) -> Pairs {
+fn best(ops: &mut OnnxWriter, net: &MaskRcnn, found: &Pairs) -> Pairs {
     let (iou, score) = (f64::from(net.limits.iou), f64::from(net.limits.score));
-    let labels = ops.cast(&found.places, Element::F32);
+    let labels = ops.cast(&found.places, ElementType::F32);
     let kept = suppress(ops, &found.boxes, &found.scores, Some(&labels), iou, score);
     let (scores, order) = ops.top_k(&kept, (net.limits.count as i64).min(kept.shape[1]));
     Pairs { boxes: ops.pick_rows(&found.boxes, &order), places: ops.pick(&found.places, &order), scores }

@@ -3,10 +3,10 @@
 use repghost_heads::mask_rcnn::{MaskRcnn, RpnOutputs};
 use tch::Device;
 
-use super::super::graph::{Edge, Element};
-use super::super::ops::Onnx;
+use super::super::graph::{Edge, ElementType};
 use super::super::retinanet::MAX_TOP_K;
 use super::super::suppress::decode_boxes;
+use super::super::writer::OnnxWriter;
 use super::large_enough;
 use repghost_backbone::ops::Ops;
 
@@ -25,9 +25,9 @@ pub struct LevelProposals {
 }
 
 /// The best `pre_nms_top_n_test` anchors of each level of an image of height and width `image`.
-pub fn by_level(ops: &mut Onnx, net: &MaskRcnn, rpn: &RpnOutputs<Edge>, image: [i64; 2]) -> Vec<LevelProposals> {
-    let logits = ops.cast(&rpn.logits, Element::F32);
-    let deltas = ops.cast(&rpn.deltas, Element::F32);
+pub fn by_level(ops: &mut OnnxWriter, net: &MaskRcnn, rpn: &RpnOutputs<Edge>, image: [i64; 2]) -> Vec<LevelProposals> {
+    let logits = ops.cast(&rpn.logits, ElementType::F32);
+    let deltas = ops.cast(&rpn.deltas, ElementType::F32);
     let n = logits.shape[0];
     let set = net.anchors(image);
     let all = set.tensor(Device::Cpu);
@@ -41,7 +41,7 @@ pub fn by_level(ops: &mut Onnx, net: &MaskRcnn, rpn: &RpnOutputs<Edge>, image: [
             let (best, index) = ops.top_k(&part, top.min(count).min(MAX_TOP_K));
             let part = ops.slice(&deltas, 1, start, start + count);
             let picked = ops.pick_rows(&part, &index);
-            let table = ops.graph.constant(&all.narrow(0, start, count), Element::F32);
+            let table = ops.graph.constant(&all.narrow(0, start, count), ElementType::F32);
             let anchors = ops.lookup(&table, &index);
             let boxes = decode_boxes(ops, &picked, &anchors, UNIT_WEIGHTS, image);
             let scores = ops.op("Sigmoid", &[&best], &[], best.shape.clone());

@@ -8,8 +8,8 @@
 use repghost_backbone::ops::Ops;
 use tch::Tensor;
 
-use super::super::graph::{Edge, Element, Setting};
-use super::super::ops::Onnx;
+use super::super::graph::{Attribute, Edge, ElementType};
+use super::super::writer::OnnxWriter;
 use super::levels::{by_level, reached};
 use super::times;
 
@@ -36,19 +36,19 @@ pub struct Bins {
 
 impl Atlas {
     /// Joins maps `[N, C, H, W]`, one a level, fine to coarse, in 32-bit floats (half precision is too coarse for coordinates).
-    pub fn new(ops: &mut Onnx, maps: &[Edge], levels: &[u32]) -> Self {
+    pub fn new(ops: &mut OnnxWriter, maps: &[Edge], levels: &[u32]) -> Self {
         let width = maps.first().map_or(0, |m| m.shape[3]);
         let padded: Vec<Edge> = maps
             .iter()
             .map(|map| {
-                let map = ops.cast(map, Element::F32);
+                let map = ops.cast(map, ElementType::F32);
                 let mut shape = map.shape.clone();
                 if shape[3] == width {
                     return map;
                 }
                 let pads = ops.graph.ints(&[0, 0, 0, 0, 0, 0, 0, width - shape[3]]);
                 shape[3] = width;
-                ops.op("Pad", &[&map, &pads], &[("mode", Setting::Text("constant"))], shape)
+                ops.op("Pad", &[&map, &pads], &[("mode", Attribute::Text("constant"))], shape)
             })
             .collect();
         let side = |axis: usize| maps.iter().map(|m| m.shape[axis]).collect();
@@ -56,7 +56,7 @@ impl Atlas {
     }
 
     /// Pools `boxes [N, R, 4]` (image pixels) to `[N * R, C, bins, bins]`, as torchvision's `aligned=False`.
-    pub fn pool(&self, ops: &mut Onnx, boxes: &Edge, bins: Bins) -> Edge {
+    pub fn pool(&self, ops: &mut OnnxWriter, boxes: &Edge, bins: Bins) -> Edge {
         let (n, r) = (boxes.shape[0], boxes.shape[1]);
         let (c, s) = (self.map.shape[1], bins.count * bins.ratio);
         let reached = reached(ops, boxes, &self.levels);
@@ -64,7 +64,7 @@ impl Atlas {
         let scale = by_level(ops, &reached, &scales);
         let tops: Vec<f64> = (0..self.heights.len()).map(|i| self.heights[..i].iter().sum::<i64>() as f64).collect();
         let top = by_level(ops, &reached, &tops);
-        let axis = |ops: &mut Onnx, axis: i64, sizes: &[i64], offset: Option<&Edge>| {
+        let axis = |ops: &mut OnnxWriter, axis: i64, sizes: &[i64], offset: Option<&Edge>| {
             let sizes: Vec<f64> = sizes.iter().map(|v| *v as f64).collect();
             let size = by_level(ops, &reached, &sizes);
             let at = samples(ops, boxes, axis, &scale, bins);
@@ -88,28 +88,31 @@ impl Atlas {
         let y = axis(ops, 1, &self.heights, Some(&top));
         let x = ops.reshape(&x, &[0, r, 1, s, 1], vec![n, r, 1, s, 1]);
         let y = ops.reshape(&y, &[0, r, s, 1, 1], vec![n, r, s, 1, 1]);
-        let zeros = |ops: &mut Onnx, shape: [i64; 5]| {
-            ops.graph.constant(&Tensor::zeros(shape, (tch::Kind::Float, tch::Device::Cpu)), Element::F32)
+        let zeros = |ops: &mut OnnxWriter, shape: [i64; 5]| {
+            ops.graph.constant(&Tensor::zeros(shape, (tch::Kind::Float, tch::Device::Cpu)), ElementType::F32)
         };
         let (down, across) = (zeros(ops, [1, 1, s, 1, 1]), zeros(ops, [1, 1, 1, s, 1]));
         let x = ops.broadcast("Add", &x, &down);
         let y = ops.broadcast("Add", &y, &across);
         let grid = ops.concat(&[x, y], 4);
         let grid = ops.reshape(&grid, &[0, r * s, s, 2], vec![n, r * s, s, 2]);
-        let settings =
-            [("mode", Setting::Text("bilinear")), ("padding_mode", Setting::Text("zeros")), ("align_corners", Setting::Int(0))];
+        let settings = [
+            ("mode", Attribute::Text("bilinear")),
+            ("padding_mode", Attribute::Text("zeros")),
+            ("align_corners", Attribute::Int(0)),
+        ];
         let sampled = ops.op("GridSample", &[&self.map, &grid], &settings, vec![n, c, r * s, s]);
         let pooled = if bins.ratio > 1 { ops.avg_pool2d(&sampled, bins.ratio, bins.ratio) } else { sampled };
         let b = bins.count;
         let split = ops.reshape(&pooled, &[0, c, r, b, b], vec![n, c, r, b, b]);
-        let perm = [("perm", Setting::Ints(&[0, 2, 1, 3, 4]))];
+        let perm = [("perm", Attribute::Ints(&[0, 2, 1, 3, 4]))];
         let turned = ops.op("Transpose", &[&split], &perm, vec![n, r, c, b, b]);
         ops.reshape(&turned, &[-1, c, b, b], vec![times(n, r), c, b, b])
     }
 }
 
 /// Positions of all samples along an axis (0 is x) in pixels of the region's map: `[N, R, bins * ratio]`.
-fn samples(ops: &mut Onnx, boxes: &Edge, axis: i64, scale: &Edge, bins: Bins) -> Edge {
+fn samples(ops: &mut OnnxWriter, boxes: &Edge, axis: i64, scale: &Edge, bins: Bins) -> Edge {
     let low = ops.slice(boxes, 2, axis, axis + 1);
     let high = ops.slice(boxes, 2, axis + 2, axis + 3);
     let low = ops.broadcast("Mul", &low, scale);
@@ -117,7 +120,7 @@ fn samples(ops: &mut Onnx, boxes: &Edge, axis: i64, scale: &Edge, bins: Bins) ->
     let length = ops.broadcast("Sub", &high, &low);
     let length = ops.with_scalar("Max", &length, 1.0);
     let steps: Vec<f32> = (0..bins.count * bins.ratio).map(|i| (i as f32 + 0.5) / (bins.count * bins.ratio) as f32).collect();
-    let steps = ops.graph.constant(&Tensor::from_slice(&steps).view([1, 1, -1]), Element::F32);
+    let steps = ops.graph.constant(&Tensor::from_slice(&steps).view([1, 1, -1]), ElementType::F32);
     let along = ops.broadcast("Mul", &length, &steps);
     ops.broadcast("Add", &along, &low)
 }

@@ -4,35 +4,35 @@ use repghost_backbone::layers::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, L
 use repghost_backbone::ops::{Activation, Ops};
 use tch::{Kind, Tensor};
 
-use super::graph::{Edge, Element, GraphBuilder, Setting};
+use super::graph::{Attribute, Edge, ElementType, GraphBuilder};
 
 /// Writes nodes into a [`GraphBuilder`]. Weights are stored in `precision`; edges carry it.
 #[derive(Debug)]
-pub struct Onnx {
+pub struct OnnxWriter {
     /// The graph under construction.
     pub graph: GraphBuilder,
     /// Element type of weights and activations.
-    pub precision: Element,
+    pub precision: ElementType,
 }
 
-impl Onnx {
+impl OnnxWriter {
     /// An empty graph.
-    pub fn new(precision: Element) -> Self {
+    pub fn new(precision: ElementType) -> Self {
         Self { graph: GraphBuilder::default(), precision }
     }
 
     /// A node on floating-point edges of the network's precision.
-    pub fn op(&mut self, op: &str, inputs: &[&Edge], settings: &[(&str, Setting)], shape: Vec<i64>) -> Edge {
+    pub fn op(&mut self, op: &str, inputs: &[&Edge], settings: &[(&str, Attribute)], shape: Vec<i64>) -> Edge {
         let element = inputs.first().map_or(self.precision, |e| e.element);
         self.graph.node(op, inputs, settings, shape, element)
     }
 
     /// `x` in another element type; nothing where it has it already.
-    pub fn cast(&mut self, x: &Edge, element: Element) -> Edge {
+    pub fn cast(&mut self, x: &Edge, element: ElementType) -> Edge {
         if x.element == element {
             return x.clone();
         }
-        self.graph.node("Cast", &[x], &[("to", Setting::Int(i64::from(element.code())))], x.shape.clone(), element)
+        self.graph.node("Cast", &[x], &[("to", Attribute::Int(i64::from(element.code())))], x.shape.clone(), element)
     }
 
     /// `x` with other sizes: 0 copies the input's, -1 is computed. `shape` tells the result.
@@ -45,15 +45,15 @@ impl Onnx {
         let out = |axis: usize| (x.shape[2 + axis] + 2 * padding - kernel[axis]) / stride + 1;
         let shape = vec![x.shape[0], x.shape[1], out(0), out(1)];
         let settings = [
-            ("kernel_shape", Setting::Ints(&kernel)),
-            ("strides", Setting::Ints(&[stride; 2])),
-            ("pads", Setting::Ints(&[padding; 4])),
+            ("kernel_shape", Attribute::Ints(&kernel)),
+            ("strides", Attribute::Ints(&[stride; 2])),
+            ("pads", Attribute::Ints(&[padding; 4])),
         ];
         self.op(op, &[x], &settings, shape)
     }
 }
 
-impl Ops for Onnx {
+impl Ops for OnnxWriter {
     type Value = Edge;
 
     fn share(x: &Edge) -> Edge {
@@ -75,11 +75,11 @@ impl Ops for Onnx {
         let inputs: Vec<&Edge> = [x, &weight].into_iter().chain(&bias).collect();
         let [ph, pw] = c.padding;
         let settings = [
-            ("kernel_shape", Setting::Ints(&c.kernel)),
-            ("strides", Setting::Ints(&[c.stride; 2])),
-            ("pads", Setting::Ints(&[ph, pw, ph, pw])),
-            ("dilations", Setting::Ints(&[c.dilation; 2])),
-            ("group", Setting::Int(c.groups)),
+            ("kernel_shape", Attribute::Ints(&c.kernel)),
+            ("strides", Attribute::Ints(&[c.stride; 2])),
+            ("pads", Attribute::Ints(&[ph, pw, ph, pw])),
+            ("dilations", Attribute::Ints(&[c.dilation; 2])),
+            ("group", Attribute::Int(c.groups)),
         ];
         self.op("Conv", &inputs, &settings, vec![x.shape[0], layer.outputs(), h, w])
     }
@@ -90,7 +90,7 @@ impl Ops for Onnx {
         let weight = self.graph.parameter("weight", &layer.weight, self.precision);
         let bias = self.graph.parameter("bias", &layer.bias, self.precision);
         let shape = vec![x.shape[0], size[1], out(x.shape[2]), out(x.shape[3])];
-        let settings = [("kernel_shape", Setting::Ints(&size[2..])), ("strides", Setting::Ints(&[layer.stride; 2]))];
+        let settings = [("kernel_shape", Attribute::Ints(&size[2..])), ("strides", Attribute::Ints(&[layer.stride; 2]))];
         self.op("ConvTranspose", &[x, &weight, &bias], &settings, shape)
     }
 
@@ -98,7 +98,7 @@ impl Ops for Onnx {
         let weight = self.graph.parameter("weight", &layer.weight, self.precision);
         let bias = self.graph.parameter("bias", &layer.bias, self.precision);
         let shape = vec![x.shape[0], layer.bias.size()[0]];
-        self.op("Gemm", &[x, &weight, &bias], &[("transB", Setting::Int(1))], shape)
+        self.op("Gemm", &[x, &weight, &bias], &[("transB", Attribute::Int(1))], shape)
     }
 
     fn batch_norm(&mut self, x: &Edge, layer: &BatchNorm) -> Edge {
@@ -110,7 +110,7 @@ impl Ops for Onnx {
         ]
         .map(|(name, t)| self.graph.parameter(name, t, self.precision));
         let inputs: Vec<&Edge> = std::iter::once(x).chain(&parts).collect();
-        self.op("BatchNormalization", &inputs, &[("epsilon", Setting::Float(layer.config.eps as f32))], x.shape.clone())
+        self.op("BatchNormalization", &inputs, &[("epsilon", Attribute::Float(layer.config.eps as f32))], x.shape.clone())
     }
 
     /// By instance norm on `[N, groups, everything else]`: operator set 17 has no group norm.
@@ -121,7 +121,7 @@ impl Ops for Onnx {
         let float = (Kind::Float, tch::Device::Cpu);
         let ones = self.graph.constant(&Tensor::ones([g], float), self.precision);
         let zeros = self.graph.constant(&Tensor::zeros([g], float), self.precision);
-        let settings = [("epsilon", Setting::Float(layer.eps as f32))];
+        let settings = [("epsilon", Attribute::Float(layer.eps as f32))];
         let normed = self.op("InstanceNormalization", &[&grouped, &ones, &zeros], &settings, grouped.shape.clone());
         let y = self.reshape(&normed, &[0, c, h, w], x.shape.clone());
         let weight = self.graph.parameter("weight", &layer.weight.view([1, -1, 1, 1]), self.precision);
@@ -143,7 +143,7 @@ impl Ops for Onnx {
             Activation::HardSwish => self.op("HardSwish", &[x], &[], shape),
             Activation::HardSigmoid => {
                 // ONNX's default slope is 0.2, PyTorch's is 1/6.
-                let settings = [("alpha", Setting::Float(1.0 / 6.0)), ("beta", Setting::Float(0.5))];
+                let settings = [("alpha", Attribute::Float(1.0 / 6.0)), ("beta", Attribute::Float(0.5))];
                 self.op("HardSigmoid", &[x], &settings, shape)
             }
             Activation::Sigmoid => self.op("Sigmoid", &[x], &[], shape),
@@ -162,7 +162,7 @@ impl Ops for Onnx {
         let mut shape = parts[0].shape.clone();
         shape[dim as usize] = parts.iter().map(|p| p.shape[dim as usize]).sum();
         let inputs: Vec<&Edge> = parts.iter().collect();
-        self.op("Concat", &inputs, &[("axis", Setting::Int(dim))], shape)
+        self.op("Concat", &inputs, &[("axis", Attribute::Int(dim))], shape)
     }
 
     fn narrow_channels(&mut self, x: &Edge, start: i64, len: i64) -> Edge {
@@ -173,7 +173,7 @@ impl Ops for Onnx {
     }
 
     fn mean_hw(&mut self, x: &Edge) -> Edge {
-        let settings = [("axes", Setting::Ints(&[2, 3])), ("keepdims", Setting::Int(1))];
+        let settings = [("axes", Attribute::Ints(&[2, 3])), ("keepdims", Attribute::Int(1))];
         self.op("ReduceMean", &[x], &settings, vec![x.shape[0], x.shape[1], 1, 1])
     }
 
@@ -188,24 +188,24 @@ impl Ops for Onnx {
     /// PyTorch's `nearest` is ONNX's asymmetric coordinates rounded down; scales, not sizes, so that the batch may be dynamic.
     fn upsample_nearest(&mut self, x: &Edge, like: &Edge) -> Edge {
         let scale = |d: usize| like.shape[d] as f32 / x.shape[d] as f32;
-        let scales = self.graph.constant(&Tensor::from_slice(&[1.0, 1.0, scale(2), scale(3)]), Element::F32);
+        let scales = self.graph.constant(&Tensor::from_slice(&[1.0, 1.0, scale(2), scale(3)]), ElementType::F32);
         let inputs = vec![x.name.clone(), String::new(), scales.name];
         let settings = [
-            ("coordinate_transformation_mode", Setting::Text("asymmetric")),
-            ("mode", Setting::Text("nearest")),
-            ("nearest_mode", Setting::Text("floor")),
+            ("coordinate_transformation_mode", Attribute::Text("asymmetric")),
+            ("mode", Attribute::Text("nearest")),
+            ("nearest_mode", Attribute::Text("floor")),
         ];
         let name = self.graph.raw_node("Resize", inputs, &settings, 1).remove(0);
         Edge { name, shape: vec![x.shape[0], x.shape[1], like.shape[2], like.shape[3]], element: x.element }
     }
 
     fn flatten(&mut self, x: &Edge) -> Edge {
-        self.op("Flatten", &[x], &[("axis", Setting::Int(1))], vec![x.shape[0], x.shape[1..].iter().product()])
+        self.op("Flatten", &[x], &[("axis", Attribute::Int(1))], vec![x.shape[0], x.shape[1..].iter().product()])
     }
 
     fn anchors_last(&mut self, x: &Edge, k: i64) -> Edge {
         let (n, c, h, w) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3]);
-        let last = self.op("Transpose", &[x], &[("perm", Setting::Ints(&[0, 2, 3, 1]))], vec![n, h, w, c]);
+        let last = self.op("Transpose", &[x], &[("perm", Attribute::Ints(&[0, 2, 3, 1]))], vec![n, h, w, c]);
         self.reshape(&last, &[0, -1, k], vec![n, c * h * w / k, k])
     }
 

@@ -7,20 +7,13 @@ use tch::{CModule, Kind, Tensor};
 
 use super::plan::{RuntimeName, Variant};
 use super::python::Python;
+use super::stats::Runs;
 use crate::error::ExportError;
-use crate::export::{classifier, encode, BatchSize, ExportSpec};
-use crate::onnx::Element;
+use crate::onnx::ElementType;
+use crate::parts::backbone::classifier;
 use crate::runtime::onnxruntime::{Provider, Settings};
 use crate::runtime::OnnxRuntime;
-
-/// How often a session runs.
-#[derive(Clone, Copy, Debug)]
-pub struct Runs {
-    /// Untimed runs first.
-    pub warm_up: usize,
-    /// Timed runs.
-    pub timed: usize,
-}
+use crate::spec::{encode, BatchSize, ExportSpec};
 
 /// Milliseconds of each timed run of `f`.
 ///
@@ -43,7 +36,7 @@ pub fn time(runs: Runs, mut f: impl FnMut() -> Result<(), ExportError>) -> Resul
 ///
 /// # Errors
 /// A size that does not fit.
-pub fn onnx(net: &Backbone, batch: i64, size: [i64; 2], precision: Element) -> Result<Vec<u8>, ExportError> {
+pub fn onnx(net: &Backbone, batch: i64, size: [i64; 2], precision: ElementType) -> Result<Vec<u8>, ExportError> {
     let spec = ExportSpec { precision, batch: BatchSize::Fixed(batch), size };
     Ok(encode(&classifier(net, &spec, &[])?))
 }
@@ -80,7 +73,7 @@ pub fn backbone(
             })
         }
         RuntimeName::Onnxruntime => {
-            let bytes = onnx(net, v.batch, size, Element::F32)?;
+            let bytes = onnx(net, v.batch, size, ElementType::F32)?;
             // The only session alive may let its threads spin.
             let settings = Settings { threads: v.threads, provider: Provider::Cpu, spin: true };
             let mut session = OnnxRuntime::new(&bytes, settings)?;
@@ -89,7 +82,7 @@ pub fn backbone(
         }
         RuntimeName::Mnn | RuntimeName::Openvino => {
             let python = python.ok_or_else(|| ExportError::Arguments(format!("{} is not installed", v.runtime.name())))?;
-            python.time(v.runtime, &onnx(net, v.batch, size, Element::F32)?, v.threads, runs)
+            python.time(v.runtime, &onnx(net, v.batch, size, ElementType::F32)?, v.threads, runs)
         }
         RuntimeName::Tensorrt => Err(ExportError::Arguments("trtexec times its networks itself".into())),
     }

@@ -3,17 +3,16 @@
 use repghost_backbone::{fill, BackboneConfig, FuseLevel, Tree};
 use repghost_train::Experiment;
 
+use super::check::ParityCheck;
+use super::inputs::Input;
+use super::report::ParityReport;
 use crate::error::ExportError;
-use crate::export::{BatchSize, ExportSpec};
-use crate::gate::inputs::Input;
-use crate::gate::{self, Checked};
 use crate::metadata::Metadata;
 use crate::model::{Model, Network};
-use crate::onnx::retinanet::Nms;
-use crate::onnx::Element;
+use crate::onnx::{ElementType, Nms};
 use crate::parts;
-use crate::request::Part;
-use crate::sample;
+use crate::spec::{BatchSize, ExportSpec, Part};
+use crate::synthetic;
 
 /// Height and width of the images: small, so that many networks take a minute.
 const SIZE: [i64; 2] = [64, 96];
@@ -47,13 +46,13 @@ pub struct Row {
     /// Backbone, head, precision.
     pub name: String,
     /// What the gate found, for each of [`PARTS`].
-    pub cells: Vec<Checked>,
+    pub cells: Vec<ParityReport>,
 }
 
 impl Row {
     /// Largest relative difference of an output.
     pub fn worst(&self) -> f64 {
-        self.cells.iter().map(Checked::worst).fold(0.0, f64::max)
+        self.cells.iter().map(ParityReport::worst).fold(0.0, f64::max)
     }
 }
 
@@ -77,29 +76,30 @@ pub const HEADER: &str = "\
 ///
 /// # Errors
 /// A difference beyond tolerance; no onnxruntime.
-pub fn gate_row(backbone: &BackboneConfig, head: &str, precision: Element) -> Result<Row, ExportError> {
-    gate_experiment(sample::narrow(backbone, head), CLASSES, precision)
+pub fn gate_row(backbone: &BackboneConfig, head: &str, precision: ElementType) -> Result<Row, ExportError> {
+    gate_experiment(synthetic::narrow(backbone, head), CLASSES, precision)
 }
 
 /// [`gate_row`] for an experiment of one's own with so many classes.
 ///
 /// # Errors
 /// As [`gate_row`].
-pub fn gate_experiment(mut e: Experiment, classes: usize, precision: Element) -> Result<Row, ExportError> {
+pub fn gate_experiment(mut e: Experiment, classes: usize, precision: ElementType) -> Result<Row, ExportError> {
     let _guard = tch::no_grad_guard();
     let head = e.model.head.name();
     let pixels = fill::input("gate", &[1, 3, SIZE[0], SIZE[1]]) * 2.0;
-    let mut detector = sample::detector(&mut e, classes, &pixels)?;
-    let name = format!("{} {head} {}", detector.backbone().body.name, if precision == Element::F16 { "fp16" } else { "fp32" });
+    let mut detector = synthetic::detector(&mut e, classes, &pixels)?;
+    let name =
+        format!("{} {head} {}", detector.backbone().body.name, if precision == ElementType::F16 { "fp16" } else { "fp32" });
     detector.fuse(FuseLevel::All);
     let network = Network::Detector(Box::new(detector));
     let form = repghost_backbone::weights::Form::Folded;
-    let model = Model { network, classes: sample::classes(classes), form };
+    let model = Model { network, classes: synthetic::classes(classes), form };
     let cells = PARTS.iter().map(|kind| check(&e, &model, *kind, head, precision)).collect::<Result<_, _>>()?;
     Ok(Row { name, cells })
 }
 
-fn check(e: &Experiment, model: &Model, kind: Kind, head: &str, precision: Element) -> Result<Checked, ExportError> {
+fn check(e: &Experiment, model: &Model, kind: Kind, head: &str, precision: ElementType) -> Result<ParityReport, ExportError> {
     let (part, nms) = match kind {
         Kind::Raw => (Part::Raw, Nms::Plain),
         Kind::Plain => (Part::Detector, Nms::Plain),
@@ -118,5 +118,5 @@ fn check(e: &Experiment, model: &Model, kind: Kind, head: &str, precision: Eleme
             Input { name: format!("batch {n}"), pixels, shape, sizes: vec![SIZE; *n as usize] }
         })
         .collect();
-    gate::run::Subject { experiment: e, model, part, built: &built, spec: &spec, inputs: &inputs }.check()
+    ParityCheck { experiment: e, model, part, built: &built, spec: &spec, inputs: &inputs }.check()
 }

@@ -13,25 +13,23 @@ use tch::{Kind, Tensor};
 
 use super::detections::{self, Agreement, Tolerance};
 use super::inputs::Input;
-use super::{compare, Difference};
-use crate::engine::open::Opened;
+use super::report::{compare, Comparison, ParityReport};
+use crate::engine::exported::ExportedDetector;
 use crate::engine::Pictures;
 use crate::error::ExportError;
-use crate::export::{encode, ExportSpec};
 use crate::metadata::Metadata;
 use crate::model::{Model, Network};
-use crate::onnx::retinanet::Nms;
-use crate::onnx::Element;
+use crate::onnx::{ElementType, Nms};
 use crate::parts::mask_rcnn::{BOXES, MASKS};
 use crate::parts::{self, Built};
-use crate::request::Part;
 use crate::runtime::onnxruntime::Provider;
 use crate::runtime::{NamedOutput, OnnxRuntime};
+use crate::spec::{encode, ExportSpec, Part};
 
 /// Difference, relative to an output's largest value, that files may have.
-pub fn tolerance(precision: Element) -> f64 {
+pub fn tolerance(precision: ElementType) -> f64 {
     match precision {
-        Element::F16 => 2e-2,
+        ElementType::F16 => 2e-2,
         _ => 1e-4,
     }
 }
@@ -39,97 +37,9 @@ pub fn tolerance(precision: Element) -> f64 {
 /// Regions that the second stage's files are checked on.
 const REGIONS: i64 = 5;
 
-/// One comparison.
-#[derive(Clone, Debug)]
-pub enum Finding {
-    /// Of an output.
-    Output {
-        /// What the file was run on.
-        input: String,
-        /// How far it is off.
-        difference: Difference,
-    },
-    /// Of detections.
-    Detections {
-        /// What the file was run on.
-        input: String,
-        /// How well they agree.
-        agreement: Agreement,
-    },
-}
-
-impl std::fmt::Display for Finding {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Output { input, difference: d } => {
-                write!(
-                    f,
-                    "{input:<28} {:<12} largest difference {:.1e} ({:.1e} of the largest value)",
-                    d.output, d.absolute, d.relative
-                )
-            }
-            Self::Detections { input, agreement: a } => write!(
-                f,
-                "{input:<28} {:<12} {} of {} agree; scores within {:.1e}, corners within {:.1e} px, masks within {:.1e}",
-                "detections",
-                a.total - a.missing,
-                a.total,
-                a.score,
-                a.corner,
-                a.mask
-            ),
-        }
-    }
-}
-
-/// All comparisons of an export.
-#[derive(Clone, Debug, Default)]
-pub struct Checked {
-    /// In order.
-    pub findings: Vec<Finding>,
-}
-
-impl Checked {
-    /// Largest relative difference of an output.
-    pub fn worst(&self) -> f64 {
-        let outputs = self.findings.iter().filter_map(|f| match f {
-            Finding::Output { difference, .. } => Some(difference.relative),
-            Finding::Detections { .. } => None,
-        });
-        outputs.fold(0.0, f64::max)
-    }
-
-    /// Detections compared, and those without a partner.
-    pub fn detections(&self) -> Agreement {
-        let all = self.findings.iter().filter_map(|f| match f {
-            Finding::Detections { agreement, .. } => Some(*agreement),
-            Finding::Output { .. } => None,
-        });
-        all.fold(Agreement::default(), Agreement::and)
-    }
-
-    /// Passes where every output is within `tolerance` of the model's.
-    ///
-    /// # Errors
-    /// The output that differs most.
-    pub fn within(&self, tolerance: f64) -> Result<(), ExportError> {
-        let outputs = self.findings.iter().filter_map(|f| match f {
-            Finding::Output { difference, .. } => Some(difference.clone()),
-            Finding::Detections { .. } => None,
-        });
-        super::check(&outputs.collect::<Vec<_>>(), tolerance)
-    }
-
-    /// Adds the outputs of one run.
-    pub fn add(&mut self, input: &str, differences: Vec<Difference>) {
-        let finding = |difference| Finding::Output { input: input.into(), difference };
-        self.findings.extend(differences.into_iter().map(finding));
-    }
-}
-
 /// An export, and what it is run on.
 #[derive(Clone, Copy)]
-pub struct Subject<'a> {
+pub struct ParityCheck<'a> {
     /// The experiment that the model was built from.
     pub experiment: &'a Experiment,
     /// What was exported.
@@ -144,47 +54,49 @@ pub struct Subject<'a> {
     pub inputs: &'a [Input],
 }
 
-impl Subject<'_> {
+impl ParityCheck<'_> {
     /// Runs the files on all inputs.
     ///
     /// # Errors
     /// No onnxruntime; a file that it refuses; differences beyond tolerance.
-    pub fn check(&self) -> Result<Checked, ExportError> {
-        let checked = self.findings(true)?;
+    pub fn check(&self) -> Result<ParityReport, ExportError> {
+        let report = self.compare(true)?;
         if self.part == Part::Detector {
-            checked.detections().check(&Tolerance::of(self.spec.precision))?;
+            report.detections().check(&Tolerance::of(self.spec.precision))?;
         }
-        checked.within(tolerance(self.spec.precision))?;
-        Ok(checked)
+        report.within(tolerance(self.spec.precision))?;
+        Ok(report)
     }
 
-    /// As [`Subject::check`], but nothing is refused: how far an eight-bit file is from the model.
+    /// As [`ParityCheck::check`], but nothing is refused: how far an eight-bit file is from the model.
     ///
     /// # Errors
     /// No onnxruntime; a file that it refuses.
-    pub fn measure(&self) -> Result<Checked, ExportError> {
-        self.findings(false)
+    pub fn measure(&self) -> Result<ParityReport, ExportError> {
+        self.compare(false)
     }
 
     /// Runs the files. Of a detector, the networks of which it is made are compared only where `inside` is set.
-    fn findings(&self, inside: bool) -> Result<Checked, ExportError> {
-        let mut checked = Checked::default();
+    fn compare(&self, inside: bool) -> Result<ParityReport, ExportError> {
+        let mut report = ParityReport::default();
         if self.part != Part::Detector {
-            networks(self.model, self.part, self.built, self.inputs, &mut checked)?;
-            return Ok(checked);
+            networks(self.model, self.part, self.built, self.inputs, &mut report)?;
+            return Ok(report);
         }
         let raw = parts::build(self.model, Part::Raw, self.spec, Nms::Plain, &Metadata(vec![]))?;
         if inside {
-            networks(self.model, Part::Raw, &raw, self.inputs, &mut checked)?;
+            networks(self.model, Part::Raw, &raw, self.inputs, &mut report)?;
         }
-        self.detect(&raw, &mut checked)?;
-        Ok(checked)
+        self.detect(&raw, &mut report)?;
+        Ok(report)
     }
 
-    fn detect(&self, raw: &Built, checked: &mut Checked) -> Result<(), ExportError> {
+    fn detect(&self, raw: &Built, report: &mut ParityReport) -> Result<(), ExportError> {
         let host = model::build(self.experiment, self.model.classes.len())?;
-        let mut expected = Opened::built(raw, Part::Raw, Some(host), &self.model.classes).engine(threads(), Provider::Cpu)?;
-        let mut file = Opened::built(self.built, Part::Detector, None, &self.model.classes).engine(threads(), Provider::Cpu)?;
+        let mut expected =
+            ExportedDetector::built(raw, Part::Raw, Some(host), &self.model.classes).engine(threads(), Provider::Cpu)?;
+        let mut file =
+            ExportedDetector::built(self.built, Part::Detector, None, &self.model.classes).engine(threads(), Provider::Cpu)?;
         let tolerance = Tolerance::of(self.spec.precision);
         for input in self.inputs {
             let pictures = Pictures { pixels: &input.pixels, shape: input.shape, sizes: &input.sizes };
@@ -194,7 +106,7 @@ impl Subject<'_> {
             let (expected, found) = (expected.detect(pictures)?, file.detect(pictures)?);
             let each = expected.iter().zip(&found).map(|(m, f)| detections::compare(m, f, &tolerance));
             let agreement = each.fold(Agreement::default(), Agreement::and);
-            checked.findings.push(Finding::Detections { input: input.name.clone(), agreement });
+            report.comparisons.push(Comparison::Detections { input: input.name.clone(), agreement });
         }
         Ok(())
     }
@@ -214,16 +126,16 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn networks(model: &Model, part: Part, built: &Built, inputs: &[Input], checked: &mut Checked) -> Result<(), ExportError> {
+fn networks(model: &Model, part: Part, built: &Built, inputs: &[Input], report: &mut ParityReport) -> Result<(), ExportError> {
     let Some(main) = built.files.first() else { return Ok(()) };
     let mut file = OnnxRuntime::from_bytes(&encode(&main.model), threads())?;
     for input in inputs {
         let expected = expected(model, part, &input.tensor())?;
-        checked.add(&input.name, compare(&expected, &file.run(&input.shape, &input.pixels)?)?);
+        report.add(&input.name, compare(&expected, &file.run(&input.shape, &input.pixels)?)?);
     }
     if let Network::Detector(d) = &model.network {
         if let Detector::MaskRcnn(net) = d.as_ref() {
-            second_stage(net, built, checked)?;
+            second_stage(net, built, report)?;
         }
     }
     Ok(())
@@ -258,7 +170,7 @@ pub fn expected(model: &Model, part: Part, pixels: &Tensor) -> Result<Vec<NamedO
     }
 }
 
-fn second_stage(net: &MaskRcnn, built: &Built, checked: &mut Checked) -> Result<(), ExportError> {
+fn second_stage(net: &MaskRcnn, built: &Built, report: &mut ParityReport) -> Result<(), ExportError> {
     let ops = &mut Eager::eval();
     for file in &built.files {
         let pool = match file.suffix {
@@ -275,7 +187,7 @@ fn second_stage(net: &MaskRcnn, built: &Built, checked: &mut Checked) -> Result<
         };
         let values = Vec::try_from(regions.f_reshape([-1])?)?;
         let found = OnnxRuntime::from_bytes(&encode(&file.model), threads())?.run(&regions.size(), &values)?;
-        checked.add(&format!("{REGIONS} regions"), compare(&expected, &found)?);
+        report.add(&format!("{REGIONS} regions"), compare(&expected, &found)?);
     }
     Ok(())
 }

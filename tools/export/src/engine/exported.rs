@@ -12,17 +12,18 @@ use super::mask_rcnn::RawMaskRcnn;
 use super::retinanet::RawRetinaNet;
 use super::Engine;
 use crate::error::ExportError;
-use crate::export::encode;
 use crate::metadata::{self, Metadata};
 use crate::onnx::proto;
+use crate::parts::files::sibling;
 use crate::parts::mask_rcnn::{BOXES, MASKS};
 use crate::parts::Built;
-use crate::request::{sibling, Part};
 use crate::runtime::onnxruntime::{Provider, Settings};
 use crate::runtime::OnnxRuntime;
+use crate::spec::encode;
+use crate::spec::Part;
 
 /// An exported detector, ready to be loaded by several threads.
-pub struct Opened {
+pub struct ExportedDetector {
     files: Vec<Vec<u8>>,
     part: Part,
     detector: Option<Arc<Mutex<Detector>>>,
@@ -44,7 +45,7 @@ fn input_sizes(file: &proto::Model) -> Option<[Option<i64>; 3]> {
     }
 }
 
-impl Opened {
+impl ExportedDetector {
     /// Reads what `export` wrote. Post-processing of raw outputs is that of `e`; the model is that of the file.
     ///
     /// # Errors

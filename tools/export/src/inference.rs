@@ -9,15 +9,15 @@ use repghost_train::detection::infer::{found, Found};
 use repghost_train::detection::model::Class;
 
 use crate::engine::Pictures;
+use crate::engine_pool::{EnginePool, Preprocessed, ThreadEngines};
 use crate::error::ExportError;
-use crate::supply::{Engines, Placed, Supply};
 
 /// What is to be done.
 pub struct Job<'a> {
     /// Images.
     pub source: &'a dyn Source,
-    /// Engines.
-    pub supply: &'a Supply,
+    /// ThreadEngines.
+    pub pool: &'a EnginePool,
     /// Classes by label, with the ids that detections are to carry.
     pub classes: &'a [Class],
     /// Detections below are left out.
@@ -45,7 +45,7 @@ struct Loaded {
     index: usize,
     image: Option<RgbImage>,
     target: repghost_coco::SampleTarget,
-    placed: Placed,
+    preprocessed: Preprocessed,
 }
 
 /// Runs the job. `None` when `stop` was raised on the way. With `each`, images are kept until they are handed on.
@@ -60,7 +60,7 @@ pub fn run(
 ) -> Result<Option<Done>, ExportError> {
     let total = job.source.len();
     let cores = job.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
-    let workers = cores.min(total.div_ceil(job.supply.batch())).max(1);
+    let workers = cores.min(total.div_ceil(job.pool.batch())).max(1);
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let (sender, receiver) = mpsc::channel();
@@ -71,13 +71,13 @@ pub fn run(
             let sender = sender.clone();
             let (next, failed) = (&next, &failed);
             scope.spawn(move || {
-                let mut engines = Engines::new(job.supply, (cores / workers).max(1));
+                let mut engines = ThreadEngines::new(job.pool, (cores / workers).max(1));
                 while !failed.load(Ordering::Relaxed) && !stop.load(Ordering::Relaxed) {
-                    let start = next.fetch_add(job.supply.batch(), Ordering::Relaxed);
+                    let start = next.fetch_add(job.pool.batch(), Ordering::Relaxed);
                     if start >= total {
                         return;
                     }
-                    let end = (start + job.supply.batch()).min(total);
+                    let end = (start + job.pool.batch()).min(total);
                     let result = some(job, &mut engines, start..end, each);
                     if sender.send(result).is_err() {
                         return;
@@ -118,7 +118,12 @@ pub fn run(
 type Images = Vec<(usize, Result<Found, String>)>;
 
 /// Some images in one run of the engine.
-fn some(job: &Job, engines: &mut Engines, range: std::ops::Range<usize>, each: Option<Each>) -> Result<Images, ExportError> {
+fn some(
+    job: &Job,
+    engines: &mut ThreadEngines,
+    range: std::ops::Range<usize>,
+    each: Option<Each>,
+) -> Result<Images, ExportError> {
     let mut images: Images = vec![];
     let mut loaded: Vec<Loaded> = vec![];
     for index in range {
@@ -126,32 +131,32 @@ fn some(job: &Job, engines: &mut Engines, range: std::ops::Range<usize>, each: O
             Ok(sample) => {
                 let image = each.map(|_| sample.image.clone());
                 let target = sample.target.clone();
-                loaded.push(Loaded { index, image, target, placed: job.supply.place(sample) });
+                loaded.push(Loaded { index, image, target, preprocessed: job.pool.preprocess(sample) });
             }
             Err(e) if job.skip_unreadable && e.is_unreadable_image() => images.push((index, Err(e.to_string()))),
             Err(e) => return Err(e.into()),
         }
     }
     let Some(first) = loaded.first() else { return Ok(images) };
-    let padded = first.placed.padded;
-    let n = job.supply.batch();
+    let padded = first.preprocessed.padded;
+    let n = job.pool.batch();
     // A file of a fixed batch wants all of it: zeros fill it up.
-    let mut sizes: Vec<[i64; 2]> = loaded.iter().map(|l| l.placed.size).collect();
+    let mut sizes: Vec<[i64; 2]> = loaded.iter().map(|l| l.preprocessed.size).collect();
     sizes.resize(n, [1, 1]);
     let joined: Vec<f32>;
     let pixels: &[f32] = if n == 1 {
-        &first.placed.pixels
+        &first.preprocessed.pixels
     } else {
-        let mut all = Vec::with_capacity(n * first.placed.pixels.len());
-        loaded.iter().for_each(|l| all.extend_from_slice(&l.placed.pixels));
-        all.resize(n * first.placed.pixels.len(), 0.0);
+        let mut all = Vec::with_capacity(n * first.preprocessed.pixels.len());
+        loaded.iter().for_each(|l| all.extend_from_slice(&l.preprocessed.pixels));
+        all.resize(n * first.preprocessed.pixels.len(), 0.0);
         joined = all;
         &joined
     };
     let shape = [n as i64, 3, padded[0], padded[1]];
     let plain = engines.of(padded)?.detect(Pictures { pixels, shape, sizes: &sizes })?;
     for (l, plain) in loaded.into_iter().zip(plain) {
-        let mut found = found(&plain, l.placed.size.map(|s| s as usize), &l.target, job.classes);
+        let mut found = found(&plain, l.preprocessed.size.map(|s| s as usize), &l.target, job.classes);
         found.detections.retain(|d| d.score > job.least_score);
         if let (Some(each), Some(image)) = (each, l.image) {
             each(l.index, image, &found)?;

@@ -6,7 +6,7 @@
 use repghost_train::detection::infer::Plain;
 
 use crate::error::ExportError;
-use crate::onnx::Element;
+use crate::onnx::ElementType;
 
 /// How far apart a pair may be.
 #[derive(Clone, Copy, Debug)]
@@ -23,9 +23,9 @@ pub struct Tolerance {
 
 impl Tolerance {
     /// For files of a precision.
-    pub fn of(precision: Element) -> Self {
+    pub fn of(precision: ElementType) -> Self {
         match precision {
-            Element::F16 => Self { score: 1e-2, corner: 1.0, mask: 2e-2, missing: 0.02 },
+            ElementType::F16 => Self { score: 1e-2, corner: 1.0, mask: 2e-2, missing: 0.02 },
             _ => Self { score: 1e-3, corner: 0.1, mask: 1e-3, missing: 0.02 },
         }
     }
@@ -64,7 +64,7 @@ impl Agreement {
     /// How many are.
     pub fn check(&self, tolerance: &Tolerance) -> Result<(), ExportError> {
         if self.missing as f64 > tolerance.missing * self.total as f64 {
-            return Err(ExportError::GateDetections { missing: self.missing, total: self.total });
+            return Err(ExportError::ParityDetections { missing: self.missing, total: self.total });
         }
         Ok(())
     }
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn order_does_not_matter_but_everything_else_does() {
-        let t = Tolerance::of(Element::F32);
+        let t = Tolerance::of(ElementType::F32);
         let a = two();
         let swapped = Plain {
             boxes: vec![a.boxes[1], a.boxes[0]],

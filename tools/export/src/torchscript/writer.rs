@@ -6,7 +6,7 @@ use tch::Tensor;
 
 /// A tensor of a module.
 #[derive(Debug)]
-pub struct Held {
+pub struct Attribute {
     /// Path of the module, by components.
     pub module: Vec<String>,
     /// `weight`, `bias`, `running_mean`, …
@@ -19,12 +19,12 @@ pub struct Held {
 
 /// Collects code and tensors. A value is the name of a variable.
 #[derive(Debug, Default)]
-pub struct Script {
+pub struct TorchScriptWriter {
     scope: Vec<String>,
     /// Lines of the body of `forward`.
     pub lines: Vec<String>,
     /// Tensors, each once however often its layer runs.
-    pub held: Vec<Held>,
+    pub attributes: Vec<Attribute>,
 }
 
 /// `[1, 2]`.
@@ -40,7 +40,7 @@ pub fn attribute(path: &[&str]) -> String {
     })
 }
 
-impl Script {
+impl TorchScriptWriter {
     fn call(&mut self, expression: String) -> String {
         let name = format!("v{}", self.lines.len());
         self.lines.push(format!("{name} = {expression}"));
@@ -53,8 +53,8 @@ impl Script {
         let mut path: Vec<&str> = module.iter().map(String::as_str).collect();
         path.push(leaf);
         let expression = attribute(&path);
-        if !self.held.iter().any(|h| h.leaf == leaf && h.module == module) {
-            self.held.push(Held { module, leaf, tensor: tensor.shallow_clone(), parameter });
+        if !self.attributes.iter().any(|h| h.leaf == leaf && h.module == module) {
+            self.attributes.push(Attribute { module, leaf, tensor: tensor.shallow_clone(), parameter });
         }
         expression
     }
@@ -68,7 +68,7 @@ impl Script {
     }
 }
 
-impl Ops for Script {
+impl Ops for TorchScriptWriter {
     type Value = String;
 
     fn share(x: &String) -> String {

@@ -12,8 +12,8 @@ use repghost_train::Experiment;
 use tch::Tensor;
 
 use crate::error::ExportError;
-use crate::export::{BatchSize, ExportSpec};
-use crate::fit::Fit;
+use crate::letterbox::Letterbox;
+use crate::spec::{BatchSize, ExportSpec};
 
 /// Batch sizes that a dynamic file is checked at.
 const DYNAMIC_BATCHES: [usize; 2] = [1, 2];
@@ -40,7 +40,7 @@ pub struct Input {
 /// Images that cannot be read.
 pub fn collect(e: &Experiment, spec: &ExportSpec, images: &[PathBuf]) -> Result<Vec<Input>, ExportError> {
     let (source, what) = source(e, images)?;
-    let fit = Fit { size: spec.size.map(|s| s as usize) };
+    let letterbox = Letterbox { size: spec.size.map(|s| s as usize) };
     let batches = match spec.batch {
         BatchSize::Fixed(n) => vec![n as usize],
         BatchSize::Dynamic => DYNAMIC_BATCHES.to_vec(),
@@ -55,7 +55,7 @@ pub fn collect(e: &Experiment, spec: &ExportSpec, images: &[PathBuf]) -> Result<
         for i in 0..n {
             let sample = source.load(i % source.len().max(1))?;
             let mut slot = vec![0.0; 3 * (spec.size[0] * spec.size[1]) as usize];
-            input.sizes.push(fit.place(&sample.image, &mut slot).map(|s| s as i64));
+            input.sizes.push(letterbox.write(&sample.image, &mut slot).map(|s| s as i64));
             input.pixels.extend(slot);
         }
         inputs.push(input);

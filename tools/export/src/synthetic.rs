@@ -2,7 +2,7 @@
 //! nothing is trained.
 //!
 //! Weights by rule say the same of everything, or call everything an object. Here the last layers are scaled so that logits reach four and
-//! offsets one, and the score threshold is set so that [`FOUND`] candidates pass.
+//! offsets one, and the score threshold is set so that [`TARGET_CANDIDATES`] candidates pass.
 
 use repghost_backbone::{fill, Backbone, BackboneConfig, Eager, Tree};
 use repghost_heads::box_coder::Corners;
@@ -17,7 +17,7 @@ use tch::{Kind, Tensor};
 use crate::error::ExportError;
 
 /// Candidates that pass the score threshold on the image that it is set on.
-pub const FOUND: i64 = 120;
+pub const TARGET_CANDIDATES: i64 = 120;
 /// Gains that are tried in turn, and what maps may reach.
 const GAINS: [f64; 2] = [fill::DEEP_GAIN, 0.5];
 const LARGEST_MAP: f64 = 1e3;
@@ -84,10 +84,10 @@ fn scale(d: &Detector, path: &str, factor: f64) {
     }
 }
 
-/// The `FOUND`-th largest of `scores`.
+/// The `TARGET_CANDIDATES`-th largest of `scores`.
 fn threshold(scores: &Tensor) -> Result<f64, ExportError> {
     let flat = scores.f_reshape([-1])?.f_to_kind(Kind::Double)?;
-    let k = FOUND.min(flat.numel() as i64);
+    let k = TARGET_CANDIDATES.min(flat.numel() as i64);
     let (values, _) = flat.f_topk(k, 0, true, true)?;
     Ok(f64::try_from(values.f_min()?)?)
 }

@@ -8,18 +8,16 @@ use repghost_coco::{AugmentConfig, Normalize, Sample, Transform};
 use repghost_train::detection::model::{self as experiment, Class};
 use repghost_train::Experiment;
 
-use crate::engine::open::Opened;
+use crate::engine::exported::ExportedDetector;
 use crate::engine::Engine;
 use crate::error::ExportError;
-use crate::export::{BatchSize, ExportSpec};
-use crate::fit::Fit;
+use crate::letterbox::Letterbox;
 use crate::metadata::Metadata;
 use crate::model::{self, Model};
-use crate::onnx::retinanet::Nms;
-use crate::onnx::Element;
-use crate::parts::{self, SIZE_MULTIPLE};
-use crate::request::Part;
+use crate::onnx::{ElementType, Nms};
+use crate::parts;
 use crate::runtime::onnxruntime::Provider;
+use crate::spec::{BatchSize, ExportSpec, Part, SIZE_MULTIPLE};
 
 /// Extension of exported files.
 pub const EXTENSION: &str = "onnx";
@@ -27,7 +25,7 @@ pub const EXTENSION: &str = "onnx";
 const KEPT: usize = 4;
 
 /// Engines for any number of threads.
-pub struct Supply {
+pub struct EnginePool {
     kind: Kind,
     provider: Provider,
     /// Classes by label.
@@ -36,20 +34,20 @@ pub struct Supply {
 
 enum Kind {
     /// A file, with one size of input.
-    File(Box<Opened>),
+    File(Arc<ExportedDetector>),
     /// A model, exported anew for each size of input.
-    Model(Box<Live>),
+    Model(Box<InMemory>),
 }
 
-struct Live {
+struct InMemory {
     experiment: Experiment,
     resize: AugmentConfig,
     model: Mutex<Model>,
-    opened: Mutex<HashMap<[i64; 2], Arc<Opened>>>,
+    opened: Mutex<HashMap<[i64; 2], Arc<ExportedDetector>>>,
 }
 
 /// One image as an engine takes it.
-pub struct Placed {
+pub struct Preprocessed {
     /// Normalised pixels `[3, H, W]`.
     pub pixels: Vec<f32>,
     /// H, W.
@@ -58,7 +56,7 @@ pub struct Placed {
     pub size: [i64; 2],
 }
 
-impl Supply {
+impl EnginePool {
     /// From `F.onnx`, or from weights in any form.
     ///
     /// # Errors
@@ -66,22 +64,22 @@ impl Supply {
     pub fn open(e: &Experiment, weights: &Path, provider: Provider) -> Result<Self, ExportError> {
         provider.check()?;
         if weights.extension().is_some_and(|x| x == EXTENSION) {
-            let opened = Opened::file(weights, e)?;
+            let opened = ExportedDetector::file(weights, e)?;
             let classes = opened.classes.clone();
-            return Ok(Self { kind: Kind::File(Box::new(opened)), provider, classes });
+            return Ok(Self { kind: Kind::File(Arc::new(opened)), provider, classes });
         }
         let mut model = model::load(e, weights, Part::Raw)?;
         model.network.fuse();
         let classes = model.classes.clone();
         let resize = e.data.augment.for_evaluation();
-        let live = Live { experiment: e.clone(), resize, model: Mutex::new(model), opened: Mutex::default() };
-        Ok(Self { kind: Kind::Model(Box::new(live)), provider, classes })
+        let held = InMemory { experiment: e.clone(), resize, model: Mutex::new(model), opened: Mutex::default() };
+        Ok(Self { kind: Kind::Model(Box::new(held)), provider, classes })
     }
 
     /// From a file in memory.
-    pub fn opened(opened: Opened) -> Self {
+    pub fn opened(opened: ExportedDetector) -> Self {
         let classes = opened.classes.clone();
-        Self { kind: Kind::File(Box::new(opened)), provider: Provider::Cpu, classes }
+        Self { kind: Kind::File(Arc::new(opened)), provider: Provider::Cpu, classes }
     }
 
     /// Images that an engine takes at once.
@@ -93,18 +91,18 @@ impl Supply {
     }
 
     /// Fits an image into the input.
-    pub fn place(&self, sample: Sample) -> Placed {
+    pub fn preprocess(&self, sample: Sample) -> Preprocessed {
         let fixed = match &self.kind {
             Kind::File(opened) => opened.size,
             Kind::Model(_) => None,
         };
         if let Some(size) = fixed {
             let mut pixels = vec![0.0; 3 * (size[0] * size[1]) as usize];
-            let inner = Fit { size: size.map(|s| s as usize) }.place(&sample.image, &mut pixels);
-            return Placed { pixels, padded: size, size: inner.map(|s| s as i64) };
+            let inner = Letterbox { size: size.map(|s| s as usize) }.write(&sample.image, &mut pixels);
+            return Preprocessed { pixels, padded: size, size: inner.map(|s| s as i64) };
         }
         let image = match &self.kind {
-            Kind::Model(live) => live.resize.prepare(sample).image,
+            Kind::Model(model) => model.resize.prepare(sample).image,
             Kind::File(_) => sample.image,
         };
         let size = [image.height() as i64, image.width() as i64];
@@ -112,45 +110,40 @@ impl Supply {
         let [h, w] = padded.map(|s| s as usize);
         let mut pixels = vec![0.0; 3 * h * w];
         Normalize::default().write(&image, &mut pixels, h, w);
-        Placed { pixels, padded, size }
+        Preprocessed { pixels, padded, size }
     }
 
-    fn files(&self, padded: [i64; 2]) -> Result<Either<'_>, ExportError> {
-        let live = match &self.kind {
-            Kind::File(opened) => return Ok(Either::Borrowed(opened)),
-            Kind::Model(live) => live,
+    fn files(&self, padded: [i64; 2]) -> Result<Arc<ExportedDetector>, ExportError> {
+        let held = match &self.kind {
+            Kind::File(opened) => return Ok(opened.clone()),
+            Kind::Model(held) => held,
         };
-        let mut all = live.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = held.opened.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = all.get(&padded) {
-            return Ok(Either::Shared(found.clone()));
+            return Ok(found.clone());
         }
         let _guard = tch::no_grad_guard();
-        let model = live.model.lock().unwrap_or_else(PoisonError::into_inner);
-        let spec = ExportSpec { precision: Element::F32, batch: BatchSize::Fixed(1), size: padded };
+        let model = held.model.lock().unwrap_or_else(PoisonError::into_inner);
+        let spec = ExportSpec { precision: ElementType::F32, batch: BatchSize::Fixed(1), size: padded };
         let built = parts::build(&model, Part::Raw, &spec, Nms::Plain, &Metadata(vec![]))?;
-        let host = experiment::build(&live.experiment, self.classes.len())?;
-        let opened = Arc::new(Opened::built(&built, Part::Raw, Some(host), &self.classes));
+        let host = experiment::build(&held.experiment, self.classes.len())?;
+        let opened = Arc::new(ExportedDetector::built(&built, Part::Raw, Some(host), &self.classes));
         all.insert(padded, opened.clone());
-        Ok(Either::Shared(opened))
+        Ok(opened)
     }
-}
-
-enum Either<'a> {
-    Borrowed(&'a Opened),
-    Shared(Arc<Opened>),
 }
 
 /// The engines of one thread.
-pub struct Engines<'a> {
-    supply: &'a Supply,
+pub struct ThreadEngines<'a> {
+    pool: &'a EnginePool,
     threads: usize,
     kept: Vec<([i64; 2], Box<dyn Engine>)>,
 }
 
-impl<'a> Engines<'a> {
+impl<'a> ThreadEngines<'a> {
     /// None yet; each will run on `threads` threads.
-    pub fn new(supply: &'a Supply, threads: usize) -> Self {
-        Self { supply, threads, kept: vec![] }
+    pub fn new(pool: &'a EnginePool, threads: usize) -> Self {
+        Self { pool, threads, kept: vec![] }
     }
 
     /// The engine for inputs of a height and width.
@@ -161,10 +154,7 @@ impl<'a> Engines<'a> {
         match self.kept.iter().position(|(size, _)| *size == padded) {
             Some(at) => self.kept[..=at].rotate_right(1),
             None => {
-                let engine = match self.supply.files(padded)? {
-                    Either::Borrowed(o) => o.engine(self.threads, self.supply.provider)?,
-                    Either::Shared(o) => o.engine(self.threads, self.supply.provider)?,
-                };
+                let engine = self.pool.files(padded)?.engine(self.threads, self.pool.provider)?;
                 self.kept.truncate(KEPT - 1);
                 self.kept.insert(0, (padded, engine));
             }

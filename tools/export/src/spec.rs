@@ -1,0 +1,109 @@
+//! What is exported and in which form: the part of the model, precision, batch and size.
+
+use prost::Message;
+
+use crate::error::ExportError;
+use crate::onnx::{proto, Edge, ElementType, OnnxWriter, DYNAMIC};
+
+/// Name of the image input of every file: normalised pixels `[N, 3, H, W]`.
+pub const INPUT: &str = "images";
+/// Height and width of a detector's images are multiples of this, so that its pyramid halves evenly down to C5.
+pub const SIZE_MULTIPLE: i64 = 32;
+
+/// Which part of a model becomes a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The tapped features.
+    Backbone,
+    /// Class logits of an image classifier.
+    Classifier,
+    /// A detector's networks; the reader of the file decodes and suppresses boxes.
+    Raw,
+    /// Image in, detections out.
+    Detector,
+}
+
+impl Part {
+    /// All parts.
+    pub const ALL: [Self; 4] = [Self::Backbone, Self::Classifier, Self::Raw, Self::Detector];
+
+    /// Name in metadata and on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Backbone => "backbone",
+            Self::Classifier => "classifier",
+            Self::Raw => "raw",
+            Self::Detector => "detector",
+        }
+    }
+}
+
+/// Kind of file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// ONNX.
+    #[default]
+    Onnx,
+    /// TorchScript.
+    TorchScript,
+}
+
+/// Batch of an exported file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchSize {
+    /// Always this many images.
+    Fixed(i64),
+    /// Any number of images.
+    Dynamic,
+}
+
+/// Types and sizes of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct ExportSpec {
+    /// Type of weights and activations; inputs and outputs stay 32-bit floats.
+    pub precision: ElementType,
+    /// Batch.
+    pub batch: BatchSize,
+    /// Height and width of the input.
+    pub size: [i64; 2],
+}
+
+impl ExportSpec {
+    /// Checks the size against the coarsest stride.
+    ///
+    /// # Errors
+    /// Sizes that are no multiple of it.
+    pub fn check(&self, multiple: i64) -> Result<(), ExportError> {
+        let [height, width] = self.size;
+        if height <= 0 || width <= 0 || height % multiple != 0 || width % multiple != 0 {
+            return Err(ExportError::Size { height, width, multiple });
+        }
+        Ok(())
+    }
+
+    /// A graph with its input, cast to the precision.
+    pub fn begin(&self) -> (OnnxWriter, Edge) {
+        let mut ops = OnnxWriter::new(self.precision);
+        let n = match self.batch {
+            BatchSize::Fixed(n) => n,
+            BatchSize::Dynamic => DYNAMIC,
+        };
+        let image = ops.graph.input(INPUT, &[n, 3, self.size[0], self.size[1]], ElementType::F32);
+        let image = ops.cast(&image, self.precision);
+        (ops, image)
+    }
+}
+
+/// Declares outputs as 32-bit floats and finishes the file.
+pub fn finish(mut ops: OnnxWriter, outputs: &[(String, Edge)], graph_name: &str, metadata: &[(String, String)]) -> proto::Model {
+    for (name, edge) in outputs {
+        let edge = if edge.element == ElementType::F16 { ops.cast(edge, ElementType::F32) } else { edge.clone() };
+        ops.graph.output(name, &edge);
+    }
+    ops.graph.finish(graph_name, metadata)
+}
+
+/// The bytes of a file.
+pub fn encode(model: &proto::Model) -> Vec<u8> {
+    model.encode_to_vec()
+}
