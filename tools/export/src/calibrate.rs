@@ -1,15 +1,13 @@
 //! From a float file to an eight-bit one: ranges from images, and what the change costs and saves.
 
-use std::time::Instant;
-
 use repghost_coco::Source;
 
 use crate::error::ExportError;
 use crate::letterbox::Letterbox;
 use crate::onnx::proto;
 use crate::onnx::quantize::{edges, observed, quantize, Ranges};
-use crate::runtime::onnxruntime::{Data, Provider, Settings};
-use crate::runtime::OnnxRuntime;
+use crate::runtime::session::{Input, Runs};
+use crate::runtime::{Data, Settings, REFERENCE};
 use crate::spec::encode;
 
 /// Parts of the names of layers that stay floats, with all that follows: the last ones of heads and classifiers.
@@ -24,15 +22,16 @@ const TIMED: usize = 20;
 pub fn calibrated(model: &proto::Model, source: &dyn Source, count: usize, size: [i64; 2]) -> Result<proto::Model, ExportError> {
     let wanted = edges(model, &KEPT);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut session = OnnxRuntime::from_bytes(&encode(&observed(model, &wanted)), threads)?;
+    let mut session = REFERENCE.open(&encode(&observed(model, &wanted)), Settings::threads(threads))?;
     let mut ranges = Ranges::default();
     let letterbox = Letterbox { size: size.map(|s| s as usize) };
-    let input = model.graph.as_ref().and_then(|g| g.input.first()?.name.clone()).unwrap_or_default();
+    let image = model.graph.as_ref().and_then(|g| g.input.first()?.name.clone()).unwrap_or_default();
     for i in 0..count.min(source.len()) {
         let mut pixels = vec![0.0; 3 * (size[0] * size[1]) as usize];
         letterbox.write(&source.load(i)?.image, &mut pixels);
-        ranges.see(&input, &pixels);
-        session.run_with(&[1, 3, size[0], size[1]], &pixels, |name, _, data| {
+        ranges.see(&image, &pixels);
+        let input = Input { shape: &[1, 3, size[0], size[1]], values: &pixels };
+        session.run(&[input], &mut |name, _, data| {
             if let Data::Float(values) = data {
                 ranges.see(name, values);
             }
@@ -46,14 +45,13 @@ pub fn calibrated(model: &proto::Model, source: &dyn Source, count: usize, size:
 /// # Errors
 /// What onnxruntime says.
 pub fn speeds(files: [&proto::Model; 2], shape: [i64; 4], pixels: &[f32]) -> Result<[f64; 2], ExportError> {
-    let load = |m: &proto::Model| OnnxRuntime::new(&encode(m), Settings { threads: 1, provider: Provider::Cpu, spin: false });
+    let load = |m: &proto::Model| REFERENCE.open(&encode(m), Settings::threads(1));
     let mut sessions = [load(files[0])?, load(files[1])?];
     let mut times = [vec![], vec![]];
+    let input = Input { shape: &shape, values: pixels };
     for _ in 0..TIMED {
         for (session, times) in sessions.iter_mut().zip(&mut times) {
-            let start = Instant::now();
-            session.run_with(&shape, pixels, |_, _, _| ())?;
-            times.push(start.elapsed().as_secs_f64() * 1e3);
+            times.extend(session.time(&[input], Runs { warm_up: 0, timed: 1 })?);
         }
     }
     Ok(times.map(|t| crate::bench::stats::Stats::of(&t).map_or(f64::NAN, |s| s.median_ms)))

@@ -16,7 +16,7 @@ use crate::metadata::Metadata;
 use crate::model::{self, Model};
 use crate::onnx::{ElementType, Nms};
 use crate::parts;
-use crate::runtime::onnxruntime::Provider;
+use crate::runtime::{Runtime, REFERENCE};
 use crate::spec::{BatchSize, ExportSpec, Part, SIZE_MULTIPLE};
 
 /// Extension of exported files.
@@ -27,7 +27,7 @@ const KEPT: usize = 4;
 /// Engines for any number of threads.
 pub struct EnginePool {
     kind: Kind,
-    provider: Provider,
+    runtime: &'static Runtime,
     /// Classes by label.
     pub classes: Vec<Class>,
 }
@@ -60,26 +60,26 @@ impl EnginePool {
     /// From `F.onnx`, or from weights in any form.
     ///
     /// # Errors
-    /// Files that do not fit; no onnxruntime.
-    pub fn open(e: &Experiment, weights: &Path, provider: Provider) -> Result<Self, ExportError> {
-        provider.check()?;
+    /// Files that do not fit; a runtime that is not there.
+    pub fn open(e: &Experiment, weights: &Path, runtime: &'static Runtime) -> Result<Self, ExportError> {
+        (runtime.check)()?;
         if weights.extension().is_some_and(|x| x == EXTENSION) {
             let opened = ExportedDetector::file(weights, e)?;
             let classes = opened.classes.clone();
-            return Ok(Self { kind: Kind::File(Arc::new(opened)), provider, classes });
+            return Ok(Self { kind: Kind::File(Arc::new(opened)), runtime, classes });
         }
         let mut model = model::load(e, weights, Part::Raw)?;
         model.network.fuse();
         let classes = model.classes.clone();
         let resize = e.data.augment.for_evaluation();
         let held = InMemory { experiment: e.clone(), resize, model: Mutex::new(model), opened: Mutex::default() };
-        Ok(Self { kind: Kind::Model(Box::new(held)), provider, classes })
+        Ok(Self { kind: Kind::Model(Box::new(held)), runtime, classes })
     }
 
     /// From a file in memory.
     pub fn opened(opened: ExportedDetector) -> Self {
         let classes = opened.classes.clone();
-        Self { kind: Kind::File(Arc::new(opened)), provider: Provider::Cpu, classes }
+        Self { kind: Kind::File(Arc::new(opened)), runtime: REFERENCE, classes }
     }
 
     /// Images that an engine takes at once.
@@ -154,7 +154,7 @@ impl<'a> ThreadEngines<'a> {
         match self.kept.iter().position(|(size, _)| *size == padded) {
             Some(at) => self.kept[..=at].rotate_right(1),
             None => {
-                let engine = self.pool.files(padded)?.engine(self.threads, self.pool.provider)?;
+                let engine = self.pool.files(padded)?.engine(self.threads, self.pool.runtime)?;
                 self.kept.truncate(KEPT - 1);
                 self.kept.insert(0, (padded, engine));
             }

@@ -108,6 +108,14 @@ impl ExportError {
         }
     }
 
+    /// What is wrong, without the runtime's name.
+    pub fn cause(&self) -> String {
+        match self {
+            Self::NoRuntime { missing, .. } => missing.clone(),
+            other => other.to_string(),
+        }
+    }
+
     /// An [`ExportError::Io`] for `path`.
     pub fn io(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();

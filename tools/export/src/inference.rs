@@ -16,7 +16,7 @@ use crate::error::ExportError;
 pub struct Job<'a> {
     /// Images.
     pub source: &'a dyn Source,
-    /// ThreadEngines.
+    /// Engines.
     pub pool: &'a EnginePool,
     /// Classes by label, with the ids that detections are to carry.
     pub classes: &'a [Class],

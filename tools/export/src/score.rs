@@ -12,7 +12,7 @@ use repghost_train::Experiment;
 use crate::engine_pool::EnginePool;
 use crate::error::ExportError;
 use crate::inference::{run, Job};
-use crate::runtime::onnxruntime::Provider;
+use crate::runtime::Runtime;
 
 /// Measures weights or an exported file on the experiment's validation data. `None` when `stop` was raised.
 ///
@@ -21,11 +21,11 @@ use crate::runtime::onnxruntime::Provider;
 pub fn evaluate(
     e: &Experiment,
     weights: &Path,
-    provider: Provider,
+    runtime: &'static Runtime,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Measured>, ExportError> {
-    measure(e, &EnginePool::open(e, weights, provider)?, stop, progress)
+    measure(e, &EnginePool::open(e, weights, runtime)?, stop, progress)
 }
 
 /// Measures what a pool finds on the experiment's validation data. `None` when `stop` was raised.
@@ -61,13 +61,13 @@ pub fn measure(
 pub fn predict(
     e: &Experiment,
     request: &Request,
-    provider: Provider,
+    runtime: &'static Runtime,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Predicted>, ExportError> {
     let paths = find_images(&request.images)?;
     let e = request.applied(e)?;
-    let pool = EnginePool::open(&e, &request.weights, provider)?;
+    let pool = EnginePool::open(&e, &request.weights, runtime)?;
     let decode = e.data.decode();
     let source = Files::new(paths.clone(), decode);
     let album = Album::new(request, &paths, &pool.classes)?;

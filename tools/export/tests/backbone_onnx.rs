@@ -4,7 +4,7 @@ use repghost_backbone::{fill, BackboneConfig, Eager, FuseLevel, Tree};
 use repghost_export::onnx::ElementType;
 use repghost_export::parity;
 use repghost_export::parts::backbone::{classifier, features};
-use repghost_export::runtime::{onnxruntime, NamedOutput, OnnxRuntime};
+use repghost_export::runtime::{onnxruntime, NamedOutput, Settings, REFERENCE};
 use repghost_export::spec::{encode, BatchSize, ExportSpec};
 use tch::Tensor;
 
@@ -38,20 +38,20 @@ fn unfused_fused_and_half_precision_agree_at_two_batch_sizes() {
         }
         let spec = ExportSpec { precision, batch: BatchSize::Dynamic, size: [64, 96] };
         let file = encode(&classifier(&net, &spec, &[]).unwrap());
-        let mut runtime = OnnxRuntime::from_bytes(&file, 2).unwrap();
+        let mut runtime = REFERENCE.open(&file, Settings::threads(2)).unwrap();
         for n in [1, 3] {
             let (image, data) = pixels(&[n, 3, 64, 96]);
             let expected = [named("logits", &net.classify(&mut Eager::eval(), &image))];
-            let found = runtime.run(&[n, 3, 64, 96], &data).unwrap();
+            let found = runtime.outputs(&[n, 3, 64, 96], &data).unwrap();
             let differences = parity::compare(&expected, &found).unwrap();
             parity::check_differences(&differences, tolerance).unwrap();
         }
         let file = encode(&features(&net, &spec, &[]).unwrap());
-        let mut runtime = OnnxRuntime::from_bytes(&file, 2).unwrap();
+        let mut runtime = REFERENCE.open(&file, Settings::threads(2)).unwrap();
         let (image, data) = pixels(&[2, 3, 64, 96]);
         let features = net.features(&mut Eager::eval(), &image);
         let expected: Vec<_> = net.taps().iter().zip(&features).map(|(t, f)| named(&format!("C{}", t.level), f)).collect();
-        let differences = parity::compare(&expected, &runtime.run(&[2, 3, 64, 96], &data).unwrap()).unwrap();
+        let differences = parity::compare(&expected, &runtime.outputs(&[2, 3, 64, 96], &data).unwrap()).unwrap();
         assert_eq!(differences.len(), 4);
         parity::check_differences(&differences, tolerance).unwrap();
     }

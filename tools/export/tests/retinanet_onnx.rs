@@ -6,7 +6,7 @@ use repghost_export::onnx::ElementType;
 use repghost_export::onnx::Nms;
 use repghost_export::parity;
 use repghost_export::parts::retinanet::{detector, raw};
-use repghost_export::runtime::{onnxruntime, NamedOutput, OnnxRuntime};
+use repghost_export::runtime::{onnxruntime, NamedOutput, Settings, REFERENCE};
 use repghost_export::spec::{encode, BatchSize, ExportSpec};
 use repghost_heads::{Detections, FpnConfig, ImageBatch, PostprocessConfig, RetinaNet, RetinaNetConfig};
 use tch::{Kind, Tensor};
@@ -73,9 +73,9 @@ fn raw_outputs_and_detections_agree() {
     let spec = ExportSpec { precision: ElementType::F32, batch: BatchSize::Dynamic, size: SIZE };
     let built = raw(&net, &spec, &[], &[]).unwrap();
     let (file, sidecar) = (&built.files[0].model, built.sidecar.as_ref().unwrap());
-    let mut raw_file = OnnxRuntime::from_bytes(&encode(file), 2).unwrap();
-    let mut plain = OnnxRuntime::from_bytes(&encode(&detector(&net, &spec, Nms::Plain, &[]).unwrap()), 2).unwrap();
-    let mut standard = OnnxRuntime::from_bytes(&encode(&detector(&net, &spec, Nms::Onnx, &[]).unwrap()), 2).unwrap();
+    let mut raw_file = REFERENCE.open(&encode(file), Settings::threads(2)).unwrap();
+    let mut plain = REFERENCE.open(&encode(&detector(&net, &spec, Nms::Plain, &[]).unwrap()), Settings::threads(2)).unwrap();
+    let mut standard = REFERENCE.open(&encode(&detector(&net, &spec, Nms::Onnx, &[]).unwrap()), Settings::threads(2)).unwrap();
     assert_eq!(sidecar.anchors.len(), sidecar.anchors_per_level.iter().sum::<usize>());
     for n in [1, 2] {
         let (batch, data) = images(n);
@@ -87,19 +87,19 @@ fn raw_outputs_and_detections_agree() {
             data: floats(t),
         });
         assert_eq!(expected[0].shape[1] as usize, sidecar.anchors.len());
-        let differences = parity::compare(&expected, &raw_file.run(&shape, &data).unwrap()).unwrap();
+        let differences = parity::compare(&expected, &raw_file.outputs(&shape, &data).unwrap()).unwrap();
         println!("{differences:?}");
         parity::check_differences(&differences, 1e-4).unwrap();
 
         let detections = net.detect(&batch);
-        let found = plain.run(&shape, &data).unwrap();
+        let found = plain.outputs(&shape, &data).unwrap();
         let d = by_name(&found, "scores").shape[1] as usize;
         for (i, expected) in detections.iter().enumerate() {
             let part = |name: &str, width: usize| &by_name(&found, name).data[i * d * width..(i + 1) * d * width];
             assert_same(expected, part("boxes", 4), part("scores", 1), part("labels", 1));
         }
 
-        let found = standard.run(&shape, &data).unwrap();
+        let found = standard.outputs(&shape, &data).unwrap();
         let image = &by_name(&found, "image_indices").data;
         for (i, expected) in detections.iter().enumerate() {
             let rows: Vec<usize> = (0..image.len()).filter(|r| image[*r] == i as f32).collect();

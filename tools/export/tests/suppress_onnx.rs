@@ -3,7 +3,7 @@
 use repghost_backbone::fill;
 use repghost_export::onnx::graph::ElementType;
 use repghost_export::onnx::{suppress::suppress, OnnxWriter};
-use repghost_export::runtime::{onnxruntime, OnnxRuntime};
+use repghost_export::runtime::{onnxruntime, Settings, REFERENCE};
 use repghost_export::spec::{encode, finish};
 
 const M: usize = 200;
@@ -47,7 +47,7 @@ fn equals_greedy_suppression() {
     });
     let kept = suppress(&mut ops, &boxes, &scores, Some(&labels), 0.5, 0.05);
     let file = encode(&finish(ops, &[("kept".into(), kept)], "suppress", &[]));
-    let mut runtime = OnnxRuntime::from_bytes(&file, 1).unwrap();
+    let mut runtime = REFERENCE.open(&file, Settings::threads(1)).unwrap();
     for trial in 0..20 {
         let (boxes, scores, labels) = scene(trial);
         let mut greedy = vec![0f32; M];
@@ -58,7 +58,7 @@ fn equals_greedy_suppression() {
             }
         }
         let data: Vec<f32> = (0..M).flat_map(|i| boxes[i].into_iter().chain([scores[i], labels[i]])).collect();
-        let found = runtime.run(&[1, M as i64, 6], &data).unwrap();
+        let found = runtime.outputs(&[1, M as i64, 6], &data).unwrap();
         assert_eq!(found[0].data, greedy, "trial {trial}");
         assert!(greedy.iter().filter(|s| **s > 0.0).count() < M / 2, "the scene is crowded");
     }

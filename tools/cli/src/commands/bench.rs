@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use repghost_backbone::BackboneConfig;
-use repghost_export::bench::plan::{Baseline, Form, ModelSpec, Plan, RuntimeName};
+use repghost_export::bench::plan::{Baseline, Form, ModelSpec, Plan};
 use repghost_export::bench::{concat_add, measure, report};
+use repghost_export::runtime::{list, Runtime, RUNTIMES};
 use repghost_train::bad_input;
 
 use crate::commands::detector_input::Counter;
@@ -43,8 +44,8 @@ pub struct Args {
     form: Vec<Form>,
 
     /// Runtimes.
-    #[arg(long, value_name = "RUNTIME,…", value_delimiter = ',', value_parser = one_of(&RuntimeName::ALL, RuntimeName::name))]
-    runtime: Vec<RuntimeName>,
+    #[arg(long, value_name = "RUNTIME,…", value_delimiter = ',', value_parser = one_of(RUNTIMES, |r| r.name))]
+    runtime: Vec<&'static Runtime>,
 
     /// Images a run.
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
@@ -147,7 +148,7 @@ fn joins(args: &Args, quiet: bool) -> anyhow::Result<Outcome> {
     }
     let list = |given: &[usize], default: usize| if given.is_empty() { vec![default] } else { given.to_vec() };
     let runtimes = match args.runtime.is_empty() {
-        true => vec![RuntimeName::Libtorch, RuntimeName::Onnxruntime, RuntimeName::Mnn, RuntimeName::Openvino],
+        true => ["libtorch", "onnxruntime", "mnn", "openvino"].into_iter().filter_map(list::by_name).collect(),
         false => args.runtime.clone(),
     };
     let request = concat_add::Request {

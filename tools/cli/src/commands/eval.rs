@@ -5,14 +5,14 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use repghost_coco::Evaluation;
-use repghost_export::runtime::onnxruntime::Provider;
+use repghost_export::runtime::Runtime;
 use repghost_export::score;
 use repghost_train::classification;
 use repghost_train::config::{Experiment, Task};
 use repghost_train::evaluate::{evaluate_weights, Measured};
 
 use crate::commands::detector_input::{self, Counter};
-use crate::commands::runtime::Runtime;
+use crate::commands::runtime;
 use crate::eval_files::{self, Failure};
 use crate::exit::Outcome;
 use crate::interrupt;
@@ -44,8 +44,8 @@ pub struct Args {
     weights: Option<PathBuf>,
 
     /// What runs it; without it libtorch, and onnxruntime for FILE.onnx. Weights are exported in memory for the latter two.
-    #[arg(long, value_enum, requires = "weights")]
-    runtime: Option<Runtime>,
+    #[arg(long, value_parser = runtime::parser(), requires = "weights")]
+    runtime: Option<&'static Runtime>,
 
     /// Weights to measure in libtorch too: the change of every number is printed.
     #[arg(long, value_name = "FILE", requires = "weights")]
@@ -78,9 +78,9 @@ fn measure(args: &Args, weights: &Path, quiet: bool) -> anyhow::Result<Outcome> 
         }
         return measure_classifier(args, &loaded.experiment, weights, Counter::new("evaluating", quiet));
     }
-    let provider = Runtime::provider(args.runtime, weights)?;
+    let provider = runtime::choose(args.runtime, weights)?;
     let stop = interrupt::flag("stopping");
-    let run = |weights: &Path, provider: Option<Provider>| -> anyhow::Result<Option<Measured>> {
+    let run = |weights: &Path, provider: Option<&'static Runtime>| -> anyhow::Result<Option<Measured>> {
         let mut shown = Counter::new("evaluating", quiet);
         let mut progress = |done, total| shown.tell(done, total);
         let measured = match provider {

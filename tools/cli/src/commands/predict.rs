@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use repghost_export::runtime::Runtime;
 use repghost_export::score;
 use repghost_train::bad_input;
 use repghost_train::classification;
@@ -10,7 +11,7 @@ use repghost_train::config::{Experiment, Task};
 use repghost_train::predict::{predict, Request};
 
 use crate::commands::detector_input::{experiment_and_images, Counter};
-use crate::commands::runtime::Runtime;
+use crate::commands::runtime;
 use crate::exit::Outcome;
 use crate::interrupt;
 
@@ -39,8 +40,8 @@ pub struct Args {
     weights: PathBuf,
 
     /// What runs it; without it libtorch, and onnxruntime for FILE.onnx. Weights are exported in memory for the latter two.
-    #[arg(long, value_enum)]
-    runtime: Option<Runtime>,
+    #[arg(long, value_parser = runtime::parser())]
+    runtime: Option<&'static Runtime>,
 
     /// Folder for detections.json and the pictures, or for predictions.json.
     #[arg(long, value_name = "DIR")]
@@ -66,7 +67,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         }
         return classify(&loaded.experiment, &args.weights, &images, &args.output, quiet);
     }
-    let provider = Runtime::provider(args.runtime, &args.weights)?;
+    let provider = runtime::choose(args.runtime, &args.weights)?;
     let request = Request { weights: args.weights, images, output: args.output, score_threshold: args.score_threshold };
     let stop = interrupt::flag("stopping");
     let mut shown = Counter::new("predicting", quiet);

@@ -2,34 +2,33 @@
 
 use std::path::Path;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use repghost_export::engine_pool::EXTENSION;
-use repghost_export::runtime::onnxruntime::Provider;
+use repghost_export::runtime::list::{by_name, of_files};
+use repghost_export::runtime::{Runtime, REFERENCE, RUNTIMES};
 use repghost_train::bad_input;
 
-/// What runs a detector.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Runtime {
-    /// The network as it trains, folded; on CUDA where there is some.
-    Libtorch,
-    /// The exported network, on the CPU: the fast way there.
-    Onnxruntime,
-    /// The exported network as a TensorRT engine (needs an NVIDIA GPU, TensorRT and onnxruntime-gpu).
-    Tensorrt,
+/// The runtime that takes weights as they are.
+const LIBTORCH: &str = "libtorch";
+
+/// Parses `--runtime`: libtorch, or what takes exported files.
+pub fn parser() -> impl TypedValueParser<Value = &'static Runtime> {
+    let libtorch = RUNTIMES.iter().copied().filter(|r| r.name == LIBTORCH);
+    let values = libtorch.chain(of_files()).map(|r| PossibleValue::new(r.name).help(r.about));
+    PossibleValuesParser::new(values).try_map(|name| by_name(&name).ok_or("no such runtime"))
 }
 
-impl Runtime {
-    /// The provider of onnxruntime, or none for libtorch. Exported files run in onnxruntime where nothing is said.
-    pub fn provider(asked: Option<Self>, weights: &Path) -> anyhow::Result<Option<Provider>> {
-        let exported = weights.extension().is_some_and(|x| x == EXTENSION);
-        match asked {
-            Some(Self::Libtorch) if exported => Err(bad_input(format!(
-                "--runtime libtorch: {} is an exported file; give the weights that it was exported from, or --runtime onnxruntime",
-                weights.display()
-            ))),
-            Some(Self::Libtorch) => Ok(None),
-            None if !exported => Ok(None),
-            Some(Self::Tensorrt) => Ok(Some(Provider::TensorRt)),
-            _ => Ok(Some(Provider::Cpu)),
-        }
+/// The runtime for exported networks, or none for libtorch. Exported files run in onnxruntime by default.
+pub fn choose(asked: Option<&'static Runtime>, weights: &Path) -> anyhow::Result<Option<&'static Runtime>> {
+    let exported = weights.extension().is_some_and(|x| x == EXTENSION);
+    match asked {
+        Some(r) if r.name == LIBTORCH && exported => Err(bad_input(format!(
+            "--runtime libtorch: {} is an exported file; give the weights that it was exported from, or --runtime onnxruntime",
+            weights.display()
+        ))),
+        Some(r) if r.name == LIBTORCH => Ok(None),
+        None if !exported => Ok(None),
+        None => Ok(Some(REFERENCE)),
+        Some(other) => Ok(Some(other)),
     }
 }

@@ -7,34 +7,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use repghost_backbone::{Backbone, FuseLevel, Tree};
 
 use super::outcome::{machine, Outcome};
-use super::plan::{Form, Plan, RuntimeName, Variant};
-use super::python::Python;
-use super::stats::{Row, Runs};
+use super::plan::{Form, Plan, Variant};
+use super::stats::Row;
 use super::tensorrt;
 use super::timing;
 use crate::error::ExportError;
-use crate::runtime::onnxruntime;
+use crate::runtime::list::TENSORRT;
+use crate::runtime::session::Runs;
+use crate::runtime::Runtime;
 use crate::synthetic;
 
 /// Which of the runtimes are there; notes about the others.
-pub fn installed(wanted: &[RuntimeName], python: Option<&Python>) -> (Vec<RuntimeName>, Vec<String>) {
+pub fn installed(wanted: &[&'static Runtime]) -> (Vec<&'static Runtime>, Vec<String>) {
     let mut notes = vec![];
-    let there = |r: &RuntimeName| {
-        let missing = match r {
-            RuntimeName::Onnxruntime if onnxruntime::find().is_none() => Some("run `make setup`".to_string()),
-            RuntimeName::Mnn | RuntimeName::Openvino if !python.is_some_and(|p| p.has(*r)) => {
-                let package = if *r == RuntimeName::Mnn { "mnn" } else { "openvino" };
-                Some(format!("pip install {package}, or name a Python that has it in {}", super::python::VARIABLE))
-            }
-            _ => None,
-        };
-        if let Some(how) = &missing {
-            notes.push(format!("{} is not installed and was left out: {how}", r.name()));
+    let mut there = vec![];
+    for runtime in wanted {
+        match (runtime.check)() {
+            Ok(()) => there.push(*runtime),
+            Err(e) => notes.push(format!("{} is not installed and was left out: {}", runtime.name, e.cause())),
         }
-        missing.is_none()
-    };
-    let found = wanted.iter().copied().filter(there).collect();
-    (found, notes)
+    }
+    (there, notes)
 }
 
 /// The networks of a plan, in every form.
@@ -64,11 +57,10 @@ pub fn run(
 ) -> Result<Option<Outcome>, ExportError> {
     plan.check()?;
     let _guard = tch::no_grad_guard();
-    let wants_python = plan.runtimes.iter().any(|r| matches!(r, RuntimeName::Mnn | RuntimeName::Openvino));
-    let python = if wants_python { Python::find() } else { None };
-    let (runtimes, mut notes) = installed(&plan.runtimes, python.as_ref());
+    let (trtexec, in_process): (Vec<_>, Vec<_>) = plan.runtimes.iter().partition(|r| **r == TENSORRT);
+    let (runtimes, mut notes) = installed(&in_process);
     let networks = networks(plan)?;
-    let here = Plan { runtimes: runtimes.into_iter().filter(|r| *r != RuntimeName::Tensorrt).collect(), ..plan.clone() };
+    let here = Plan { runtimes, ..plan.clone() };
     let variants = here.variants();
     let mut times: Vec<Vec<f64>> = vec![vec![]; variants.len()];
     let rounds = plan.rounds.min(plan.runs);
@@ -84,12 +76,12 @@ pub fn run(
             let v = &variants[i];
             let Some(net) = networks.get(&(v.model.clone(), v.form)) else { continue };
             let runs = Runs { warm_up: plan.warm_up, timed };
-            times[i].extend(timing::backbone(net, v, plan.size, runs, python.as_ref())?);
+            times[i].extend(timing::backbone(net, v, plan.size, runs)?);
             progress(round * variants.len() + k + 1, total);
         }
     }
     let mut rows: Vec<Row> = variants.into_iter().zip(&times).filter_map(|(v, t)| Row::new(v, t)).collect();
-    if plan.runtimes.contains(&RuntimeName::Tensorrt) {
+    if !trtexec.is_empty() {
         let found = tensorrt::run(plan, &networks, folder)?;
         rows.extend(found.rows);
         notes.extend(found.notes);

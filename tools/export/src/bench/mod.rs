@@ -4,7 +4,6 @@
 //! |---|---|
 //! | [`plan`] | what is timed, from a YAML file or from the command line |
 //! | [`timing`] | times of a network in one runtime |
-//! | [`python`] | MNN and OpenVINO, by their Python packages in a child process |
 //! | [`measure`] | rounds in which all variants take turns, one live session at a time |
 //! | [`stats`], [`outcome`] | median, mean, 95th percentile; the rows of a benchmark |
 //! | [`report`] | Markdown, CSV, JSON, picture |
@@ -17,7 +16,6 @@ pub mod concat_add;
 pub mod measure;
 pub mod outcome;
 pub mod plan;
-pub mod python;
 pub mod report;
 pub mod stats;
 pub mod tensorrt;

@@ -7,6 +7,7 @@ use repghost_train::error::TrainError;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ExportError;
+use crate::runtime::{Runtime, RUNTIMES};
 
 /// A network to time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,41 +42,6 @@ impl Form {
     }
 }
 
-/// What runs the network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, PartialOrd, Ord)]
-#[serde(rename_all = "snake_case")]
-pub enum RuntimeName {
-    /// Operation by operation, as in training.
-    Libtorch,
-    /// Traced by libtorch, weights as constants, frozen and optimised.
-    Torchscript,
-    /// The ONNX file in onnxruntime.
-    Onnxruntime,
-    /// The ONNX file converted by MNN (the Python package).
-    Mnn,
-    /// The ONNX file in OpenVINO (the Python package).
-    Openvino,
-    /// The ONNX file in trtexec.
-    Tensorrt,
-}
-
-impl RuntimeName {
-    /// All of them.
-    pub const ALL: [Self; 6] = [Self::Libtorch, Self::Torchscript, Self::Onnxruntime, Self::Mnn, Self::Openvino, Self::Tensorrt];
-
-    /// As files and tables call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Libtorch => "libtorch",
-            Self::Torchscript => "torchscript",
-            Self::Onnxruntime => "onnxruntime",
-            Self::Mnn => "mnn",
-            Self::Openvino => "openvino",
-            Self::Tensorrt => "tensorrt",
-        }
-    }
-}
-
 /// The baseline that times are compared with, at the same batch and number of threads.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -85,7 +51,7 @@ pub struct Baseline {
     /// Form; where nothing is said, each row's own.
     pub form: Option<Form>,
     /// Runtime; where nothing is said, each row's own.
-    pub runtime: Option<RuntimeName>,
+    pub runtime: Option<&'static Runtime>,
 }
 
 /// A benchmark.
@@ -99,7 +65,7 @@ pub struct Plan {
     /// Forms of each.
     pub forms: Vec<Form>,
     /// Runtimes; those that are not installed are left out, and said so.
-    pub runtimes: Vec<RuntimeName>,
+    pub runtimes: Vec<&'static Runtime>,
     /// Images a run.
     pub batch: Vec<i64>,
     /// Threads of a run.
@@ -124,7 +90,7 @@ impl Default for Plan {
             title: "latency".into(),
             models: vec![],
             forms: vec![Form::Unfused, Form::Fused],
-            runtimes: RuntimeName::ALL.to_vec(),
+            runtimes: RUNTIMES.to_vec(),
             batch: vec![1],
             threads: vec![1],
             size: [224, 224],
@@ -145,7 +111,7 @@ pub struct Variant {
     /// Its form.
     pub form: Form,
     /// Its runtime.
-    pub runtime: RuntimeName,
+    pub runtime: &'static Runtime,
     /// Images a run.
     pub batch: i64,
     /// Threads of a run.
@@ -211,7 +177,7 @@ impl Plan {
                             all.push(Variant {
                                 model: model.name.clone(),
                                 form: *form,
-                                runtime: *runtime,
+                                runtime,
                                 batch: *batch,
                                 threads: *threads,
                             });
@@ -243,7 +209,7 @@ mod tests {
         let model = |name: &str| ModelSpec { name: name.into(), backbone: BackboneConfig::named(name) };
         Plan {
             models: vec![model("repghostnet"), model("ghostnet")],
-            runtimes: vec![RuntimeName::Libtorch, RuntimeName::Onnxruntime],
+            runtimes: RUNTIMES[..2].to_vec(),
             batch: vec![1, 8],
             ..Plan::default()
         }

@@ -41,7 +41,7 @@ pub fn markdown(o: &Outcome) -> String {
                 "| {} | {} | {} | {:.3} | {:.3} | {:.3} | {:.1} | {speed} |",
                 v.model,
                 v.form.name(),
-                v.runtime.name(),
+                v.runtime.name,
                 s.median_ms,
                 s.mean_ms,
                 s.p95_ms,
@@ -67,7 +67,7 @@ pub fn csv(o: &Outcome) -> String {
             "{},{},{},{},{},{},{:.4},{:.4},{:.4},{:.4},{:.2},{speed}",
             quoted(&v.model),
             v.form.name(),
-            v.runtime.name(),
+            v.runtime.name,
             v.batch,
             v.threads,
             s.runs,
@@ -119,7 +119,7 @@ pub fn write(o: &Outcome, folder: &Path) -> Result<Vec<PathBuf>, ExportError> {
             bars: rows
                 .into_iter()
                 .map(|r| Bar {
-                    label: format!("{}, {} {}", r.variant.model, r.variant.runtime.name(), r.variant.form.name()),
+                    label: format!("{}, {} {}", r.variant.model, r.variant.runtime.name, r.variant.form.name()),
                     value: r.stats.median_ms,
                     text: format!("{:.2}", r.stats.median_ms),
                     colour: forms.iter().position(|f| *f == r.variant.form).unwrap_or(0),
@@ -137,13 +137,13 @@ pub fn write(o: &Outcome, folder: &Path) -> Result<Vec<PathBuf>, ExportError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plan::{Form, RuntimeName, Variant};
+    use super::super::plan::{Form, Variant};
     use super::super::stats::Stats;
     use super::*;
 
     fn outcome() -> Outcome {
         let row = |model: &str, median: f64, batch| Row {
-            variant: Variant { model: model.into(), form: Form::Fused, runtime: RuntimeName::Onnxruntime, batch, threads: 1 },
+            variant: Variant { model: model.into(), form: Form::Fused, runtime: crate::runtime::REFERENCE, batch, threads: 1 },
             stats: Stats { runs: 5, median_ms: median, mean_ms: median, p95_ms: median, min_ms: median },
             images_per_second: batch as f64 / median * 1e3,
             speed_up: Some(4.0 / median),

@@ -1,4 +1,4 @@
-//! How often a variant runs, and its times, summed up.
+//! Times of one variant, summed up.
 
 use serde::Serialize;
 
@@ -33,15 +33,6 @@ impl Stats {
         let mean_ms = sorted.iter().sum::<f64>() / sorted.len() as f64;
         Some(Self { runs: sorted.len(), median_ms: at(0.5), mean_ms, p95_ms: at(0.95), min_ms: first })
     }
-}
-
-/// How often a session runs.
-#[derive(Clone, Copy, Debug)]
-pub struct Runs {
-    /// Untimed runs first.
-    pub warm_up: usize,
-    /// Timed runs.
-    pub timed: usize,
 }
 
 /// A row of the table.

@@ -9,12 +9,13 @@ use std::process::Command;
 
 use repghost_backbone::Backbone;
 
-use super::plan::{Form, Plan, RuntimeName, Variant};
+use super::plan::{Form, Plan, Variant};
 use super::report::write_text;
 use super::stats::Row;
 use super::timing::onnx;
 use crate::error::ExportError;
 use crate::onnx::ElementType;
+use crate::runtime::list::TENSORRT;
 use crate::tensorrt::find::{version, WHERE_IT_COMES_FROM};
 use crate::tensorrt::{find_trtexec, Generation, Profile, Summary, Times, TrtBench};
 
@@ -81,7 +82,7 @@ fn jobs(plan: &Plan, networks: &HashMap<(String, Form), Backbone>, root: &Path) 
                     let variant = Variant {
                         model: format!("{} {suffix}", model.name),
                         form: *form,
-                        runtime: RuntimeName::Tensorrt,
+                        runtime: TENSORRT,
                         batch: *batch,
                         threads: plan.threads.first().copied().unwrap_or(1),
                     };

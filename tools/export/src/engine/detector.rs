@@ -4,13 +4,13 @@ use repghost_train::detection::infer::Plain;
 
 use super::{output, Engine, Pictures};
 use crate::error::ExportError;
-use crate::runtime::onnxruntime::Data;
-use crate::runtime::OnnxRuntime;
+use crate::runtime::session::Input;
+use crate::runtime::{Data, Session};
 
 /// A detector file, of any head and way of suppression.
 pub struct DetectorFile {
     /// The loaded file.
-    pub file: OnnxRuntime,
+    pub file: Box<dyn Session + Send>,
 }
 
 /// Elements of an output.
@@ -37,9 +37,13 @@ impl Values {
 
 impl Engine for DetectorFile {
     fn detect(&mut self, p: Pictures) -> Result<Vec<Plain>, ExportError> {
-        let outputs = self.file.run_with(&p.shape, p.pixels, |name, _, data| match data {
-            Data::Float(v) => (name.to_string(), Values::Floats(v.to_vec())),
-            Data::Int(v) => (name.to_string(), Values::Ints(v.to_vec())),
+        let mut outputs = vec![];
+        self.file.run(&[Input { shape: &p.shape, values: p.pixels }], &mut |name, _, data| {
+            let values = match data {
+                Data::Float(v) => Values::Floats(v.to_vec()),
+                Data::Int(v) => Values::Ints(v.to_vec()),
+            };
+            outputs.push((name.to_string(), values));
         })?;
         let boxes = output(&outputs, "boxes")?.floats();
         let scores = output(&outputs, "scores")?.floats();

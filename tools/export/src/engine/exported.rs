@@ -17,8 +17,7 @@ use crate::onnx::proto;
 use crate::parts::files::sibling;
 use crate::parts::mask_rcnn::{BOXES, MASKS};
 use crate::parts::Built;
-use crate::runtime::onnxruntime::{Provider, Settings};
-use crate::runtime::OnnxRuntime;
+use crate::runtime::{Runtime, Settings};
 use crate::spec::encode;
 use crate::spec::Part;
 
@@ -97,9 +96,9 @@ impl ExportedDetector {
     /// Loads the files for one thread; each run uses `threads` threads.
     ///
     /// # Errors
-    /// No onnxruntime; files that it refuses.
-    pub fn engine(&self, threads: usize, provider: Provider) -> Result<Box<dyn Engine>, ExportError> {
-        let mut files = self.files.iter().map(|f| OnnxRuntime::new(f, Settings { threads, provider, spin: false }));
+    /// A runtime that is not there, files that it refuses.
+    pub fn engine(&self, threads: usize, runtime: &Runtime) -> Result<Box<dyn Engine>, ExportError> {
+        let mut files = self.files.iter().map(|f| runtime.open(f, Settings::threads(threads)));
         let mut next = || files.next().unwrap_or_else(|| Err(ExportError::Arguments("a file is missing".into())));
         let file = next()?;
         match (&self.detector, self.part) {

@@ -8,13 +8,12 @@ use repghost_train::detection::infer::Plain;
 
 use super::{Engine, Pictures};
 use crate::error::ExportError;
-use crate::runtime::onnxruntime::Data;
-use crate::runtime::OnnxRuntime;
+use crate::runtime::Session;
 
 /// A raw file and the model whose anchors and settings belong to it.
 pub struct RawRetinaNet {
     /// The loaded file.
-    pub file: OnnxRuntime,
+    pub file: Box<dyn Session + Send>,
     /// The model; its weights play no part.
     pub detector: Arc<Mutex<Detector>>,
 }
@@ -28,15 +27,13 @@ impl Engine for RawRetinaNet {
             let Detector::RetinaNet(net) = &*detector else { return Err(failure("the model is no RetinaNet")) };
             (net.anchors([height, width]), net.postprocess, net.layout.clone())
         };
-        let mut outputs = self.file.run_with(&p.shape, p.pixels, |name, shape, data| match data {
-            Data::Float(v) => (name.to_string(), shape.to_vec(), v.to_vec()),
-            Data::Int(_) => (name.to_string(), vec![], vec![]),
-        })?;
-        let mut take = |name: &str| {
-            let at = outputs.iter().position(|o| o.0 == name);
-            at.map(|i| outputs.swap_remove(i)).ok_or_else(|| failure(&format!("output '{name}' is missing")))
+        let outputs = self.file.outputs(&p.shape, p.pixels)?;
+        let output = |name: &str| {
+            let found = outputs.iter().find(|o| o.name == name);
+            found.ok_or_else(|| failure(&format!("output '{name}' is missing")))
         };
-        let ((_, shape, logits), (_, _, deltas)) = (take("logits")?, take("deltas")?);
+        let (logits, deltas) = (output("logits")?, output("deltas")?);
+        let (shape, logits, deltas) = (&logits.shape, &logits.data, &deltas.data);
         let classes = shape.get(2).copied().unwrap_or(0) as usize;
         let n = anchors.boxes.len();
         if logits.len() != n * classes * p.sizes.len() || deltas.len() != n * 4 * p.sizes.len() {

@@ -22,8 +22,7 @@ use crate::model::{Model, Network};
 use crate::onnx::{ElementType, Nms};
 use crate::parts::mask_rcnn::{BOXES, MASKS};
 use crate::parts::{self, Built};
-use crate::runtime::onnxruntime::Provider;
-use crate::runtime::{NamedOutput, OnnxRuntime};
+use crate::runtime::{NamedOutput, Settings, REFERENCE};
 use crate::spec::{encode, ExportSpec, Part};
 
 /// Difference, relative to an output's largest value, that files may have.
@@ -94,9 +93,9 @@ impl ParityCheck<'_> {
     fn detect(&self, raw: &Built, report: &mut ParityReport) -> Result<(), ExportError> {
         let host = model::build(self.experiment, self.model.classes.len())?;
         let mut expected =
-            ExportedDetector::built(raw, Part::Raw, Some(host), &self.model.classes).engine(threads(), Provider::Cpu)?;
+            ExportedDetector::built(raw, Part::Raw, Some(host), &self.model.classes).engine(threads(), REFERENCE)?;
         let mut file =
-            ExportedDetector::built(self.built, Part::Detector, None, &self.model.classes).engine(threads(), Provider::Cpu)?;
+            ExportedDetector::built(self.built, Part::Detector, None, &self.model.classes).engine(threads(), REFERENCE)?;
         let tolerance = Tolerance::of(self.spec.precision);
         for input in self.inputs {
             let pictures = Pictures { pixels: &input.pixels, shape: input.shape, sizes: &input.sizes };
@@ -128,10 +127,10 @@ fn threads() -> usize {
 
 fn networks(model: &Model, part: Part, built: &Built, inputs: &[Input], report: &mut ParityReport) -> Result<(), ExportError> {
     let Some(main) = built.files.first() else { return Ok(()) };
-    let mut file = OnnxRuntime::from_bytes(&encode(&main.model), threads())?;
+    let mut file = REFERENCE.open(&encode(&main.model), Settings::threads(threads()))?;
     for input in inputs {
         let expected = expected(model, part, &input.tensor())?;
-        report.add(&input.name, compare(&expected, &file.run(&input.shape, &input.pixels)?)?);
+        report.add(&input.name, compare(&expected, &file.outputs(&input.shape, &input.pixels)?)?);
     }
     if let Network::Detector(d) = &model.network {
         if let Detector::MaskRcnn(net) = d.as_ref() {
@@ -186,7 +185,7 @@ fn second_stage(net: &MaskRcnn, built: &Built, report: &mut ParityReport) -> Res
             vec![named("masks", &net.mask_stage(ops, &regions))?]
         };
         let values = Vec::try_from(regions.f_reshape([-1])?)?;
-        let found = OnnxRuntime::from_bytes(&encode(&file.model), threads())?.run(&regions.size(), &values)?;
+        let found = REFERENCE.open(&encode(&file.model), Settings::threads(threads()))?.outputs(&regions.size(), &values)?;
         report.add(&format!("{REGIONS} regions"), compare(&expected, &found)?);
     }
     Ok(())

@@ -1,16 +1,18 @@
-//! Running exported files.
+//! Running networks: a [`Session`](session::Session) for each runtime, and one list of runtimes.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`list`] | all runtimes |
+//! | [`session`] | a loaded network: inputs in, outputs out, or times |
+//! | [`onnxruntime`] | onnxruntime, on the CPU or with TensorRT |
+//! | [`libtorch`] | libtorch, operation by operation or traced |
+//! | [`python`] | OpenVINO and MNN, in a child process |
 
+pub mod libtorch;
+pub mod list;
 pub mod onnxruntime;
+pub mod python;
+pub mod session;
 
-pub use onnxruntime::OnnxRuntime;
-
-/// A named output: shape and elements as floats (integer outputs are converted).
-#[derive(Clone, Debug, PartialEq)]
-pub struct NamedOutput {
-    /// Name in the file.
-    pub name: String,
-    /// Sizes.
-    pub shape: Vec<i64>,
-    /// Elements, row-major.
-    pub data: Vec<f32>,
-}
+pub use list::{Runtime, REFERENCE, RUNTIMES};
+pub use session::{Data, NamedOutput, Session, Settings};

@@ -11,9 +11,10 @@ use repghost_backbone::{fill, Backbone, Eager};
 use tch::Tensor;
 
 use super::super::plan::Variant;
-use super::super::stats::{Runs, Stats};
+use super::super::stats::Stats;
 use super::within::{shares, Within};
 use crate::error::ExportError;
+use crate::runtime::session::Runs;
 
 /// Times operations.
 struct Timed {

@@ -6,15 +6,23 @@ use repghost_backbone::{Backbone, BackboneConfig, FuseLevel, Tree};
 
 use super::super::measure::installed;
 use super::super::outcome::machine;
-use super::super::plan::{Form, RuntimeName, Variant};
-use super::super::python::Python;
-use super::super::stats::{Runs, Stats};
+use super::super::plan::{Form, Variant};
+use super::super::stats::Stats;
 use super::super::timing;
 use super::outcome::{Outcome, Row};
+use super::within::Within;
 use super::{eager, operators, profile, sites};
 use crate::error::ExportError;
+use crate::runtime::session::Runs;
+use crate::runtime::Runtime;
 use crate::synthetic;
 
+/// Runtimes that run whole networks only: a traced one has its joins optimised away, and trtexec times itself.
+const WHOLE: [&str; 2] = ["torchscript", "tensorrt"];
+/// How the joins are timed within a network.
+type TimeWithin = fn(&Backbone, &Variant, [i64; 2], Runs) -> Result<Within, ExportError>;
+/// Runtimes that can time their joins within a network.
+const WITHIN: [(&str, TimeWithin); 2] = [("libtorch", eager::within), ("onnxruntime", profile::within)];
 /// Classes of the network.
 const CLASSES: i64 = 1000;
 
@@ -24,7 +32,7 @@ pub struct Request {
     /// Width of GhostNet.
     pub width: f64,
     /// Runtimes.
-    pub runtimes: Vec<RuntimeName>,
+    pub runtimes: Vec<&'static Runtime>,
     /// Images a run.
     pub batch: Vec<i64>,
     /// Threads of a run.
@@ -46,8 +54,10 @@ pub fn run(r: &Request, stop: &AtomicBool, progress: &mut dyn FnMut(usize, usize
     let config = BackboneConfig { width: r.width, ..BackboneConfig::named("ghostnet") };
     let mut net = synthetic::backbone(&config, CLASSES)?;
     net.fuse(FuseLevel::All);
-    let python = r.runtimes.iter().any(|r| matches!(r, RuntimeName::Mnn | RuntimeName::Openvino)).then(Python::find).flatten();
-    let (runtimes, mut notes) = installed(&r.runtimes, python.as_ref());
+    let (wanted, whole): (Vec<_>, Vec<_>) = r.runtimes.iter().partition(|r| !WHOLE.contains(&r.name));
+    let (runtimes, mut notes) = installed(&wanted);
+    let whole = whole.iter().map(|r| format!("{} is not measured site by site; `bench` times whole networks in it", r.name));
+    notes.extend(whole);
     let total = runtimes.len() * r.batch.len() * r.threads.len();
     let (mut rows, mut count) = (vec![], 0);
     for batch in &r.batch {
@@ -59,16 +69,11 @@ pub fn run(r: &Request, stop: &AtomicBool, progress: &mut dyn FnMut(usize, usize
                 }
                 progress(count, total);
                 count += 1;
-                if matches!(runtime, RuntimeName::Tensorrt | RuntimeName::Torchscript) {
-                    notes.push(format!("{} is not measured site by site; `bench` times whole networks in it", runtime.name()));
-                    continue;
-                }
                 let v = Variant { model: net.name.clone(), form: Form::Fused, runtime, batch: *batch, threads: *threads };
-                rows.push(one(r, &net, &sites, &v, python.as_ref())?);
+                rows.push(one(r, &net, &sites, &v)?);
             }
         }
     }
-    notes.dedup();
     let count = sites::of(&net, [1, 3, r.size[0], r.size[1]]).len();
     Ok(Some(Outcome { network: net.name.clone(), sites: count, machine: machine(), size: r.size, rows, notes }))
 }
@@ -79,17 +84,14 @@ fn one(r: &Request, net: &Backbone, sites: &[sites::Site], v: &Variant, python: 
     for round in 0..rounds {
         let timed = r.runs * (round + 1) / rounds - r.runs * round / rounds;
         let runs = Runs { warm_up: 2, timed };
-        concat.extend(operators::time(sites, operators::Join::Concat, v, runs, python)?);
-        add.extend(operators::time(sites, operators::Join::Add, v, runs, python)?);
-        network.extend(timing::backbone(net, v, r.size, runs, python)?);
+        concat.extend(operators::time(sites, operators::Join::Concat, v, runs)?);
+        add.extend(operators::time(sites, operators::Join::Add, v, runs)?);
+        network.extend(timing::backbone(net, v, r.size, runs)?);
     }
     let median = |times: &[f64]| Stats::of(times).map_or(f64::NAN, |s| s.median_ms);
     let runs = Runs { warm_up: 2, timed: r.runs };
-    let within = match v.runtime {
-        RuntimeName::Libtorch => Some(eager::within(net, v, r.size, runs)?),
-        RuntimeName::Onnxruntime => Some(profile::within(net, v, r.size, runs)?),
-        _ => None,
-    };
+    let within =
+        WITHIN.iter().find(|(name, _)| *name == v.runtime.name).map(|(_, within)| within(net, v, r.size, runs)).transpose()?;
     Ok(Row {
         runtime: v.runtime,
         batch: v.batch,

@@ -3,15 +3,12 @@
 use repghost_backbone::fill;
 use tch::{Kind, Tensor};
 
-use super::super::plan::{RuntimeName, Variant};
-use super::super::python::Python;
-use super::super::stats::Runs;
-use super::super::timing;
+use super::super::plan::Variant;
 use super::sites::Site;
 use crate::error::ExportError;
 use crate::onnx::{ElementType, OnnxWriter};
-use crate::runtime::onnxruntime::{Provider, Settings};
-use crate::runtime::OnnxRuntime;
+use crate::runtime::list::Takes;
+use crate::runtime::session::{clock, Input, Runs, Settings};
 use crate::spec::encode;
 use repghost_backbone::Ops;
 
@@ -48,14 +45,14 @@ pub fn graph(sites: &[Site], join: Join) -> Vec<u8> {
 /// Milliseconds of each pass over all sites.
 ///
 /// # Errors
-/// What the runtime says.
-pub fn time(sites: &[Site], join: Join, v: &Variant, runs: Runs, python: Option<&Python>) -> Result<Vec<f64>, ExportError> {
+/// The runtime's own.
+pub fn time(sites: &[Site], join: Join, v: &Variant, runs: Runs) -> Result<Vec<f64>, ExportError> {
     let halves: Vec<[Tensor; 2]> =
         sites.iter().map(|s| ["a", "b"].map(|half| fill::input(&format!("{half} {}", s.path), &s.half))).collect();
-    match v.runtime {
-        RuntimeName::Libtorch | RuntimeName::Torchscript => {
+    match v.runtime.takes {
+        Takes::Network(_) => {
             tch::set_num_threads(v.threads as i32);
-            timing::time(runs, || {
+            clock(runs, || {
                 for pair in &halves {
                     let joined = match join {
                         Join::Concat => Tensor::cat(pair, 1),
@@ -66,19 +63,13 @@ pub fn time(sites: &[Site], join: Join, v: &Variant, runs: Runs, python: Option<
                 Ok(())
             })
         }
-        RuntimeName::Onnxruntime => {
-            let mut inputs = vec![];
+        Takes::File(open) => {
+            let mut all = vec![];
             for t in halves.iter().flatten() {
-                inputs.push((t.size(), Vec::<f32>::try_from(t.f_to_kind(Kind::Float)?.f_reshape([-1])?)?));
+                all.push((t.size(), Vec::<f32>::try_from(t.f_to_kind(Kind::Float)?.f_reshape([-1])?)?));
             }
-            let settings = Settings { threads: v.threads, provider: Provider::Cpu, spin: true };
-            let mut session = OnnxRuntime::new(&graph(sites, join), settings)?;
-            timing::time(runs, || session.run_inputs(&inputs))
+            let inputs: Vec<Input> = all.iter().map(|(shape, values)| Input { shape, values }).collect();
+            open(&graph(sites, join), Settings { threads: v.threads, spin: true })?.time(&inputs, runs)
         }
-        RuntimeName::Mnn | RuntimeName::Openvino => {
-            let python = python.ok_or_else(|| ExportError::Arguments(format!("{} is not installed", v.runtime.name())))?;
-            python.time(v.runtime, &graph(sites, join), v.threads, runs)
-        }
-        RuntimeName::Tensorrt => Err(ExportError::Arguments("TensorRT is not measured site by site".into())),
     }
 }

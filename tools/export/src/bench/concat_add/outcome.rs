@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::super::plan::RuntimeName;
+use crate::runtime::Runtime;
 
 /// One runtime at one batch and number of threads; milliseconds a run, medians.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// Runtime.
-    pub runtime: RuntimeName,
+    pub runtime: &'static Runtime,
     /// Images a run.
     pub batch: i64,
     /// Threads.

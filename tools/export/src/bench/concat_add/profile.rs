@@ -14,13 +14,13 @@ use serde::Deserialize;
 use tch::Kind;
 
 use super::super::plan::Variant;
-use super::super::stats::Runs;
 use super::within::{shares, Within};
 use crate::error::ExportError;
 use crate::onnx::{proto, ElementType};
 use crate::parts::backbone::classifier;
-use crate::runtime::onnxruntime::{Provider, Settings};
-use crate::runtime::OnnxRuntime;
+use crate::runtime::onnxruntime::OnnxRuntime;
+use crate::runtime::session::{Input, Runs};
+use crate::runtime::{Session, Settings};
 use crate::spec::{encode, BatchSize, ExportSpec};
 
 /// Ending of the names of nodes that were added.
@@ -87,13 +87,13 @@ fn beside(mut model: proto::Model, further: Further) -> proto::Model {
 
 fn kernels(bytes: &[u8], v: &Variant, size: [i64; 2], runs: Runs) -> Result<Kernels, ExportError> {
     let folder = tempfile::tempdir().map_err(ExportError::io("temporary folder"))?;
-    let settings = Settings { threads: v.threads, provider: Provider::Cpu, spin: true };
+    let settings = Settings { threads: v.threads, spin: true };
     let mut session = OnnxRuntime::profiled(bytes, settings, &folder.path().join("profile"))?;
     let shape = [v.batch, 3, size[0], size[1]];
     let pixels = Vec::<f32>::try_from(fill::input("bench", &shape).f_to_kind(Kind::Float)?.f_reshape([-1])?)?;
     let total = runs.warm_up + runs.timed;
     for _ in 0..total {
-        session.run_with(&shape, &pixels, |_, _, _| ())?;
+        session.run(&[Input { shape: &shape, values: &pixels }], &mut |_, _, _| ())?;
     }
     let path = session.profile()?;
     let text = std::fs::read_to_string(&path).map_err(ExportError::io(&path))?;

@@ -27,7 +27,7 @@ pub fn markdown(o: &Outcome) -> String {
         let _ = writeln!(
             text,
             "| {} | {} | {} | {:.3} | {:.3} | {:.2} | {:.3} | {} | {} | {} | {} |",
-            r.runtime.name(),
+            r.runtime.name,
             r.batch,
             r.threads,
             r.concat_ms,
@@ -46,7 +46,7 @@ pub fn markdown(o: &Outcome) -> String {
     );
     for r in o.rows.iter().filter(|r| !r.shares.is_empty()) {
         let parts: Vec<String> = top(r).iter().map(|(op, s)| format!("{op} {:.1} %", 100.0 * s)).collect();
-        let _ = write!(text, "\n- {}, batch {}, threads {}: {}", r.runtime.name(), r.batch, r.threads, parts.join(", "));
+        let _ = write!(text, "\n- {}, batch {}, threads {}: {}", r.runtime.name, r.batch, r.threads, parts.join(", "));
     }
     for note in &o.notes {
         let _ = write!(text, "\n- {note}");
@@ -88,7 +88,7 @@ pub fn write(o: &Outcome, folder: &Path) -> Result<Vec<PathBuf>, ExportError> {
         let _ = writeln!(
             csv,
             "{},{},{},{:.4},{:.4},{:.4},{},{}",
-            r.runtime.name(),
+            r.runtime.name,
             r.batch,
             r.threads,
             r.concat_ms,
@@ -108,7 +108,7 @@ pub fn write(o: &Outcome, folder: &Path) -> Result<Vec<PathBuf>, ExportError> {
 }
 
 fn panels(o: &Outcome) -> Vec<BarPanel> {
-    let name = |r: &Row| format!("{}, batch {}, threads {}", r.runtime.name(), r.batch, r.threads);
+    let name = |r: &Row| format!("{}, batch {}, threads {}", r.runtime.name, r.batch, r.threads);
     let mut alone = BarPanel {
         title: format!("The {} joins of {}, alone", o.sites, o.network),
         axis: "milliseconds an image".into(),
