@@ -1,6 +1,7 @@
 //! Result of a benchmark.
 
 use serde::Serialize;
+use sysinfo::{CpuRefreshKind, RefreshKind, System};
 
 use super::stats::Row;
 
@@ -21,8 +22,8 @@ pub struct Outcome {
 
 /// The processor's name and count.
 pub fn machine() -> String {
-    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info.lines().find_map(|l| l.strip_prefix("model name")?.split(':').nth(1)).map_or("processor", str::trim);
+    let system = System::new_with_specifics(RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()));
+    let model = system.cpus().first().map(|c| c.brand().trim()).filter(|b| !b.is_empty()).unwrap_or("processor");
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{model}, {cores} processors, {}", std::env::consts::ARCH)
 }

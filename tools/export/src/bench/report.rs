@@ -55,45 +55,51 @@ pub fn markdown(o: &Outcome) -> String {
     text
 }
 
-/// One line a row.
-pub fn csv(o: &Outcome) -> String {
-    let mut text =
-        "model,form,runtime,batch,threads,runs,median_ms,mean_ms,p95_ms,min_ms,images_per_second,speed_up\n".to_string();
+/// A header, then one line per row.
+///
+/// # Errors
+/// None in memory.
+pub fn csv(o: &Outcome) -> Result<Vec<u8>, csv::Error> {
+    let mut out = csv::Writer::from_writer(vec![]);
+    out.write_record([
+        "model",
+        "form",
+        "runtime",
+        "batch",
+        "threads",
+        "runs",
+        "median_ms",
+        "mean_ms",
+        "p95_ms",
+        "min_ms",
+        "images_per_second",
+        "speed_up",
+    ])?;
     for r in &o.rows {
         let (v, s) = (&r.variant, &r.stats);
-        let speed = r.speed_up.map_or_else(String::new, |s| format!("{s:.4}"));
-        let _ = writeln!(
-            text,
-            "{},{},{},{},{},{},{:.4},{:.4},{:.4},{:.4},{:.2},{speed}",
-            quoted(&v.model),
-            v.form.name(),
-            v.runtime.name,
-            v.batch,
-            v.threads,
-            s.runs,
-            s.median_ms,
-            s.mean_ms,
-            s.p95_ms,
-            s.min_ms,
-            r.images_per_second
-        );
+        let numbers = [v.batch as usize, v.threads, s.runs].map(|n| n.to_string());
+        let times = [s.median_ms, s.mean_ms, s.p95_ms, s.min_ms].map(|t| format!("{t:.4}"));
+        let speeds = [format!("{:.2}", r.images_per_second), r.speed_up.map_or_else(String::new, |s| format!("{s:.4}"))];
+        let names = [v.model.as_str(), v.form.name(), v.runtime.name];
+        out.write_record(names.into_iter().chain(numbers.iter().chain(&times).chain(&speeds).map(String::as_str)))?;
     }
-    text
+    finish(out)
 }
 
-fn quoted(text: &str) -> String {
-    match text.contains([',', '"', '\n']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_string(),
-    }
+/// The bytes that were written.
+///
+/// # Errors
+/// None in memory.
+pub fn finish(out: csv::Writer<Vec<u8>>) -> Result<Vec<u8>, csv::Error> {
+    out.into_inner().map_err(|e| e.into_error().into())
 }
 
-/// Writes a text file.
+/// Writes a file as a whole or not at all.
 ///
 /// # Errors
 /// The disk's.
-pub fn write_text(path: &Path, text: &str) -> Result<(), ExportError> {
-    write_atomic(path, text.as_bytes()).map_err(ExportError::io(path))
+pub fn write_bytes(path: &Path, bytes: &[u8]) -> Result<(), ExportError> {
+    write_atomic(path, bytes).map_err(ExportError::io(path))
 }
 
 /// Writes `bench.md`, `bench.csv`, `bench.json` and `bench.png` into a folder.
@@ -104,8 +110,9 @@ pub fn write(o: &Outcome, folder: &Path) -> Result<Vec<PathBuf>, ExportError> {
     std::fs::create_dir_all(folder).map_err(ExportError::io(folder))?;
     let path = |extension: &str| folder.join(format!("bench.{extension}"));
     let json = serde_json::to_string_pretty(o).map_err(|e| ExportError::Format { path: path("json"), why: e.to_string() })?;
-    for (extension, text) in [("md", markdown(o)), ("csv", csv(o)), ("json", json)] {
-        write_text(&path(extension), &text)?;
+    let csv = csv(o).map_err(|e| ExportError::Format { path: path("csv"), why: e.to_string() })?;
+    for (extension, text) in [("md", markdown(o).into_bytes()), ("csv", csv), ("json", json.into_bytes())] {
+        write_bytes(&path(extension), &text)?;
     }
     let mut forms: Vec<_> = o.rows.iter().map(|r| r.variant.form).collect();
     forms.sort();
@@ -164,7 +171,7 @@ mod tests {
         assert!(text.contains("| c | fused | onnxruntime | 2.000 | 2.000 | 2.000 | 500.0 | 2.00x |"), "{text}");
         assert_eq!(text.matches("## batch").count(), 2);
         assert!(text.ends_with("- left out\n"));
-        let csv = csv(&o);
+        let csv = String::from_utf8(csv(&o).unwrap()).unwrap();
         assert_eq!(csv.lines().nth(1).unwrap(), "\"a, b\",fused,onnxruntime,1,1,5,4.0000,4.0000,4.0000,4.0000,250.00,1.0000");
         assert_eq!(csv.lines().count(), 4);
     }

@@ -10,7 +10,7 @@ use std::process::Command;
 use repghost_backbone::Backbone;
 
 use super::plan::{Form, Plan, Variant};
-use super::report::write_text;
+use super::report::write_bytes;
 use super::stats::Row;
 use super::timing::onnx;
 use crate::error::ExportError;
@@ -46,7 +46,7 @@ pub fn run(plan: &Plan, networks: &HashMap<(String, Form), Backbone>, folder: &P
         for (generation, name) in [(Generation::UpTo10, "up_to_10"), (Generation::From11, "from_11")] {
             let lines: String = jobs.iter().map(|j| j.bench.shell("trtexec", generation) + "\n").collect();
             let path = root.join(format!("commands_{name}.sh"));
-            write_text(&path, &format!("#!/bin/sh\nset -e\n{lines}"))?;
+            write_bytes(&path, format!("#!/bin/sh\nset -e\n{lines}").as_bytes())?;
             found.notes.push(format!("no trtexec here: {} holds the command lines", path.display()));
         }
         found.notes.push(WHERE_IT_COMES_FROM.into());
@@ -114,10 +114,10 @@ pub struct Timed {
 /// It cannot be started, fails, or exports no times.
 pub fn time(trtexec: &Path, generation: Generation, bench: &TrtBench) -> Result<Timed, ExportError> {
     let keep = |name: &str| -> PathBuf { bench.output.join(name) };
-    write_text(&keep("command.sh"), &(bench.shell(&trtexec.display().to_string(), generation) + "\n"))?;
+    write_bytes(&keep("command.sh"), (bench.shell(&trtexec.display().to_string(), generation) + "\n").as_bytes())?;
     let out = Command::new(trtexec).args(bench.arguments(generation)).output().map_err(ExportError::io(trtexec))?;
     let stdout = String::from_utf8_lossy(&out.stdout);
-    write_text(&keep("trtexec.log"), &format!("{stdout}{}", String::from_utf8_lossy(&out.stderr)))?;
+    write_bytes(&keep("trtexec.log"), &[&out.stdout[..], &out.stderr].concat())?;
     let summary = Summary::parse(&stdout)?;
     let read = |path: PathBuf| std::fs::read_to_string(&path).map_err(ExportError::io(&path));
     Ok(Timed { times: Times::parse(&read(bench.times())?)?, summary, profile: Profile::parse(&read(bench.profile())?)? })

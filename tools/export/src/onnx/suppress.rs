@@ -103,8 +103,10 @@ pub fn suppress(
     let iou = pairwise_iou(ops, boxes);
     let threshold = ops.graph.scalar(iou_threshold, ElementType::F32);
     let overlapping = ops.compare("Greater", &iou, &threshold);
-    let earlier = Tensor::ones([m, m], (Kind::Float, tch::Device::Cpu)).triu(1);
-    let earlier = ops.graph.constant(&earlier, ElementType::F32);
+    // Computed from two lists of places: as a constant it would be `4 m²` bytes of the file.
+    let places = Tensor::arange(m, (Kind::Float, tch::Device::Cpu));
+    let [row, column] = [[1, m, 1], [1, 1, m]].map(|shape| ops.graph.constant(&places.view(shape), ElementType::F32));
+    let earlier = ops.compare("Less", &row, &column);
     let mut links = ops.broadcast("Mul", &overlapping, &earlier);
     if let Some(labels) = labels {
         let column = ops.unsqueeze(labels, 2);

@@ -113,16 +113,18 @@ impl Ops for OnnxWriter {
         self.op("BatchNormalization", &inputs, &[("epsilon", Attribute::Float(layer.config.eps as f32))], x.shape.clone())
     }
 
-    /// By instance norm on `[N, groups, everything else]`: operator set 17 has no group norm.
+    /// By instance norm on `[N, groups, everything else]`: operator set 17 has no group norm. Means and variances are taken in 32-bit floats.
     fn group_norm(&mut self, x: &Edge, layer: &GroupNorm) -> Edge {
         let (n, c, h, w) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3]);
         let g = layer.groups;
         let grouped = self.reshape(x, &[0, g, -1], vec![n, g, c / g * h * w]);
         let float = (Kind::Float, tch::Device::Cpu);
-        let ones = self.graph.constant(&Tensor::ones([g], float), self.precision);
-        let zeros = self.graph.constant(&Tensor::zeros([g], float), self.precision);
+        let ones = self.graph.constant(&Tensor::ones([g], float), ElementType::F32);
+        let zeros = self.graph.constant(&Tensor::zeros([g], float), ElementType::F32);
         let settings = [("epsilon", Attribute::Float(layer.eps as f32))];
+        let grouped = self.cast(&grouped, ElementType::F32);
         let normed = self.op("InstanceNormalization", &[&grouped, &ones, &zeros], &settings, grouped.shape.clone());
+        let normed = self.cast(&normed, x.element);
         let y = self.reshape(&normed, &[0, c, h, w], x.shape.clone());
         let weight = self.graph.parameter("weight", &layer.weight.view([1, -1, 1, 1]), self.precision);
         let bias = self.graph.parameter("bias", &layer.bias.view([1, -1, 1, 1]), self.precision);
@@ -172,9 +174,13 @@ impl Ops for OnnxWriter {
         self.op("Slice", &[x, &starts, &ends, &axes], &[], shape)
     }
 
+    /// In 32-bit floats: a sum over a map leaves half precision's range (65,504) at a mean of 16 over 64 x 64.
     fn mean_hw(&mut self, x: &Edge) -> Edge {
+        let element = x.element;
+        let x = self.cast(x, ElementType::F32);
         let settings = [("axes", Attribute::Ints(&[2, 3])), ("keepdims", Attribute::Int(1))];
-        self.op("ReduceMean", &[x], &settings, vec![x.shape[0], x.shape[1], 1, 1])
+        let mean = self.op("ReduceMean", &[&x], &settings, vec![x.shape[0], x.shape[1], 1, 1]);
+        self.cast(&mean, element)
     }
 
     fn max_pool2d(&mut self, x: &Edge, kernel: i64, stride: i64, padding: i64) -> Edge {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use repghost_train::plots::{bars, Bar, BarPanel};
 
-use super::super::report::write_text;
+use super::super::report::{finish, write_bytes};
 use super::outcome::{Outcome, Row};
 use crate::error::ExportError;
 
@@ -74,6 +74,29 @@ fn top(r: &Row) -> Vec<(String, f64)> {
     shown
 }
 
+/// A header, then one line per row.
+fn csv(o: &Outcome) -> Result<Vec<u8>, csv::Error> {
+    let mut out = csv::Writer::from_writer(vec![]);
+    out.write_record([
+        "runtime",
+        "batch",
+        "threads",
+        "concat_ms",
+        "add_ms",
+        "network_ms",
+        "concat_within_ms",
+        "add_within_ms",
+    ])?;
+    for r in &o.rows {
+        let alone = [r.concat_ms, r.add_ms, r.network_ms].map(|ms| format!("{ms:.4}"));
+        let within = [r.concat_within_ms, r.add_within_ms].map(|v| v.map_or_else(String::new, |ms| format!("{ms:.4}")));
+        let counts = [r.batch.to_string(), r.threads.to_string()];
+        let fields = counts.iter().chain(&alone).chain(&within).map(String::as_str);
+        out.write_record(std::iter::once(r.runtime.name).chain(fields))?;
+    }
+    finish(out)
+}
+
 /// Writes `concat_add.md`, `.csv`, `.json` and `.png` into a folder.
 ///
 /// # Errors
@@ -82,24 +105,9 @@ pub fn write(o: &Outcome, folder: &Path) -> Result<Vec<PathBuf>, ExportError> {
     std::fs::create_dir_all(folder).map_err(ExportError::io(folder))?;
     let path = |extension: &str| folder.join(format!("concat_add.{extension}"));
     let json = serde_json::to_string_pretty(o).map_err(|e| ExportError::Format { path: path("json"), why: e.to_string() })?;
-    let mut csv = "runtime,batch,threads,concat_ms,add_ms,network_ms,concat_within_ms,add_within_ms\n".to_string();
-    for r in &o.rows {
-        let within = |v: Option<f64>| v.map_or_else(String::new, |v| format!("{v:.4}"));
-        let _ = writeln!(
-            csv,
-            "{},{},{},{:.4},{:.4},{:.4},{},{}",
-            r.runtime.name,
-            r.batch,
-            r.threads,
-            r.concat_ms,
-            r.add_ms,
-            r.network_ms,
-            within(r.concat_within_ms),
-            within(r.add_within_ms)
-        );
-    }
-    for (extension, text) in [("md", markdown(o)), ("csv", csv), ("json", json)] {
-        write_text(&path(extension), &text)?;
+    let csv = csv(o).map_err(|e| ExportError::Format { path: path("csv"), why: e.to_string() })?;
+    for (extension, text) in [("md", markdown(o).into_bytes()), ("csv", csv), ("json", json.into_bytes())] {
+        write_bytes(&path(extension), &text)?;
     }
     if !o.rows.is_empty() {
         bars(&path("png"), &panels(o))?;

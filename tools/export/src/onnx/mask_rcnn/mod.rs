@@ -49,7 +49,8 @@ fn large_enough(ops: &mut OnnxWriter, boxes: &Edge, side: f64) -> Edge {
 fn own_masks(ops: &mut OnnxWriter, logits: &Edge, wanted: &Edge) -> Edge {
     let (rows, outputs, h, w) = (logits.shape[0], logits.shape[1], logits.shape[2], logits.shape[3]);
     let logits = ops.cast(logits, ElementType::F32);
-    let flat = ops.reshape(&logits, &[0, 0, -1], vec![rows, outputs, h * w]);
+    // Rows are what is computed: there may be none, and of nothing no other size can be.
+    let flat = ops.reshape(&logits, &[-1, outputs, h * w], vec![rows, outputs, h * w]);
     let wanted = ops.cast(wanted, ElementType::F32);
     let wanted = ops.reshape(&wanted, &[-1, 1, 1], vec![rows, 1, 1]);
     let all: Vec<f32> = (0..outputs).map(|o| o as f32).collect();

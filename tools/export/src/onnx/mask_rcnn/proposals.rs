@@ -4,8 +4,7 @@ use repghost_heads::mask_rcnn::{MaskRcnn, RpnOutputs};
 use tch::Device;
 
 use super::super::graph::{Edge, ElementType};
-use super::super::retinanet::MAX_TOP_K;
-use super::super::suppress::decode_boxes;
+use super::super::suppress::{decode_boxes, MAX_TOP_K};
 use super::super::writer::OnnxWriter;
 use super::large_enough;
 use repghost_backbone::ops::Ops;
