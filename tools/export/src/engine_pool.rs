@@ -85,32 +85,30 @@ impl EnginePool {
     /// Images that an engine takes at once.
     pub fn batch(&self) -> usize {
         match &self.kind {
-            Kind::File(opened) => opened.batch.unwrap_or(1).max(1) as usize,
+            Kind::File(opened) => opened.input.batch.unwrap_or(1) as usize,
             Kind::Model(_) => 1,
         }
     }
 
-    /// Fits an image into the input.
+    /// An image as the input of an engine: letterboxed for a file, resized and padded for a model.
     pub fn preprocess(&self, sample: Sample) -> Preprocessed {
-        let fixed = match &self.kind {
-            Kind::File(opened) => opened.size,
-            Kind::Model(_) => None,
-        };
-        if let Some(size) = fixed {
-            let mut pixels = vec![0.0; 3 * (size[0] * size[1]) as usize];
-            let inner = Letterbox { size: size.map(|s| s as usize) }.write(&sample.image, &mut pixels);
-            return Preprocessed { pixels, padded: size, size: inner.map(|s| s as i64) };
+        match &self.kind {
+            Kind::File(opened) => {
+                let size = opened.input.size;
+                let mut pixels = vec![0.0; 3 * (size[0] * size[1]) as usize];
+                let inner = Letterbox { size: size.map(|s| s as usize) }.write(&sample.image, &mut pixels);
+                Preprocessed { pixels, padded: size, size: inner.map(|s| s as i64) }
+            }
+            Kind::Model(model) => {
+                let image = model.resize.prepare(sample).image;
+                let size = [image.height() as i64, image.width() as i64];
+                let padded = size.map(|s| (s + SIZE_MULTIPLE - 1) / SIZE_MULTIPLE * SIZE_MULTIPLE);
+                let [h, w] = padded.map(|s| s as usize);
+                let mut pixels = vec![0.0; 3 * h * w];
+                Normalize::default().write(&image, &mut pixels, h, w);
+                Preprocessed { pixels, padded, size }
+            }
         }
-        let image = match &self.kind {
-            Kind::Model(model) => model.resize.prepare(sample).image,
-            Kind::File(_) => sample.image,
-        };
-        let size = [image.height() as i64, image.width() as i64];
-        let padded = size.map(|s| (s + SIZE_MULTIPLE - 1) / SIZE_MULTIPLE * SIZE_MULTIPLE);
-        let [h, w] = padded.map(|s| s as usize);
-        let mut pixels = vec![0.0; 3 * h * w];
-        Normalize::default().write(&image, &mut pixels, h, w);
-        Preprocessed { pixels, padded, size }
     }
 
     fn files(&self, padded: [i64; 2]) -> Result<Arc<ExportedDetector>, ExportError> {
@@ -127,7 +125,7 @@ impl EnginePool {
         let spec = ExportSpec { precision: ElementType::F32, batch: BatchSize::Fixed(1), size: padded };
         let built = parts::build(&model, Part::Raw, &spec, Nms::Plain, &Metadata(vec![]))?;
         let host = experiment::build(&held.experiment, self.classes.len())?;
-        let opened = Arc::new(ExportedDetector::built(&built, Part::Raw, Some(host), &self.classes));
+        let opened = Arc::new(ExportedDetector::built(&built, Part::Raw, Some(host), &self.classes)?);
         all.insert(padded, opened.clone());
         Ok(opened)
     }

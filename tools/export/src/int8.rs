@@ -82,7 +82,7 @@ fn measure(e: &Experiment, model: &Model, part: Part, built: &Built) -> Result<O
         Part::Raw => Some(experiment::build(e, model.classes.len())?),
         _ => None,
     };
-    let pool = EnginePool::opened(ExportedDetector::built(built, part, host, &model.classes));
+    let pool = EnginePool::opened(ExportedDetector::built(built, part, host, &model.classes)?);
     score::measure(e, &pool, &AtomicBool::new(false), &mut |_, _| ())
 }
 

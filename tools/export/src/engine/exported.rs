@@ -8,18 +8,17 @@ use repghost_train::detection::model::{self, Class};
 use repghost_train::Experiment;
 
 use super::detector::DetectorFile;
+use super::input::ImageInput;
 use super::mask_rcnn::RawMaskRcnn;
 use super::retinanet::RawRetinaNet;
 use super::Engine;
 use crate::error::ExportError;
 use crate::metadata::{self, Metadata};
-use crate::onnx::proto;
 use crate::parts::files::sibling;
 use crate::parts::mask_rcnn::{BOXES, MASKS};
 use crate::parts::Built;
 use crate::runtime::{Runtime, Settings};
-use crate::spec::encode;
-use crate::spec::Part;
+use crate::spec::{encode, Part};
 
 /// An exported detector, ready to be loaded by several threads.
 pub struct ExportedDetector {
@@ -28,20 +27,8 @@ pub struct ExportedDetector {
     detector: Option<Arc<Mutex<Detector>>>,
     /// Classes by label.
     pub classes: Vec<Class>,
-    /// Images a run; none where any number goes.
-    pub batch: Option<i64>,
-    /// Height and width of the input; none where any multiple of 32 goes.
-    pub size: Option<[i64; 2]>,
-}
-
-/// Sizes of the image input: batch, height, width, each none where it is dynamic.
-fn input_sizes(file: &proto::Model) -> Option<[Option<i64>; 3]> {
-    let input = file.graph.as_ref()?.input.first()?;
-    let dims = &input.r#type.as_ref()?.tensor_type.as_ref()?.shape.as_ref()?.dim;
-    match dims.as_slice() {
-        [n, _, h, w] => Some([n.dim_value, h.dim_value, w.dim_value]),
-        _ => None,
-    }
+    /// Sizes of the image input.
+    pub input: ImageInput,
 }
 
 impl ExportedDetector {
@@ -56,6 +43,7 @@ impl ExportedDetector {
         let main = metadata::decode(path, &bytes)?;
         let metadata = Metadata::of(&main);
         let part = metadata.part().map_err(format)?;
+        let input = ImageInput::of(&main).map_err(format)?;
         let mut files = vec![bytes];
         let mut detector = None;
         match part {
@@ -72,25 +60,19 @@ impl ExportedDetector {
             }
             other => return Err(format(format!("it holds a {}, which finds no objects", other.name()))),
         }
-        let sizes = input_sizes(&main).ok_or_else(|| format("its input is no batch of images".into()))?;
-        Ok(Self::new(files, part, detector, metadata.classes(), sizes))
+        Ok(Self { files, part, detector, classes: metadata.classes(), input })
     }
 
     /// From files in memory.
-    pub fn built(built: &Built, part: Part, detector: Option<Detector>, classes: &[Class]) -> Self {
-        let sizes = built.files.first().and_then(|f| input_sizes(&f.model)).unwrap_or([None; 3]);
+    ///
+    /// # Errors
+    /// A main file whose input is no image batch.
+    pub fn built(built: &Built, part: Part, detector: Option<Detector>, classes: &[Class]) -> Result<Self, ExportError> {
+        let main = built.files.first().map(|f| &f.model);
+        let input = main.ok_or_else(|| "there is no file".into()).and_then(ImageInput::of).map_err(ExportError::Arguments)?;
         let files = built.files.iter().map(|f| encode(&f.model)).collect();
-        Self::new(files, part, detector.map(|d| Arc::new(Mutex::new(d))), classes.to_vec(), sizes)
-    }
-
-    fn new(
-        files: Vec<Vec<u8>>,
-        part: Part,
-        detector: Option<Arc<Mutex<Detector>>>,
-        classes: Vec<Class>,
-        [batch, height, width]: [Option<i64>; 3],
-    ) -> Self {
-        Self { files, part, detector, classes, batch, size: height.zip(width).map(|(h, w)| [h, w]) }
+        let detector = detector.map(|d| Arc::new(Mutex::new(d)));
+        Ok(Self { files, part, detector, classes: classes.to_vec(), input })
     }
 
     /// Loads the files for one thread; each run uses `threads` threads.

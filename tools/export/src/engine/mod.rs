@@ -5,10 +5,11 @@
 //! | [`retinanet`] | raw RetinaNet | decoding, suppression |
 //! | [`mask_rcnn`] | raw Mask R-CNN, three files | proposals, RoIAlign, suppression |
 //! | [`detector`] | detector | nothing |
-//! | [`exported`] | | which of them a file is |
+//! | [`exported`], [`input`] | | which of them a file is; the sizes of its input |
 
 pub mod detector;
 pub mod exported;
+pub mod input;
 pub mod mask_rcnn;
 pub mod retinanet;
 

@@ -93,9 +93,9 @@ impl ParityCheck<'_> {
     fn detect(&self, raw: &Built, report: &mut ParityReport) -> Result<(), ExportError> {
         let host = model::build(self.experiment, self.model.classes.len())?;
         let mut expected =
-            ExportedDetector::built(raw, Part::Raw, Some(host), &self.model.classes).engine(threads(), REFERENCE)?;
+            ExportedDetector::built(raw, Part::Raw, Some(host), &self.model.classes)?.engine(threads(), REFERENCE)?;
         let mut file =
-            ExportedDetector::built(self.built, Part::Detector, None, &self.model.classes).engine(threads(), REFERENCE)?;
+            ExportedDetector::built(self.built, Part::Detector, None, &self.model.classes)?.engine(threads(), REFERENCE)?;
         let tolerance = Tolerance::of(self.spec.precision);
         for input in self.inputs {
             let pictures = Pictures { pixels: &input.pixels, shape: input.shape, sizes: &input.sizes };

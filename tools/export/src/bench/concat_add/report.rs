@@ -77,16 +77,7 @@ fn top(r: &Row) -> Vec<(String, f64)> {
 /// A header, then one line per row.
 fn csv(o: &Outcome) -> Result<Vec<u8>, csv::Error> {
     let mut out = csv::Writer::from_writer(vec![]);
-    out.write_record([
-        "runtime",
-        "batch",
-        "threads",
-        "concat_ms",
-        "add_ms",
-        "network_ms",
-        "concat_within_ms",
-        "add_within_ms",
-    ])?;
+    out.write_record(["runtime", "batch", "threads", "concat_ms", "add_ms", "network_ms", "concat_within_ms", "add_within_ms"])?;
     for r in &o.rows {
         let alone = [r.concat_ms, r.add_ms, r.network_ms].map(|ms| format!("{ms:.4}"));
         let within = [r.concat_within_ms, r.add_within_ms].map(|v| v.map_or_else(String::new, |ms| format!("{ms:.4}")));
