@@ -42,11 +42,7 @@ fn folder(head: &str) -> (Folder, String) {
 }
 
 fn absent() -> bool {
-    let absent = onnxruntime::find().is_none();
-    if absent {
-        println!("skipped: onnxruntime is absent (make setup)");
-    }
-    absent
+    repghost_testing::need("onnxruntime", onnxruntime::find(), "make setup").is_none()
 }
 
 fn done(out: Ran) -> String {

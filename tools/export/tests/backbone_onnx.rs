@@ -6,6 +6,7 @@ use repghost_export::parity;
 use repghost_export::parts::backbone::{classifier, features};
 use repghost_export::runtime::{onnxruntime, NamedOutput, Settings, REFERENCE};
 use repghost_export::spec::{encode, BatchSize, ExportSpec};
+use repghost_testing::need;
 use tch::Tensor;
 
 fn named(name: &str, t: &Tensor) -> NamedOutput {
@@ -20,10 +21,7 @@ fn pixels(shape: &[i64]) -> (Tensor, Vec<f32>) {
 
 #[test]
 fn unfused_fused_and_half_precision_agree_at_two_batch_sizes() {
-    if onnxruntime::find().is_none() {
-        println!("skipped: onnxruntime is absent (make setup)");
-        return;
-    }
+    let Some(_) = need("onnxruntime", onnxruntime::find(), "make setup") else { return };
     let _guard = tch::no_grad_guard();
     for (level, precision, tolerance) in [
         (None, ElementType::F32, 1e-4),

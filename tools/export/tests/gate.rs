@@ -6,14 +6,12 @@ use repghost_export::parity::check::tolerance;
 use repghost_export::parity::table::{gate_experiment, gate_row, PARTS};
 use repghost_export::runtime::onnxruntime;
 use repghost_export::synthetic;
+use repghost_testing::need;
 use repghost_train::config::HeadConfig;
 
 #[test]
 fn every_part_of_every_head_agrees() {
-    if onnxruntime::find().is_none() {
-        println!("skipped: onnxruntime is absent (make setup)");
-        return;
-    }
+    let Some(_) = need("onnxruntime", onnxruntime::find(), "make setup") else { return };
     let small = |name: &str, width| BackboneConfig { width, ..BackboneConfig::named(name) };
     for backbone in [small("repghostnet", 0.5), small("ghostnetv2", 0.5), small("resnet18", 1.0)] {
         for head in ["retinanet", "mask_rcnn"] {
@@ -34,10 +32,7 @@ fn every_part_of_every_head_agrees() {
 /// torchvision's heads have 91 outputs, of which eleven are no class: the file tells classes all the same, from 0 to 79.
 #[test]
 fn heads_numbered_by_cocos_ids_tell_classes() {
-    if onnxruntime::find().is_none() {
-        println!("skipped: onnxruntime is absent (make setup)");
-        return;
-    }
+    let Some(_) = need("onnxruntime", onnxruntime::find(), "make setup") else { return };
     for head in ["retinanet", "mask_rcnn"] {
         let mut e = synthetic::narrow(&BackboneConfig { width: 0.5, ..BackboneConfig::default() }, head);
         match &mut e.model.head {

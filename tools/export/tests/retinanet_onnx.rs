@@ -9,6 +9,7 @@ use repghost_export::parts::retinanet::{detector, raw};
 use repghost_export::runtime::{onnxruntime, NamedOutput, Settings, REFERENCE};
 use repghost_export::spec::{encode, BatchSize, ExportSpec};
 use repghost_heads::{Detections, FpnConfig, ImageBatch, PostprocessConfig, RetinaNet, RetinaNetConfig};
+use repghost_testing::need;
 use tch::{Kind, Tensor};
 
 const SIZE: [i64; 2] = [128, 160];
@@ -64,10 +65,7 @@ fn assert_same(expected: &Detections, boxes: &[f32], scores: &[f32], labels: &[f
 
 #[test]
 fn raw_outputs_and_detections_agree() {
-    if onnxruntime::find().is_none() {
-        println!("skipped: onnxruntime is absent (make setup)");
-        return;
-    }
+    let Some(_) = need("onnxruntime", onnxruntime::find(), "make setup") else { return };
     let _guard = tch::no_grad_guard();
     let net = net();
     let spec = ExportSpec { precision: ElementType::F32, batch: BatchSize::Dynamic, size: SIZE };

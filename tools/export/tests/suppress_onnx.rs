@@ -5,6 +5,7 @@ use repghost_export::onnx::graph::ElementType;
 use repghost_export::onnx::{suppress::suppress, OnnxWriter};
 use repghost_export::runtime::{onnxruntime, Settings, REFERENCE};
 use repghost_export::spec::{encode, finish};
+use repghost_testing::need;
 
 const M: usize = 200;
 const CLASSES: usize = 3;
@@ -33,10 +34,7 @@ fn iou(a: &[f32; 4], b: &[f32; 4]) -> f32 {
 
 #[test]
 fn equals_greedy_suppression() {
-    if onnxruntime::find().is_none() {
-        println!("skipped: onnxruntime is absent (make setup)");
-        return;
-    }
+    let Some(_) = need("onnxruntime", onnxruntime::find(), "make setup") else { return };
     let mut ops = OnnxWriter::new(ElementType::F32);
     // One input row a box: corners, score, label.
     let rows = ops.graph.input("images", &[1, M as i64, 6], ElementType::F32);
