@@ -41,7 +41,7 @@ check-tensorrt: build ## build every exported kind of file with TensorRT for RTX
 	bash tools/setup/tensorrt_rtx.sh
 
 gate: setup ## the export gate over all backbones and both heads, in onnxruntime
-	@$(CARGO) run --release --quiet --package repghost-export --example gate_table
+	@$(CARGO) bench --quiet --package repghost-export --bench gate_table
 
 install: setup ## put repghost-det on the PATH
 	$(CARGO) install --locked --path tools/cli --root $(PREFIX) --force

@@ -12,8 +12,8 @@ if ! "$python" -c "import torch, torchvision, timm, pycocotools" 2>/dev/null; th
   python3 -m venv "$root/.deps/peers"
   "$root/.deps/peers/bin/pip" install --quiet --disable-pip-version-check torch==2.11.0 torchvision==0.26.0 timm pycocotools
 fi
-cargo build --release --quiet --package repghost-coco --package repghost-heads --examples
-bin=${CARGO_TARGET_DIR:-$root/target}/release/examples
+cargo bench --quiet --package repghost-coco --package repghost-heads --benches --no-run
+rust_bench() { cargo bench --quiet --package "$1" --bench "$2" -- "${@:3}"; }
 
 both() { # name, our command, --, their command
   local name=$1 ours=() theirs=()
@@ -28,13 +28,13 @@ both() { # name, our command, --, their command
 }
 
 if [ -n "${BENCH_IMAGES:-}" ]; then
-  both loader "$bin/loader_bench" "$BENCH_IMAGES" -- "$python" tools/bench/loader.py "$BENCH_IMAGES"
+  both loader rust_bench repghost-coco loader_bench "$BENCH_IMAGES" -- "$python" tools/bench/loader.py "$BENCH_IMAGES"
 else
   echo "loader skipped: BENCH_IMAGES names no folder"
 fi
-both retinanet "$bin/step_bench" retinanet 0.5 320 4 5 -- "$python" tools/fixtures/step_bench.py retinanet 050 320 4 5
-both mask_rcnn "$bin/step_bench" mask_rcnn 0.5 320 4 3 -- "$python" tools/fixtures/step_bench.py mask_rcnn 050 320 4 3
-both operators "$bin/op_bench" 5 -- "$python" tools/fixtures/op_bench.py
+both retinanet rust_bench repghost-heads step_bench retinanet 0.5 320 4 5 -- "$python" tools/fixtures/step_bench.py retinanet 050 320 4 5
+both mask_rcnn rust_bench repghost-heads step_bench mask_rcnn 0.5 320 4 3 -- "$python" tools/fixtures/step_bench.py mask_rcnn 050 320 4 3
+both operators rust_bench repghost-heads op_bench 5 -- "$python" tools/fixtures/op_bench.py
 if [ -n "${BENCH_MODEL:-}" ] && [ -n "${BENCH_PHOTOS:-}" ]; then
   cargo build --release --quiet --package repghost-det
   both predict bash tools/bench/predict.sh "$BENCH_MODEL" "$BENCH_PHOTOS" -- "$python" tools/bench/predict.py "$BENCH_PHOTOS" "$(mktemp -d)"
@@ -42,7 +42,7 @@ else
   echo "predict skipped: BENCH_MODEL and BENCH_PHOTOS name no run folder and no folder of JPEG files"
 fi
 if [ -n "${BENCH_COCO:-}" ]; then
-  both metrics "$bin/eval_time" "$BENCH_COCO/gt.json" "$BENCH_COCO/dt_bbox.json" bbox -- \
+  both metrics rust_bench repghost-coco eval_time "$BENCH_COCO/gt.json" "$BENCH_COCO/dt_bbox.json" bbox -- \
     "$python" tools/fixtures/coco_time.py "$BENCH_COCO/gt.json" "$BENCH_COCO/dt_bbox.json" bbox
 else
   echo "metrics skipped: BENCH_COCO names no folder"

@@ -17,7 +17,7 @@ const BATCH: i64 = 8;
 const SIDE: i64 = 320;
 
 fn main() {
-    let runs = std::env::args().nth(1).and_then(|a| a.parse().ok()).unwrap_or(7);
+    let runs = std::env::args().filter(|a| a != "--bench").nth(1).and_then(|a| a.parse().ok()).unwrap_or(7);
     let body = BackboneConfig { width: 0.5, ..Default::default() }.build(10).expect("0.5x exists");
     let fpn = FpnConfig { channels: 64, ..Default::default() };
     let net = RetinaNet::new(body, &fpn, &RetinaNetConfig::default(), 3).expect("a detector");
@@ -42,7 +42,7 @@ fn main() {
     time(runs, "head forward", || drop(net.head.forward(ops, &pyramid)));
     let raw = net.head.forward(ops, &pyramid);
     time(runs, "targets and losses", || drop(net.losses_of(&raw, padded, &targets)));
-    if std::env::args().nth(2).as_deref() == Some("y") {
+    if std::env::args().filter(|a| a != "--bench").nth(2).as_deref() == Some("y") {
         for _ in 0..300 {
             drop(net.losses_of(&raw, padded, &targets));
         }
@@ -57,7 +57,7 @@ fn main() {
     time(runs, "focal loss with gradient", || drop(focal.loss(&raw.logits, &background, &[1.0; BATCH as usize])));
     let logits = raw.logits.detach();
     time(runs, "focal loss without gradient", || drop(focal.loss(&logits, &background, &[1.0; BATCH as usize])));
-    if std::env::args().nth(2).is_some() {
+    if std::env::args().filter(|a| a != "--bench").nth(2).is_some() {
         return;
     }
     time(runs, "whole step without optimizer", || {

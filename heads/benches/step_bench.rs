@@ -22,7 +22,7 @@ const MAX_NORM: f64 = 10.0;
 const OUTPUTS: i64 = 91;
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let number = |i: usize, default: f64| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(default);
     let model = args.first().map_or("mask_rcnn", String::as_str);
     let (width, size, batch, steps) = (number(1, 0.5), number(2, 320.0) as i64, number(3, 4.0) as usize, number(4, 5.0) as usize);

@@ -1,6 +1,6 @@
 //! Measures whether memory stays flat: 1,500 steps of a small detector on images of many sizes.
 //!
-//!     cargo run --release -p repghost-train --example memory [STEPS]
+//!     cargo bench -p repghost-train --bench memory [-- STEPS]
 //!
 //! Prints resident memory every 100 steps, and fails where it grew by 10 % or more after the first 200.
 
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         // In time for oneDNN, which reads it with its first convolution.
         std::env::set_var(name, value);
     }
-    let steps = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(1500);
+    let steps = std::env::args().filter(|a| a != "--bench").nth(1).and_then(|n| n.parse().ok()).unwrap_or(1500);
     let mut e = Experiment::default();
     e.model.backbone.width = 0.25;
     e.model.fpn.channels = 16;

@@ -1,7 +1,7 @@
 //! How long reading and evaluating take, without the start of the program: for a comparison with pycocotools side by side
 //! (`tools/fixtures/coco_time.py` times the same steps there).
 //!
-//! `cargo run --release -p repghost-coco --example eval_time -- GT.json DT.json bbox|segm`, or `GT.json` alone to time reading.
+//! `cargo bench -p repghost-coco --bench eval_time -- GT.json DT.json bbox|segm`, or `GT.json` alone to time reading.
 
 use std::path::Path;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use std::time::Instant;
 use repghost_coco::{evaluate, read_detections, Dataset, DatasetOptions, IouType};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let (Some(truth), detections) = (arguments.first(), arguments.get(1)) else {
         return Err("usage: eval_time GT.json [DT.json bbox|segm]".into());
     };

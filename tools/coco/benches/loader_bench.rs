@@ -33,7 +33,7 @@ impl Source for Files {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut args = std::env::args().skip(1);
+    let mut args = std::env::args().skip(1).filter(|a| a != "--bench");
     let folder = args.next().ok_or("usage: loader_bench FOLDER [WORKERS…]")?;
     let mut workers = args.map(|w| w.parse()).collect::<Result<Vec<usize>, _>>()?;
     if workers.is_empty() {

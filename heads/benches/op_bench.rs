@@ -14,7 +14,7 @@ const SIDE: usize = 80;
 const CHANNELS: i64 = 256;
 
 fn main() {
-    let runs = std::env::args().nth(1).and_then(|a| a.parse().ok()).unwrap_or(7);
+    let runs = std::env::args().filter(|a| a != "--bench").nth(1).and_then(|a| a.parse().ok()).unwrap_or(7);
     let rois: Vec<Roi> = uniform("op_bench.rois", 512 * 4)
         .chunks(4)
         .map(|u| {
