@@ -111,7 +111,7 @@ fn eight_bits_tell_what_they_cost() {
     let (folder, threshold) = folder(RETINANET);
     let args = ["export", "a.yaml", &threshold, "--weights", "w.safetensors", "--part", "raw", "--precision", "int8"];
     let text = done(folder.run(&[&args[..], &["--size", "96,96", "--calibration-images", "4", "--output", "f.onnx"]].concat()));
-    for part in ["ranges from 4 validation images", "ms in eight bits", "bbox AP"] {
+    for part in ["ranges from 4 validation images", "ms in int8", "bbox AP"] {
         assert!(text.contains(part), "{part}:\n{text}");
     }
     let file = std::fs::metadata(folder.path().join("f.onnx")).unwrap().len();

@@ -6,6 +6,7 @@ use repghost_backbone::weights::Form;
 use repghost_train::Experiment;
 
 use crate::error::ExportError;
+use crate::images::Images;
 use crate::int8::{self, Quantized};
 use crate::metadata::Metadata;
 use crate::model::{self, Model};
@@ -69,6 +70,8 @@ pub struct ExportReport {
     pub parity: ParityReport,
     /// Lines to print: what int8 costs and saves.
     pub notes: Vec<String>,
+    /// What a user should look at.
+    pub warnings: Vec<String>,
 }
 
 /// Exports; `resolved` is the experiment as YAML, for the file's metadata.
@@ -103,15 +106,21 @@ fn onnx(e: &Experiment, resolved: &str, model: &Model, options: &ExportOptions) 
     let (part, spec) = (options.part, options.spec());
     let metadata = Metadata::new(model, part, options.precision_name(), options.fused, resolved);
     let built = parts::build(model, part, &spec, options.nms, &metadata)?;
-    let inputs = parity::inputs::collect(e, &spec, &options.images)?;
-    let Quantized { built, parity, notes } = match options.int8 {
-        Some(count) => int8::quantize(e, model, part, &spec, built, &inputs, (&options.images, count))?,
+    let classes: Vec<String> = model.classes.iter().map(|c| c.name.clone()).collect();
+    let measured = options.int8.is_some() && matches!(part, Part::Raw | Part::Detector);
+    let images = Images::open(e, &options.images, measured.then_some(&classes[..]))?;
+    let inputs = parity::inputs::collect(&spec, &images)?;
+    let Quantized { built, parity, notes, warnings } = match options.int8 {
+        Some(count) => {
+            let subject = int8::Subject { experiment: e, model, part, spec: &spec };
+            subject.quantize(built, &inputs, &images, count)?
+        }
         None => {
             let parity = ParityCheck { experiment: e, model, part, built: &built, spec: &spec, inputs: &inputs }.check()?;
-            Quantized { built, parity, notes: vec![] }
+            Quantized { built, parity, notes: vec![], warnings: vec![] }
         }
     };
-    Ok(ExportReport { files: built.write(&options.output)?, nodes: built.nodes(), parity, notes })
+    Ok(ExportReport { files: built.write(&options.output)?, nodes: built.nodes(), parity, notes, warnings })
 }
 
 /// TorchScript: any batch and size, single precision.
@@ -124,7 +133,7 @@ fn script(e: &Experiment, model: &Model, options: &ExportOptions) -> Result<Expo
     let spec = options.spec();
     spec.check(SIZE_MULTIPLE)?;
     let files = torchscript::parts::build(model, options.part)?;
-    let inputs = parity::inputs::collect(e, &spec, &options.images)?;
+    let inputs = parity::inputs::collect(&spec, &Images::open(e, &options.images, None)?)?;
     let parity = torchscript::parts::check(model, options.part, &files, &inputs)?;
     let mut paths = vec![];
     for file in &files {
@@ -136,5 +145,5 @@ fn script(e: &Experiment, model: &Model, options: &ExportOptions) -> Result<Expo
         write(&path, &file.bytes)?;
         paths.push(path);
     }
-    Ok(ExportReport { files: paths, nodes: 0, parity, notes: vec![] })
+    Ok(ExportReport { files: paths, nodes: 0, parity, notes: vec![], warnings: vec![] })
 }

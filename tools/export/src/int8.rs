@@ -1,24 +1,31 @@
 //! Quantization to int8, and what that costs (accuracy) and saves (time), side by side: fused networks can lose much, since folding widens the
 //! ranges of their weights.
 
-use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
+use repghost_train::detection::data::SplitData;
 use repghost_train::detection::model as experiment;
 use repghost_train::evaluate::Measured;
 use repghost_train::Experiment;
 
-use crate::calibrate::{calibrated, speeds};
+use crate::calibrate::{calibrated, speeds, Calibrated};
 use crate::engine::exported::ExportedDetector;
 use crate::engine_pool::EnginePool;
 use crate::error::ExportError;
+use crate::images::Images;
+use crate::metadata::Metadata;
 use crate::model::Model;
 use crate::onnx::ElementType;
-use crate::parity::inputs::{source, Input};
+use crate::parity::inputs::Input;
 use crate::parity::{ParityCheck, ParityReport};
-use crate::parts::{Built, File};
+use crate::parts::Built;
 use crate::score;
 use crate::spec::{BatchSize, ExportSpec, Part};
+
+/// With fewer calibration images, ranges depend on which they are.
+const FEW_IMAGES: usize = 8;
+/// A larger loss of AP is a warning.
+const LARGE_LOSS: f64 = 0.02;
 
 /// Files whose main graph is quantized.
 #[derive(Debug)]
@@ -29,69 +36,147 @@ pub struct Quantized {
     pub parity: ParityReport,
     /// Lines to print: images used, times, change of AP.
     pub notes: Vec<String>,
+    /// What a user should look at.
+    pub warnings: Vec<String>,
 }
 
-/// Quantizes the main file of `built`, with ranges from `count` of the `images` (or of the validation data, or of built-in pictures).
-///
-/// # Errors
-/// A fixed batch other than 1; images that cannot be read.
-pub fn quantize(
-    e: &Experiment,
-    model: &Model,
-    part: Part,
-    spec: &ExportSpec,
-    built: Built,
-    inputs: &[Input],
-    (images, count): (&[PathBuf], usize),
-) -> Result<Quantized, ExportError> {
-    if !matches!(spec.batch, BatchSize::Fixed(1) | BatchSize::Dynamic) || spec.precision != ElementType::F32 || count == 0 {
-        let why = "--precision int8 takes --batch 1 or dynamic, and at least one calibration image";
-        return Err(ExportError::Arguments(why.into()));
-    }
-    let (pictures, what) = source(e, images)?;
-    let used = count.min(pictures.len());
-    let mut quantized = built.clone();
-    let (Some(float), Some(main)) = (built.files.first(), quantized.files.first_mut()) else {
-        return Err(ExportError::Arguments("there is nothing to quantize".into()));
-    };
-    *main = File { suffix: "", model: calibrated(&float.model, pictures.as_ref(), used, spec.size)? };
-    let parity = ParityCheck { experiment: e, model, part, built: &quantized, spec, inputs }.measure()?;
-    let mut notes = vec![format!("ranges from {used} {what}")];
-    if let Some(input) = inputs.iter().find(|i| i.shape[0] == 1) {
-        let [before, after] = speeds([&float.model, &quantized.files[0].model], input.shape, &input.pixels)?;
-        notes.push(format!(
-            "onnxruntime, one thread: {before:.2} ms in floats, {after:.2} ms in eight bits ({:.2}x)",
-            before / after
-        ));
-    }
-    if matches!(part, Part::Raw | Part::Detector) {
-        match (measure(e, model, part, &built)?, measure(e, model, part, &quantized)?) {
-            (Some(a), Some(b)) => notes.extend(changes(&a, &b)),
-            _ => notes.push("no validation data: the change of AP was not measured".into()),
+/// What is quantized.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// The experiment that the model was built from.
+    pub experiment: &'a Experiment,
+    /// The model.
+    pub model: &'a Model,
+    /// Which part of it.
+    pub part: Part,
+    /// Types and sizes of the file.
+    pub spec: &'a ExportSpec,
+}
+
+impl Subject<'_> {
+    /// Quantizes the main file of `built`, with ranges from `count` of the images. The number of images, and AP before and after where there
+    /// is validation data, go into the metadata.
+    ///
+    /// # Errors
+    /// A fixed batch other than 1; images that cannot be read.
+    pub fn quantize(&self, built: Built, inputs: &[Input], images: &Images, count: usize) -> Result<Quantized, ExportError> {
+        let spec = self.spec;
+        if !matches!(spec.batch, BatchSize::Fixed(1) | BatchSize::Dynamic) || spec.precision != ElementType::F32 || count == 0 {
+            let why = "--precision int8 takes --batch 1 or dynamic, and at least one calibration image";
+            return Err(ExportError::Arguments(why.into()));
         }
+        let mut quantized = built.clone();
+        let (Some(float), Some(main)) = (built.files.first(), quantized.files.first_mut()) else {
+            return Err(ExportError::Arguments("there is nothing to quantize".into()));
+        };
+        let Calibrated { model, images: used, plain } = calibrated(&float.model, images.source.as_ref(), count, spec.size)?;
+        main.model = model;
+        let (experiment, model, part) = (self.experiment, self.model, self.part);
+        let parity = ParityCheck { experiment, model, part, built: &quantized, spec, inputs }.measure()?;
+        let mut notes = vec![format!("ranges from {used} {}", images.kind)];
+        let mut warnings = calibration_warnings(used, plain);
+        if let Some(input) = inputs.iter().find(|i| i.shape[0] == 1) {
+            let [before, after] = speeds([&float.model, &quantized.files[0].model], input.shape, &input.pixels)?;
+            let ratio = before / after;
+            notes.push(format!("onnxruntime, one thread: {before:.2} ms in float, {after:.2} ms in int8 ({ratio:.2}x)"));
+        }
+        let mut metadata = vec![("int8_calibration_images".to_string(), used.to_string())];
+        if matches!(part, Part::Raw | Part::Detector) {
+            match &images.validation {
+                Some(val) => {
+                    let changes = changes(&self.measure(val, &built)?, &self.measure(val, &quantized)?);
+                    for change in &changes {
+                        notes.push(change.to_string());
+                        warnings.extend(change.warning());
+                        metadata.extend(change.metadata());
+                    }
+                }
+                None => notes.push("no validation data: the change of AP was not measured".into()),
+            }
+        }
+        Metadata(metadata).append(&mut quantized.files[0].model);
+        Ok(Quantized { built: quantized, parity, notes, warnings })
     }
-    Ok(Quantized { built: quantized, parity, notes })
+
+    /// The COCO numbers of files in memory.
+    fn measure(&self, val: &SplitData, built: &Built) -> Result<Measured, ExportError> {
+        let host = match self.part {
+            Part::Raw => Some(experiment::build(self.experiment, self.model.classes.len())?),
+            _ => None,
+        };
+        let pool = EnginePool::opened(ExportedDetector::built(built, self.part, host, &self.model.classes)?);
+        let measured = score::measure(self.experiment, &pool, val, &AtomicBool::new(false), &mut |_, _| ())?;
+        measured.ok_or_else(|| ExportError::Arguments("the measurement was stopped".into()))
+    }
 }
 
-/// The COCO numbers of files in memory; none where the experiment has no validation data at hand.
-fn measure(e: &Experiment, model: &Model, part: Part, built: &Built) -> Result<Option<Measured>, ExportError> {
-    if repghost_train::detection::data::open(e, repghost_train::config::Split::Val, None).is_err() {
-        return Ok(None);
+fn calibration_warnings(images: usize, plain: usize) -> Vec<String> {
+    let mut warnings = vec![];
+    if images < FEW_IMAGES {
+        warnings.push(format!("ranges come from {images} calibration images only; {FEW_IMAGES} or more are advised"));
     }
-    let host = match part {
-        Part::Raw => Some(experiment::build(e, model.classes.len())?),
-        _ => None,
-    };
-    let pool = EnginePool::opened(ExportedDetector::built(built, part, host, &model.classes)?);
-    score::measure(e, &pool, &AtomicBool::new(false), &mut |_, _| ())
+    if plain > 0 {
+        warnings.push(format!("{plain} of {images} calibration images have a single colour: they show no range"));
+    }
+    warnings
 }
 
-fn changes(floats: &Measured, int8: &Measured) -> Vec<String> {
-    let pairs = floats.evaluations.iter().zip(&int8.evaluations);
-    pairs
-        .map(|(a, b)| {
-            let (x, y) = (a.numbers.ap, b.numbers.ap);
-            format!("{} AP {x:.4} in floats, {y:.4} in eight bits ({:+.4})", a.iou_type.name(), y - x)
+/// AP before and after.
+#[derive(Clone, Debug, PartialEq)]
+struct Change {
+    /// `bbox` or `segm`.
+    iou_type: String,
+    float: f64,
+    int8: f64,
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { iou_type, float, int8 } = self;
+        write!(f, "{iou_type} AP {float:.4} in float, {int8:.4} in int8 ({:+.4})", int8 - float)
+    }
+}
+
+impl Change {
+    fn warning(&self) -> Option<String> {
+        let lost = self.float - self.int8;
+        (lost > LARGE_LOSS).then(|| {
+            let name = &self.iou_type;
+            format!("int8 costs {lost:.4} of {name} AP: use more or better calibration images, or half precision")
         })
-        .collect()
+    }
+
+    fn metadata(&self) -> [(String, String); 2] {
+        let key = |precision: &str| format!("{}_ap_{precision}", self.iou_type);
+        [(key("float"), format!("{:.6}", self.float)), (key("int8"), format!("{:.6}", self.int8))]
+    }
+}
+
+fn changes(float: &Measured, int8: &Measured) -> Vec<Change> {
+    let pairs = float.evaluations.iter().zip(&int8.evaluations);
+    pairs.map(|(a, b)| Change { iou_type: a.iou_type.name().into(), float: a.numbers.ap, int8: b.numbers.ap }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_and_plain_images_are_warnings() {
+        assert!(calibration_warnings(32, 0).is_empty());
+        assert!(calibration_warnings(7, 0)[0].contains("7 calibration images only"));
+        assert!(calibration_warnings(32, 3)[0].contains("3 of 32"));
+        assert_eq!(calibration_warnings(1, 1).len(), 2);
+    }
+
+    #[test]
+    fn a_large_loss_is_a_warning_and_ap_is_recorded() {
+        let change = |float, int8| Change { iou_type: "bbox".into(), float, int8 };
+        assert_eq!(change(0.5, 0.49).warning(), None);
+        assert_eq!(change(0.5, 0.6).warning(), None);
+        assert!(change(0.5, 0.4).warning().unwrap().contains("0.1000 of bbox AP"));
+        let recorded = change(0.5, 0.4).metadata();
+        assert_eq!(recorded[0], ("bbox_ap_float".into(), "0.500000".into()));
+        assert_eq!(recorded[1], ("bbox_ap_int8".into(), "0.400000".into()));
+    }
 }

@@ -8,7 +8,7 @@
 //! | [`onnx`] | the ONNX writer: a third reader of the one forward (see `repghost_backbone::ops`) |
 //! | [`torchscript`] | the TorchScript writer: a fourth reader |
 //! | [`metadata`], [`sidecar`] | what a file records about itself; how to decode raw outputs |
-//! | [`letterbox`] | images into inputs of a fixed size |
+//! | [`mod@images`], [`letterbox`] | images to check and calibrate on; images into inputs of a fixed size |
 //! | [`calibrate`], [`int8`] | int8: ranges from images; what it costs and saves |
 //! | [`parity`] | runs a file and compares its outputs with the model's, before it is kept |
 //! | [`runtime`] | running files: onnxruntime |
@@ -24,6 +24,7 @@ pub mod engine;
 pub mod engine_pool;
 pub mod error;
 pub mod export;
+pub mod images;
 pub mod inference;
 pub mod int8;
 pub mod letterbox;

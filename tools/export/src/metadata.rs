@@ -41,6 +41,12 @@ impl Metadata {
         Self(file.metadata_props.iter().map(|p| (text(&p.key), text(&p.value))).collect())
     }
 
+    /// Adds the pairs to a file.
+    pub fn append(self, file: &mut proto::Model) {
+        let entry = |(key, value)| proto::StringEntry { key: Some(key), value: Some(value) };
+        file.metadata_props.extend(self.0.into_iter().map(entry));
+    }
+
     fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
     }

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use repghost_train::config::needs::Split;
-use repghost_train::detection::{data, model};
+use repghost_train::detection::data::{self, SplitData};
+use repghost_train::detection::model;
 use repghost_train::evaluate::Measured;
 use repghost_train::predict::{find_images, Album, Files, Predicted, Request};
 use repghost_train::Experiment;
@@ -25,21 +26,22 @@ pub fn evaluate(
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Measured>, ExportError> {
-    measure(e, &EnginePool::open(e, weights, runtime)?, stop, progress)
+    let pool = EnginePool::open(e, weights, runtime)?;
+    let names: Vec<String> = pool.classes.iter().map(|c| c.name.clone()).collect();
+    measure(e, &pool, &data::open(e, Split::Val, Some(&names))?, stop, progress)
 }
 
-/// Measures what a pool finds on the experiment's validation data. `None` when `stop` was raised.
+/// Measures what a pool's engines find on validation data whose labels are those of the model. `None` when `stop` was raised.
 ///
 /// # Errors
-/// Data that cannot be read; what the runtime says.
+/// Images that cannot be read; the runtime's own.
 pub fn measure(
     e: &Experiment,
     pool: &EnginePool,
+    val: &SplitData,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Measured>, ExportError> {
-    let names: Vec<String> = pool.classes.iter().map(|c| c.name.clone()).collect();
-    let val = data::open(e, Split::Val, Some(&names))?;
     let classes = model::classes_of(&val.dataset);
     let job = Job {
         source: val.source.as_ref(),

@@ -156,6 +156,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let report = export(&loaded.experiment, &loaded.to_yaml(false), &options)?;
     let mut text: String = report.parity.comparisons.iter().map(|f| format!("{f}\n")).collect();
     report.notes.iter().for_each(|note| text.push_str(&format!("{note}\n")));
+    report.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     let files: Vec<String> = report.files.iter().map(|f| f.display().to_string()).collect();
     let nodes = if report.nodes > 0 { format!("{} nodes: ", report.nodes) } else { String::new() };
     text.push_str(&format!("{nodes}{}\n", files.join(", ")));

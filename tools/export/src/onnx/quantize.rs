@@ -1,7 +1,5 @@
-//! Eight-bit inference: a float graph with QuantizeLinear and DequantizeLinear around its convolutions.
-//!
-//! The graph keeps saying what it means in floats; the pairs tell a runtime where a value may live in eight bits, and it fuses them into
-//! integer kernels (onnxruntime's QDQ form, TensorRT's explicit quantization). Everything is symmetric (zero point 0), as TensorRT wants it:
+//! Int8 inference in QDQ format: the graph stays in float; pairs of QuantizeLinear and DequantizeLinear mark values that a runtime may keep
+//! in int8, and it fuses them into integer kernels (TensorRT's explicit quantization). All is symmetric (zero point 0), as TensorRT wants it:
 //!
 //! - weights: a scale for each output channel, from its largest absolute value;
 //! - activations: a scale for each edge, from the range that calibration images showed ([`Ranges`]);
@@ -29,7 +27,7 @@ pub struct Ranges(pub HashMap<String, f32>);
 
 impl Ranges {
     /// Widens the range of an edge.
-    pub fn see(&mut self, edge: &str, values: &[f32]) {
+    pub fn widen(&mut self, edge: &str, values: &[f32]) {
         let largest = values.iter().fold(0f32, |m, v| m.max(v.abs()));
         let known = self.0.entry(edge.to_string()).or_default();
         *known = known.max(largest);

@@ -1,17 +1,10 @@
 //! What a file is checked on: random numbers, and real images fitted into its input.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use repghost_backbone::fill;
-use repghost_coco::decode::DecodeConfig;
-use repghost_coco::Source;
-use repghost_train::fuse;
-use repghost_train::predict::{find_images, Files};
-use repghost_train::Experiment;
 use tch::Tensor;
 
 use crate::error::ExportError;
+use crate::images::Images;
 use crate::letterbox::Letterbox;
 use crate::spec::{BatchSize, ExportSpec};
 
@@ -33,13 +26,11 @@ pub struct Input {
     pub sizes: Vec<[i64; 2]>,
 }
 
-/// Random and real batches, each at every batch size that is to be checked. Real are the images named, or the experiment's validation data,
-/// or built-in pictures.
+/// Random and real batches, each at every batch size that is to be checked.
 ///
 /// # Errors
 /// Images that cannot be read.
-pub fn collect(e: &Experiment, spec: &ExportSpec, images: &[PathBuf]) -> Result<Vec<Input>, ExportError> {
-    let (source, what) = source(e, images)?;
+pub fn collect(spec: &ExportSpec, images: &Images) -> Result<Vec<Input>, ExportError> {
     let letterbox = Letterbox { size: spec.size.map(|s| s as usize) };
     let batches = match spec.batch {
         BatchSize::Fixed(n) => vec![n as usize],
@@ -51,9 +42,9 @@ pub fn collect(e: &Experiment, spec: &ExportSpec, images: &[PathBuf]) -> Result<
         let random = fill::input("gate", &shape) * RANDOM_RANGE;
         let pixels = Vec::try_from(random.reshape(-1)).unwrap_or_default();
         inputs.push(Input { name: format!("random, batch {n}"), pixels, shape, sizes: vec![spec.size; n] });
-        let mut input = Input { name: format!("{what}, batch {n}"), pixels: vec![], shape, sizes: vec![] };
+        let mut input = Input { name: format!("{}, batch {n}", images.kind), pixels: vec![], shape, sizes: vec![] };
         for i in 0..n {
-            let sample = source.load(i % source.len().max(1))?;
+            let sample = images.source.load(i % images.source.len().max(1))?;
             let mut slot = vec![0.0; 3 * (spec.size[0] * spec.size[1]) as usize];
             input.sizes.push(letterbox.write(&sample.image, &mut slot).map(|s| s as i64));
             input.pixels.extend(slot);
@@ -61,17 +52,6 @@ pub fn collect(e: &Experiment, spec: &ExportSpec, images: &[PathBuf]) -> Result<
         inputs.push(input);
     }
     Ok(inputs)
-}
-
-/// Images to check on, and what to call them.
-///
-/// # Errors
-/// Paths that do not exist.
-pub fn source(e: &Experiment, images: &[PathBuf]) -> Result<(Arc<dyn Source>, &'static str), ExportError> {
-    if !images.is_empty() {
-        return Ok((Arc::new(Files::new(find_images(images)?, DecodeConfig::default())), "images"));
-    }
-    Ok(fuse::validation_or_built_in(e))
 }
 
 impl Input {

@@ -22,6 +22,7 @@ pub mod needs;
 pub mod node;
 pub mod overrides;
 pub mod path;
+pub mod portable;
 pub mod render;
 pub mod schema;
 pub mod suggest;
