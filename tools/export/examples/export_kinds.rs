@@ -12,7 +12,7 @@ use repghost_export::onnx::ElementType;
 use repghost_export::onnx::Nms;
 use repghost_export::spec::Part;
 use repghost_export::spec::{encode, BatchSize, ExportSpec};
-use repghost_export::{parts, sample};
+use repghost_export::{parts, synthetic};
 
 const SIZE: [i64; 2] = [128, 160];
 const CLASSES: usize = 5;

@@ -76,14 +76,12 @@ pub trait Session {
     fn time(&mut self, inputs: &[Input], runs: Runs) -> Result<Vec<f64>, ExportError> {
         clock(runs, || self.run(inputs, &mut |_, _, _| ()))
     }
-}
 
-impl dyn Session + '_ {
     /// All outputs of a network that has one input.
     ///
     /// # Errors
     /// The runtime's own.
-    pub fn outputs(&mut self, shape: &[i64], values: &[f32]) -> Result<Vec<NamedOutput>, ExportError> {
+    fn outputs(&mut self, shape: &[i64], values: &[f32]) -> Result<Vec<NamedOutput>, ExportError> {
         let mut all = vec![];
         self.run(&[Input { shape, values }], &mut |name, shape, data| {
             let data = match data {

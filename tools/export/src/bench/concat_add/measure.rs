@@ -78,7 +78,7 @@ pub fn run(r: &Request, stop: &AtomicBool, progress: &mut dyn FnMut(usize, usize
     Ok(Some(Outcome { network: net.name.clone(), sites: count, machine: machine(), size: r.size, rows, notes }))
 }
 
-fn one(r: &Request, net: &Backbone, sites: &[sites::Site], v: &Variant, python: Option<&Python>) -> Result<Row, ExportError> {
+fn one(r: &Request, net: &Backbone, sites: &[sites::Site], v: &Variant) -> Result<Row, ExportError> {
     let (mut concat, mut add, mut network) = (vec![], vec![], vec![]);
     let rounds = r.rounds.clamp(1, r.runs.max(1));
     for round in 0..rounds {
