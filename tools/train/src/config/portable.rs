@@ -26,10 +26,9 @@ fn cut_all(value: &mut Value) -> bool {
             None => false,
         },
         Value::Sequence(items) => items.iter_mut().fold(false, |any, item| cut_all(item) || any),
-        Value::Mapping(map) => map
-            .iter_mut()
-            .filter(|(key, _)| key.as_str() != Some(NO_PATHS))
-            .fold(false, |any, (_, value)| cut_all(value) || any),
+        Value::Mapping(map) => {
+            map.iter_mut().filter(|(key, _)| key.as_str() != Some(NO_PATHS)).fold(false, |any, (_, value)| cut_all(value) || any)
+        }
         _ => false,
     }
 }
