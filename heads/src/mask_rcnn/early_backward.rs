@@ -6,9 +6,8 @@
 //! forward. What is kept is the gradient of the pooled features and of the head's parameters; when the graph's own backward arrives,
 //! they are multiplied by the incoming factor. Nothing is computed twice, and the result is the same.
 
+use repghost_kernels::custom_op::with_backward;
 use tch::{Kind, Tensor};
-
-use crate::roi_align::custom_op::with_backward;
 
 /// The sum of `loss(part, start)` over parts of `x` (`[n, …]`, at most `rows` of them at a time; `start` is a part's first row), with
 /// gradients to `x` and `parameters`. `loss` must depend on nothing else that learns, and on all of `parameters`.

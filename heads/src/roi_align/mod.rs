@@ -4,7 +4,6 @@
 //! our own runs forward and backward; elsewhere the same weights go through one tensor operation. `docs/roi_align.md` tells what
 //! else was tried, with figures.
 
-pub mod custom_op;
 mod kernel;
 mod multi_scale;
 mod simd;
@@ -17,6 +16,7 @@ pub use taps::Sampling;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use repghost_kernels::custom_op::with_backward;
 use tch::{Device, Kind, Tensor};
 
 use kernel::{Group, Shape};
@@ -65,7 +65,7 @@ pub fn roi_align(maps: &[&Tensor], scales: &[f64], rois: &[Roi], sampling: Sampl
         kernel::forward(&views, &groups, sampling.output, as_mut_slice(&out));
     }
     let groups = Arc::new(groups);
-    custom_op::with_backward(out.to_kind(kind), maps, move |grad| {
+    with_backward(out.to_kind(kind), maps, move |grad| {
         let grad = grad.to_kind(Kind::Float).contiguous();
         let one = |(level, shape): (usize, &Shape)| {
             let size = [shape.images, shape.channels, shape.height, shape.width].map(|d| d as i64);

@@ -1,4 +1,4 @@
-// A node of libtorch's autograd graph whose backward is a Rust closure: what tch lacks (see src/roi_align/custom_op.rs).
+// A node of libtorch's autograd graph whose backward is a Rust closure: what tch lacks (see src/custom_op.rs).
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
 

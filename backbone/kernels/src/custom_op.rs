@@ -32,7 +32,9 @@ unsafe extern "C" fn call(closure: *mut c_void, grad: *mut C_tensor, grads: *mut
     let result = catch_unwind(AssertUnwindSafe(|| {
         let closure = unsafe { &*(closure as *const Backward) };
         let grad = unsafe { Tensor::clone_from_ptr(grad) };
-        tch::no_grad(|| closure(&grad))
+        // A guard, not `tch::no_grad`: a panic must not leave the engine's thread without gradients.
+        let _off = tch::no_grad_guard();
+        closure(&grad)
     }));
     let Ok(made) = result else { return 1 };
     if made.len() != n {

@@ -1,0 +1,19 @@
+//! Links like every crate of the workspace and compiles the C++ files of `csrc/`, which need libtorch's headers and no CUDA ones.
+
+#[path = "../../tools/setup/link_libtorch.rs"]
+mod link_libtorch;
+
+const FILES: [&str; 1] = ["csrc/custom_op.cpp"];
+
+fn main() {
+    link_libtorch::main();
+    // torch-sys found no libtorch (documentation builds): nothing will be linked either.
+    let Some(includes) = link_libtorch::includes() else { return };
+    let mut build = cc::Build::new();
+    build.cpp(true).std("c++17").warnings(false).includes(includes);
+    for file in FILES {
+        println!("cargo:rerun-if-changed={file}");
+        build.file(file);
+    }
+    build.compile("repghost_kernels");
+}
