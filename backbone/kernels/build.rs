@@ -3,7 +3,7 @@
 #[path = "../../tools/setup/link_libtorch.rs"]
 mod link_libtorch;
 
-const FILES: [&str; 1] = ["csrc/custom_op.cpp"];
+const FILES: [&str; 3] = ["csrc/custom_op.cpp", "csrc/device.cpp", "csrc/lists.cpp"];
 
 fn main() {
     link_libtorch::main();
@@ -11,6 +11,7 @@ fn main() {
     let Some(includes) = link_libtorch::includes() else { return };
     let mut build = cc::Build::new();
     build.cpp(true).std("c++17").warnings(false).includes(includes);
+    println!("cargo:rerun-if-changed=csrc/shim.h");
     for file in FILES {
         println!("cargo:rerun-if-changed={file}");
         build.file(file);

@@ -4,11 +4,13 @@
 //! (`csrc/custom_op.cpp`) add it: a graph node that calls a Rust closure. Forward is whatever made `value`; when the engine
 //! reaches the node it hands the gradient of `value` to the closure and takes the gradients of `inputs` from it.
 
-use std::ffi::{c_char, c_int, c_void, CStr};
+use std::ffi::{c_char, c_int, c_void};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 use tch::Tensor;
 use torch_sys::C_tensor;
+
+use crate::shim::check;
 
 type Backward = Box<dyn Fn(&Tensor) -> Vec<Tensor> + Send>;
 
@@ -21,7 +23,6 @@ extern "C" {
         backward: unsafe extern "C" fn(*mut c_void, *mut C_tensor, *mut *mut C_tensor, usize) -> c_int,
         drop: unsafe extern "C" fn(*mut c_void),
     ) -> *mut c_char;
-    fn free(p: *mut c_void);
 }
 
 /// Calls the closure behind `closure`.
@@ -78,10 +79,9 @@ pub fn with_backward(value: Tensor, inputs: &[&Tensor], backward: impl Fn(&Tenso
             release,
         )
     };
-    if !error.is_null() {
-        let text = unsafe { CStr::from_ptr(error) }.to_string_lossy().into_owned();
-        unsafe { free(error as *mut c_void) };
-        panic!("no backward could be attached: {}", text.lines().next().unwrap_or_default());
+    // SAFETY: the shim's convention.
+    if let Err(error) = unsafe { check(error) } {
+        panic!("no backward could be attached: {error}");
     }
     value
 }

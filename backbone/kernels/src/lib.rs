@@ -4,5 +4,12 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`custom_op`] | an operation of our own in autograd's graph, with a backward written in Rust |
+//! | [`device`] | which device there is; precision, memory, streams |
+//! | [`lists`] | operations on hundreds of tensors in one launch: fused optimizers, averages, norms |
 
 pub mod custom_op;
+pub mod device;
+pub mod lists;
+mod shim;
+
+pub use shim::ShimError;
