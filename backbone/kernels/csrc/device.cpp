@@ -1,6 +1,7 @@
 // Devices without CUDA's headers: c10's guards, streams, events and allocators are the same for every kind of device.
 #include <ATen/Context.h>
 #include <ATen/autocast_mode.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/Event.h>
@@ -139,6 +140,14 @@ char *repghost_upload(const c10::Stream *stream, const at::Tensor *host, at::Ten
     event->record(*stream);
     *out = new at::Tensor(std::move(copy));
     *done = event.release();
+  });
+}
+
+// Copies without waiting where one side is pinned and the other a card's.
+char *repghost_copy_beside(at::Tensor *to, const at::Tensor *from) {
+  return guarded([&] {
+    at::NoGradGuard off;
+    to->copy_(*from, /*non_blocking=*/true);
   });
 }
 

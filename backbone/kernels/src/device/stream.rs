@@ -28,6 +28,7 @@ extern "C" {
         out: *mut *mut C_tensor,
         done: *mut *mut RawEvent,
     ) -> *mut c_char;
+    fn repghost_copy_beside(to: *mut C_tensor, from: *const C_tensor) -> *mut c_char;
     fn repghost_take(done: *const RawEvent, tensor: *mut C_tensor) -> *mut c_char;
     fn repghost_mark(device: c_int, out: *mut *mut RawEvent) -> *mut c_char;
     fn repghost_event_wait(event: *const RawEvent) -> *mut c_char;
@@ -59,6 +60,16 @@ pub fn current_stream(card: usize) -> Result<*mut c_void, ShimError> {
     // SAFETY: the shim writes one pointer.
     unsafe { check(repghost_current_stream(card as c_int, &mut out))? };
     Ok(out)
+}
+
+/// Copies `from` into `to` and does not wait, where one of them is pinned and the other a card's. What arrives on the host may be read
+/// behind an [`Event`] or [`synchronize`] only.
+///
+/// # Errors
+/// Tensors that do not fit.
+pub fn copy_beside(to: &mut Tensor, from: &Tensor) -> Result<(), ShimError> {
+    // SAFETY: both handles live through the call; the allocators keep memory that is in use by a stream.
+    unsafe { check(repghost_copy_beside(to.as_mut_ptr(), from.as_ptr())) }
 }
 
 /// A stream for copies to one card.

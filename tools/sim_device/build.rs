@@ -1,0 +1,18 @@
+//! Compiles the simulated device, which needs libtorch's headers only.
+
+#[path = "../setup/link_libtorch.rs"]
+mod link_libtorch;
+
+const FILES: [&str; 4] = ["csrc/api.cpp", "csrc/device.cpp", "csrc/kernels.cpp", "csrc/memory.cpp"];
+
+fn main() {
+    link_libtorch::main();
+    // torch-sys found no libtorch (documentation builds): nothing will be linked either.
+    let Some(includes) = link_libtorch::includes() else { return };
+    let mut build = cc::Build::new();
+    build.cpp(true).std("c++17").warnings(false).includes(includes).files(FILES);
+    for file in FILES.into_iter().chain(["csrc/operators.h", "csrc/sim.h"]) {
+        println!("cargo:rerun-if-changed={file}");
+    }
+    build.compile("repghost_sim_device");
+}
