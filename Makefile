@@ -12,9 +12,9 @@ BIN = $(or $(CARGO_TARGET_DIR),$(ROOT)/target)/release/repghost-det
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
-setup: ## fetch libtorch and onnxruntime, once
+setup: ## fetch libtorch and onnxruntime, once; CUDA=1 fetches libtorch for NVIDIA's cards (5.5 GB)
 	@bash tools/setup/toolchain.sh
-	@bash tools/setup/libtorch.sh
+	@bash tools/setup/libtorch$(if $(filter 1,$(CUDA)),_cuda).sh
 	@bash tools/setup/onnxruntime.sh
 
 build: setup

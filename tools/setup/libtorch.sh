@@ -2,7 +2,8 @@
 # Puts a slim CPU libtorch under .deps/libtorch (git-ignored), from the wheels that pip serves.
 #
 # tch 0.24 pairs with libtorch 2.11.0. The x86-64 wheel is a CUDA build whose CPU half runs alone once two small CUDA
-# libraries lie beside it, so that 0.5 GB are fetched instead of 5.5 GB. The aarch64 Linux and macOS wheels are CPU builds.
+# libraries lie beside it, so that 0.5 GB are fetched instead of 5.5 GB (`libtorch_cuda.sh` fetches those). The aarch64 Linux and macOS
+# wheels are CPU builds.
 #
 # Does nothing when LIBTORCH or LIBTORCH_USE_PYTORCH is set (that libtorch is used) or when the folder is complete.
 set -euo pipefail
@@ -17,6 +18,8 @@ die() { echo "error: $*" >&2; exit 2; }
 
 if [ -n "${LIBTORCH:-}" ]; then
   [ -d "$LIBTORCH/lib" ] || die "LIBTORCH=$LIBTORCH has no lib folder: point it at a libtorch $TORCH_VERSION, or unset it"
+  found=$(cat "$LIBTORCH/build-version" 2>/dev/null || sed -n "s/^__version__ = '\\([^'+]*\\).*/\\1/p" "$LIBTORCH/version.py" 2>/dev/null || true)
+  [ -z "$found" ] || [ "${found%%+*}" = "$TORCH_VERSION" ] || die "LIBTORCH=$LIBTORCH is libtorch $found: $TORCH_VERSION is needed"
   exit 0
 fi
 if [ -n "${LIBTORCH_USE_PYTORCH:-}" ]; then exit 0; fi

@@ -4,6 +4,7 @@
 //! runs them, and only here is decided how that ends. Exit codes: 0 done, 1 a run failed, 2 bad input, 130 interrupted.
 
 mod commands;
+mod cuda;
 mod eval_files;
 mod exit;
 mod interrupt;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::runtime::libtorch;
+
 /// An optional tool or library: where it is, and where was looked.
 #[derive(Clone, Debug, Serialize)]
 pub struct Search {
@@ -43,9 +45,8 @@ pub struct Environment {
     pub inter_op_threads: i32,
 }
 
-/// The tch release in `Cargo.toml`, and the libtorch it is made for.
+/// The tch release in `Cargo.toml`.
 const TCH_VERSION: &str = "0.24.0";
-const LIBTORCH_VERSION: &str = "2.11.0";
 
 impl Environment {
     /// Looks around. Nothing is run and nothing is changed.
@@ -56,7 +57,7 @@ impl Environment {
             platform: format!("{} {}", env::consts::OS, env::consts::ARCH),
             tch: TCH_VERSION.into(),
             libtorch: find_libtorch(),
-            libtorch_expected: LIBTORCH_VERSION.into(),
+            libtorch_expected: libtorch::VERSION.into(),
             cuda_devices,
             cudnn: (cuda_devices > 0 && tch::Cuda::cudnn_is_available()).then(tch::utils::version_cudnn),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
@@ -68,19 +69,9 @@ impl Environment {
 
 fn find_libtorch() -> Search {
     let built = option_env!("LIBTORCH_LIB_DIR").map(PathBuf::from);
-    let folder = mapped("libtorch_cpu").or(built);
-    let version = folder.as_deref().and_then(Path::parent).and_then(|root| read_word(&root.join("build-version")));
+    let folder = repghost_kernels::device::libraries::folder().or(built);
+    let version = folder.as_deref().and_then(Path::parent).and_then(libtorch::version_in);
     Search { found: folder, version, looked: vec!["the libraries of this process".into()] }
-}
-
-/// Folder of a library that this process has loaded (Linux only).
-fn mapped(name: &str) -> Option<PathBuf> {
-    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
-    let path = maps
-        .lines()
-        .filter_map(|l| l.find('/').map(|at| &l[at..]))
-        .find(|p| Path::new(p).file_name().is_some_and(|f| f.to_string_lossy().starts_with(name)))?;
-    Path::new(path).parent().map(Path::to_path_buf)
 }
 
 /// The text of a file that holds one word, such as a version.

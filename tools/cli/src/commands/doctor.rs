@@ -7,6 +7,7 @@ use repghost_export::tensorrt::find_trtexec;
 use repghost_train::environment::{read_word, Environment, Search};
 use serde::Serialize;
 
+use crate::cuda::Cuda;
 use crate::exit::Outcome;
 
 /// Worked examples for `--help`.
@@ -31,6 +32,8 @@ pub struct Args {
 struct Report {
     #[serde(flatten)]
     environment: Environment,
+    /// What runs on NVIDIA's cards.
+    cuda: Cuda,
     /// For exported models.
     onnxruntime: Search,
     /// TensorRT's builder, for exported models on NVIDIA GPUs.
@@ -39,7 +42,9 @@ struct Report {
 
 /// Runs `doctor`.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
-    let report = Report { environment: Environment::collect(), onnxruntime: find_onnxruntime(), trtexec: search_trtexec() };
+    // First: libtorch looks for its CUDA half once.
+    let cuda = Cuda::collect();
+    let report = Report { environment: Environment::collect(), cuda, onnxruntime: find_onnxruntime(), trtexec: search_trtexec() };
     let text = if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { table(&report) };
     io::stdout().write_all(text.as_bytes())?;
     Ok(Outcome::Done)
@@ -61,15 +66,11 @@ fn search_trtexec() -> Search {
 
 fn table(report: &Report) -> String {
     let e = &report.environment;
-    let devices = match e.cuda_devices {
-        0 => "CPU".into(),
-        n => format!("CPU, {n} CUDA (cuDNN {})", e.cudnn.map_or("not found".into(), |v| v.to_string())),
-    };
-    let rows = [
+    let rows = vec![
         ("repghost-det", format!("{} on {}", e.version, e.platform)),
         ("tch", format!("{} (made for libtorch {})", e.tch, e.libtorch_expected)),
         ("libtorch", found(&e.libtorch)),
-        ("devices", devices),
+        ("device", report.cuda.device.clone()),
         (
             "threads",
             format!(
@@ -80,7 +81,9 @@ fn table(report: &Report) -> String {
         ("onnxruntime", found(&report.onnxruntime)),
         ("trtexec", found(&report.trtexec)),
     ];
-    rows.iter().map(|(name, value)| format!("{name:<14}{value}\n")).collect()
+    let cuda = report.cuda.rows();
+    let all = rows.into_iter().map(|(name, value)| (name.to_string(), value)).chain(cuda);
+    all.map(|(name, value)| format!("{name:<14}{value}\n")).collect()
 }
 
 fn found(search: &Search) -> String {

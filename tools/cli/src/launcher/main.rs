@@ -1,15 +1,18 @@
 //! `repghost-det` as people call it: a small program without libtorch.
 //!
 //! Loading libtorch takes a quarter of a second, and its libraries read some variables while they are loaded. So this program does at
-//! once what needs no network (comparing files of detections), and for everything else sets the variables ([`settings`]) and becomes
-//! `repghost-det-torch`, which lies beside it.
+//! once what needs no network (comparing files of detections), and for everything else sets the variables ([`settings`], [`libtorch`]) and
+//! becomes `repghost-det-torch`, which lies beside it.
 
 #[path = "../eval_files.rs"]
 mod eval_files;
+mod libtorch;
 #[path = "../../../train/src/runtime/settings.rs"]
 mod settings;
 #[path = "../tables.rs"]
 mod tables;
+#[path = "../../../train/src/runtime/libtorch.rs"]
+mod versions;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -77,6 +80,13 @@ fn become_program() -> ExitCode {
     // Options that may stand before the command have no values.
     let name = arguments.iter().find_map(|a| a.to_str().filter(|a| !a.starts_with('-'))).unwrap_or_default();
     let mut command = Command::new(&program);
+    match libtorch::search_path() {
+        Ok(variable) => command.envs(variable),
+        Err(message) => {
+            let _ = writeln!(std::io::stderr(), "error: {message}");
+            return ExitCode::from(2);
+        }
+    };
     command.envs(settings::missing(name)).args(arguments);
     let error = replace(command);
     let _ = writeln!(

@@ -1,5 +1,6 @@
 //! How libtorch runs: threads, and the variables that its libraries start with.
 
+pub mod libtorch;
 pub mod settings;
 
 /// Threads of libtorch within an operation; `None` leaves it all processors. Results of convolutions may depend on the number in their

@@ -11,12 +11,15 @@
 ///   networks with nothing beside them, and one image of RepGhostNet 0.5x on two threads took 8 ms where its threads spin, 19 ms where not.
 /// - `ONEDNN_PRIMITIVE_CACHE_CAPACITY`: oneDNN compiles a kernel for every new shape and keeps 1024 of them, so that memory grows for
 ///   hours with images of many sizes. So many are enough for the shapes of one step.
+/// - `CUBLAS_WORKSPACE_CONFIG`: cuBLAS gives the same bits each time only with a workspace of fixed size per stream, which it reads when it
+///   starts (`train.deterministic` needs it; 32 MiB of a card).
 /// - `MALLOC_*`: by default glibc hands every large block back to the system when it is freed and clears it when it is asked for again,
 ///   which a training step does a thousand times. Kept blocks save a tenth of a step's processor time (19.2 s instead of 20.6 s for 30
 ///   steps of the demo and their start), for 2 % more memory.
-pub const SETTINGS: [(&str, &str); 5] = [
+pub const SETTINGS: [(&str, &str); 6] = [
     ("OMP_WAIT_POLICY", "PASSIVE"),
     ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256"),
+    ("CUBLAS_WORKSPACE_CONFIG", ":4096:8"),
     ("MALLOC_MMAP_THRESHOLD_", "4294967296"),
     ("MALLOC_TRIM_THRESHOLD_", "8589934592"),
     ("MALLOC_TOP_PAD_", "67108864"),
