@@ -143,6 +143,14 @@ char *repghost_upload(const c10::Stream *stream, const at::Tensor *host, at::Ten
   });
 }
 
+// A copy of `host` on a card, on its way when this comes back. The pinned block between is kept by its allocator until the card has read it.
+char *repghost_to_card(const at::Tensor *host, int device, at::Tensor **out) {
+  return guarded([&] {
+    at::NoGradGuard off;
+    *out = new at::Tensor(host->contiguous().pin_memory().to(card(device), host->scalar_type(), /*non_blocking=*/true));
+  });
+}
+
 // Copies without waiting where one side is pinned and the other a card's.
 char *repghost_copy_beside(at::Tensor *to, const at::Tensor *from) {
   return guarded([&] {

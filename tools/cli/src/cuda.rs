@@ -82,8 +82,13 @@ impl Cuda {
 
     /// A line per part: name and text.
     pub fn rows(&self) -> Vec<(String, String)> {
-        let parts =
-            [("driver", &self.driver), ("libtorch CUDA", &self.libtorch), ("cuDNN", &self.cudnn), ("NVRTC", &self.nvrtc), ("NCCL", &self.nccl)];
+        let parts = [
+            ("driver", &self.driver),
+            ("libtorch CUDA", &self.libtorch),
+            ("cuDNN", &self.cudnn),
+            ("NVRTC", &self.nvrtc),
+            ("NCCL", &self.nccl),
+        ];
         let cards = self.cards.iter().enumerate().map(|(i, card)| (format!("cuda:{i}"), card.clone()));
         parts.into_iter().map(|(name, part)| (name.to_string(), part.to_string())).chain(cards).collect()
     }

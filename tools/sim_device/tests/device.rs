@@ -3,7 +3,7 @@
 use repghost_kernels::device::memory::pinned;
 use repghost_kernels::device::precision::Autocast;
 use repghost_kernels::device::stream::{copy_beside, synchronize, CopyStream};
-use repghost_kernels::device::{memory, Choice};
+use repghost_kernels::device::{memory, to_device, Choice};
 use repghost_sim_device::{counted, counts, log, turn, NoWaits};
 use tch::{Device, Kind, Reduction, Tensor};
 
@@ -76,6 +76,8 @@ fn crossings_are_counted_and_told_apart() {
     let host = noise(&[8], 0.1);
     let (card, c) = counted(|| host.to_device(device));
     assert_eq!((c.to_waiting, c.to_async, c.launches, c.bytes_to), (1, 0, 0, 32), "{}", log());
+    let (beside, c) = counted(|| to_device(&host, device).unwrap());
+    assert_eq!((c.to_waiting, c.to_async, bits(&beside)), (0, 1, bits(&host)), "{}", log());
     let (sum, c) = counted(|| (&card * 2.0).sum(Kind::Float));
     assert_eq!((c.launches, c.to_waiting, c.waiting_from()), (2, 0, 0), "{}", log());
     let (_, c) = counted(|| f64::try_from(&sum).unwrap());

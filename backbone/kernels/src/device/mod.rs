@@ -21,3 +21,4 @@ pub mod precision;
 pub mod stream;
 
 pub use choice::{Choice, Chosen, NoCuda};
+pub use stream::to_device;

@@ -28,6 +28,7 @@ extern "C" {
         out: *mut *mut C_tensor,
         done: *mut *mut RawEvent,
     ) -> *mut c_char;
+    fn repghost_to_card(host: *const C_tensor, device: c_int, out: *mut *mut C_tensor) -> *mut c_char;
     fn repghost_copy_beside(to: *mut C_tensor, from: *const C_tensor) -> *mut c_char;
     fn repghost_take(done: *const RawEvent, tensor: *mut C_tensor) -> *mut c_char;
     fn repghost_mark(device: c_int, out: *mut *mut RawEvent) -> *mut c_char;
@@ -60,6 +61,24 @@ pub fn current_stream(card: usize) -> Result<*mut c_void, ShimError> {
     // SAFETY: the shim writes one pointer.
     unsafe { check(repghost_current_stream(card as c_int, &mut out))? };
     Ok(out)
+}
+
+/// The host's tensor on `device`; the host does not wait for it. (`Tensor::to_device` waits until everything that was queued before is
+/// done.) For what the host has just made: lists of indices, targets, all of them packed into one tensor. Records no gradients.
+///
+/// # Errors
+/// When libtorch refuses, as for lack of memory.
+pub fn to_device(host: &Tensor, device: Device) -> Result<Tensor, ShimError> {
+    let Device::Cuda(number) = device else { return Ok(host.to_device(device)) };
+    if host.device() != Device::Cpu {
+        return Ok(host.to_device(device));
+    }
+    let mut out = std::ptr::null_mut();
+    // SAFETY: the handle lives through the call, which hands a new tensor over.
+    unsafe {
+        check(repghost_to_card(host.as_ptr(), number as c_int, &mut out))?;
+        Ok(Tensor::from_ptr(out))
+    }
 }
 
 /// Copies `from` into `to` and does not wait, where one of them is pinned and the other a card's. What arrives on the host may be read

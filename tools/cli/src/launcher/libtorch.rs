@@ -8,7 +8,8 @@ use std::process::Command;
 use crate::versions::{version_in, VERSION};
 
 /// Tells Python where torch lies without importing it, which takes seconds.
-const WHERE_IS_TORCH: &str = "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')";
+const WHERE_IS_TORCH: &str =
+    "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')";
 
 /// The variable that the system's loader looks for libraries in.
 const SEARCH_PATH: &str = if cfg!(target_os = "macos") { "DYLD_LIBRARY_PATH" } else { "LD_LIBRARY_PATH" };
@@ -53,7 +54,9 @@ fn python_torch() -> Result<PathBuf, String> {
         .map_err(|e| format!("LIBTORCH_USE_PYTORCH: {python} cannot be started: {e}"))?;
     let folder = String::from_utf8_lossy(&output.stdout).trim().to_string();
     if folder.is_empty() {
-        return Err(format!("LIBTORCH_USE_PYTORCH: {python} has no torch: activate the environment that has it, or unset the variable"));
+        return Err(format!(
+            "LIBTORCH_USE_PYTORCH: {python} has no torch: activate the environment that has it, or unset the variable"
+        ));
     }
     Ok(folder.into())
 }
