@@ -10,7 +10,8 @@ fn main() {
     // torch-sys found no libtorch (documentation builds): nothing will be linked either.
     let Some(includes) = link_libtorch::includes() else { return };
     let mut build = cc::Build::new();
-    build.cpp(true).std("c++17").warnings(false).includes(includes);
+    // Calls of a few microseconds: optimizing further and debug lines would cost compile time and gain nothing.
+    build.cpp(true).std("c++17").warnings(false).opt_level(1).debug(false).includes(includes);
     println!("cargo:rerun-if-changed=csrc/shim.h");
     for file in FILES {
         println!("cargo:rerun-if-changed={file}");

@@ -10,7 +10,8 @@ fn main() {
     // torch-sys found no libtorch (documentation builds): nothing will be linked either.
     let Some(includes) = link_libtorch::includes() else { return };
     let mut build = cc::Build::new();
-    build.cpp(true).std("c++17").warnings(false).includes(includes).files(FILES);
+    // Calls of a few microseconds: optimizing further and debug lines would cost compile time and gain nothing.
+    build.cpp(true).std("c++17").warnings(false).opt_level(1).debug(false).includes(includes).files(FILES);
     for file in FILES.into_iter().chain(["csrc/operators.h", "csrc/sim.h"]) {
         println!("cargo:rerun-if-changed={file}");
     }

@@ -1,5 +1,5 @@
 // Memory of the simulated device: host memory under other addresses, pinned memory, and copies that are on their way.
-#include <ATen/Functions.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstring>
 #include <map>
