@@ -7,7 +7,7 @@ CARGO ?= cargo
 PREFIX ?= $(HOME)/.cargo
 BIN = $(or $(CARGO_TARGET_DIR),$(ROOT)/target)/release/repghost-det
 
-.PHONY: help setup demo demo-mask test lint doc bench install check-tensorrt gate clean
+.PHONY: help setup demo demo-mask test lint doc bench install check-tensorrt check-cuda gate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,10 @@ bench: setup ## compare with the peers' figures on this machine (tools/bench/REA
 
 check-tensorrt: build ## build every exported kind of file with TensorRT for RTX, ahead of time, without a GPU
 	bash tools/setup/tensorrt_rtx.sh
+
+check-cuda: setup ## pack the check of NVIDIA cards, and run it where there is a card (tools/check_cuda/README.md)
+	@bash tools/check_cuda/pack.sh
+	@if [ -e /dev/nvidiactl ]; then python3 tools/check_cuda/run.py; else echo "no card here: run tools/check_cuda/run.py where there is one"; fi
 
 gate: setup ## the export gate over all backbones and both heads, in onnxruntime
 	@$(CARGO) bench --quiet --package repghost-export --bench gate_table

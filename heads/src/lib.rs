@@ -19,6 +19,7 @@
 pub mod anchors;
 pub mod box_coder;
 pub mod boxes;
+mod card;
 pub mod classes;
 pub mod detector;
 pub mod error;

@@ -13,14 +13,15 @@
 //!
 //! Written with tensor operations this takes about fifteen temporaries of the size of all logits. Here, on the CPU, one pass computes
 //! the sum and its derivative together, `f(x) = p^gamma softplus(x)` and `f'(x) = p^gamma (gamma (1 - p) softplus(x) + p)` for an
-//! absent class (a present one is `f(-x)` with the other weight), so that one buffer is all that is kept. On other devices, and
-//! for other kinds, the same formula is written with tensor operations.
+//! absent class (a present one is `f(-x)` with the other weight), so that one buffer is all that is kept. Cards have a kernel of their own
+//! (`repghost_kernels::cuda::focal`). On other devices, and for other kinds, the same formula is written with tensor operations.
 
 use rayon::prelude::*;
 use tch::{Kind, Reduction, Tensor};
 
 use crate::box_coder::BoxCoder;
 use crate::boxes::giou_loss;
+use crate::card;
 use crate::slices::{filled, is_plain, with_f32};
 
 /// What one anchor should say.
@@ -59,7 +60,7 @@ impl Focal {
         if is_plain(&contiguous) {
             self.fused(&contiguous, targets, scales, a * c)
         } else {
-            self.composed(logits, targets, scales)
+            card::focal_loss(self, logits, targets, scales).unwrap_or_else(|| self.composed(logits, targets, scales))
         }
     }
 

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use repghost_kernels::custom_op::with_backward;
 use tch::{Device, Kind, Tensor};
 
+use crate::card;
 use kernel::{Group, Shape};
 use taps::RoiTaps;
 
@@ -36,7 +37,7 @@ pub struct Roi {
 /// Who computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
-    /// The kernel on the CPU, tensor operations elsewhere.
+    /// A kernel on the CPU and on cards that can have one, tensor operations elsewhere.
     #[default]
     Auto,
     /// Tensor operations on any device.
@@ -52,6 +53,11 @@ pub fn roi_align(maps: &[&Tensor], scales: &[f64], rois: &[Roi], sampling: Sampl
     assert!(!maps.is_empty() && maps.len() == scales.len(), "{} maps but {} scales", maps.len(), scales.len());
     let shapes: Vec<Shape> = maps.iter().map(|m| shape_of(m)).collect();
     assert!(shapes.iter().all(|s| s.channels == shapes[0].channels), "maps differ in their channels");
+    if engine == Engine::Auto && maps[0].device() != Device::Cpu {
+        if let Some(pooled) = card::roi_align(maps, scales, rois, sampling) {
+            return pooled;
+        }
+    }
     let groups = group(rois, sampling, scales, &shapes);
     if engine == Engine::TensorOps || maps[0].device() != Device::Cpu {
         return tensor_ops::forward(maps, &groups, rois.len(), sampling.output);
