@@ -136,11 +136,8 @@ pub(super) fn address(tensor: &Tensor) -> u64 {
     tensor.data_ptr() as u64
 }
 
-/// A copy `[n]` of `values` on `device`. To a card it goes from pinned memory, so that the host doesn't wait.
+/// A copy `[n]` of `values` on `device`; the host doesn't wait for it.
 pub fn upload<T: tch::kind::Element>(values: &[T], device: Device) -> Tensor {
     let host = Tensor::from_slice(values);
-    match device {
-        Device::Cuda(_) => host.pin_memory(device).to_device_(device, host.kind(), true, false),
-        _ => host.to_device(device),
-    }
+    crate::device::to_device(&host, device).unwrap_or_else(|_| host.to_device(device))
 }
