@@ -13,8 +13,6 @@ cargo=${CARGO:-cargo}
 rm -rf .cuda
 mkdir .cuda
 for program in check-cuda repghost-det-torch repghost-det; do
-  # A program that this version doesn't have is reported as absent by the parts that need it.
-  [ -x "$target/$program" ] || continue
   strip --strip-all -o ".cuda/$program" "$target/$program"
   xz -T0 -3 ".cuda/$program"
 done

@@ -288,7 +288,8 @@ def evaluation():
 def product():
     """A whole training step with the loader, at the size of COCO's images, on built-in pictures."""
     common = ["data.source=shapes", "data.shapes.picture.size=[800,1344]", "data.shapes.train_images=256", "data.shapes.val_images=4",
-              "data.augment.resize.size=800", "train.max_steps=14", "train.log_every=2", "init.backbone=null", "data.workers=12"]
+              "data.augment.resize.size=800", "train.max_steps=14", "train.log_every=2", "init.backbone=null", "data.workers=12",
+              "train.batch_norm.frozen_stages=0", "train.batch_norm.use_running_stats=false"]
     found = {}
     for experiment in ("retinanet", "mask_rcnn"):
         folder = train(f"product_{experiment}", experiment, *common, "train.precision=bf16", limit=100)
