@@ -75,37 +75,3 @@ pub fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
         off
     }
 }
-
-/// Pairs two lists of `n` things without regard to their order, which rounding decides where scores are nearly equal. `distance(got, want)`
-/// is in units of the tolerance: up to 1 is a match. Returns the index in `got` of each thing wanted.
-///
-/// # Panics
-/// When a thing wanted has no match of its own; `what` is named.
-pub fn pair(n: usize, what: &str, distance: impl Fn(usize, usize) -> f64) -> Vec<i64> {
-    let mut free = vec![true; n];
-    let mut partner = |want: usize| {
-        let open = (0..n).filter(|got| free[*got]).map(|got| (got, distance(got, want)));
-        let nearest = open.min_by(|a, b| a.1.total_cmp(&b.1)).expect("as many things got as wanted");
-        assert!(
-            nearest.1 <= 1.0,
-            "{what}: nothing like number {want}; the nearest is off by {:.1} times the tolerance",
-            nearest.1
-        );
-        free[nearest.0] = false;
-        nearest.0 as i64
-    };
-    (0..n).map(&mut partner).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pairs_without_regard_to_order() {
-        let (got, want) = ([1.0f64, 2.001, 2.0], [2.0, 1.0, 2.0]);
-        assert_eq!(pair(3, "values", |g, w| (got[g] - want[w]).abs() / 0.01), [2, 0, 1]);
-        let missing = std::panic::catch_unwind(|| pair(3, "values", |g, w| (got[g] - [2.0, 1.0, 1.0][w]).abs() / 0.01));
-        assert!(missing.is_err(), "one thing does not stand for two");
-    }
-}

@@ -4,9 +4,9 @@
 use std::time::Instant;
 
 use repghost_backbone::fill::uniform;
-use repghost_heads::mask_rcnn::paste::paste_all;
+use repghost_heads::rcnn::paste::paste_all;
 use repghost_heads::roi_align::taps::AxisTaps;
-use repghost_heads::roi_align::{roi_align, Engine, Roi, Sampling};
+use repghost_heads::roi_align::{roi_align, Backend, Roi, Sampling};
 use tch::{Device, Kind, Tensor};
 
 const SCALE: f64 = 0.25;
@@ -26,8 +26,8 @@ fn main() {
     let map = Tensor::rand([1, CHANNELS, SIDE as i64, SIDE as i64], (Kind::Float, Device::Cpu)).set_requires_grad(true);
     for output in [7, 14] {
         let sampling = Sampling { output, ratio: 2, aligned: false };
-        let kernel = || roi_align(&[&map], &[SCALE], &rois, sampling, Engine::Auto);
-        let bag = || roi_align(&[&map], &[SCALE], &rois, sampling, Engine::TensorOps);
+        let kernel = || roi_align(&[&map], &[SCALE], &rois, sampling, Backend::Auto);
+        let bag = || roi_align(&[&map], &[SCALE], &rois, sampling, Backend::TensorOps);
         let dense = || dense_matmul(&map, &rois, sampling);
         let grid = || grid_sample(&map, &rois, sampling);
         let want = tch::no_grad(kernel);

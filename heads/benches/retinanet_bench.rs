@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use repghost_backbone::fill::uniform;
 use repghost_backbone::{BackboneConfig, Eager, Tree};
-use repghost_heads::boxes::to_corners;
+use repghost_heads::detector::DetectorModel;
 use repghost_heads::losses::{ClassTarget, Focal};
 use repghost_heads::matcher::Matcher;
 use repghost_heads::nms::batched_nms;
@@ -50,8 +50,8 @@ fn main() {
     }
     let anchors = net.anchors(padded);
     let matcher = Matcher { high: 0.5, low: 0.4, low_quality: true };
-    let objects = to_corners(&targets[0].boxes);
-    time(runs, "matching, one image", || drop(matcher.assign(&objects, &anchors.boxes)));
+    let objects = &targets[0].boxes;
+    time(runs, "matching, one image", || drop(matcher.assign(objects, &anchors.boxes)));
     let background = vec![vec![ClassTarget::Background; anchors.boxes.len()]; BATCH as usize];
     let focal = Focal { alpha: 0.25, gamma: 2.0 };
     time(runs, "focal loss with gradient", || drop(focal.loss(&raw.logits, &background, &[1.0; BATCH as usize])));
@@ -63,14 +63,16 @@ fn main() {
     time(runs, "whole step without optimizer", || {
         net.named_tensors().iter_mut().for_each(|e| e.tensor.zero_grad());
         let losses = net.losses(&mut Eager::train(), &images, &targets);
-        losses.iter().fold(Tensor::from(0f32), |sum, l| sum + &l.1).backward();
+        losses.total().backward();
     });
     time(runs, "detect", || drop(net.detect(&images)));
     let scores = repghost_heads::retinanet::RawOutputs {
         logits: Tensor::randn(raw.logits.size(), (Kind::Float, Device::Cpu)),
         deltas: raw.deltas.detach(),
     };
-    time(runs, "post-processing alone, all scores above the threshold", || drop(net.detections(&scores, padded, &images.sizes)));
+    time(runs, "post-processing alone, all scores above the threshold", || {
+        drop(net.decoder.decode(&scores, padded, &images.sizes))
+    });
 
     let u = uniform("nms bench", 16_000);
     let boxes: Vec<[f32; 4]> = u.chunks(4).map(|u| boxed(u, 300.0, 60.0)).collect();

@@ -9,7 +9,7 @@ use repghost_backbone::fill::uniform;
 use repghost_backbone::{BackboneConfig, Eager, Role, Tree};
 use repghost_heads::detector::HeadConfig;
 use repghost_heads::fpn::FpnConfig;
-use repghost_heads::mask_rcnn::MaskRcnnConfig;
+use repghost_heads::rcnn::MaskRcnnConfig;
 use repghost_heads::retinanet::RetinaNetConfig;
 use repghost_heads::{CroppedMask, ImageBatch, Target};
 use tch::{Device, Kind, Tensor};
@@ -29,7 +29,7 @@ fn main() {
     let objects = number(5, 7.0) as usize;
     tch::manual_seed(0);
     let (head, classes) = match model {
-        "retinanet" => (HeadConfig::Retinanet(RetinaNetConfig::default()), OUTPUTS),
+        "retinanet" => (HeadConfig::RetinaNet(RetinaNetConfig::default()), OUTPUTS),
         _ => (HeadConfig::MaskRcnn(MaskRcnnConfig::default()), OUTPUTS - 1),
     };
     let body = BackboneConfig { width, ..BackboneConfig::default() }.build(1000).expect("a width that there is");
@@ -45,16 +45,15 @@ fn main() {
         let images = ImageBatch { pixels, sizes: vec![[size, size]; batch] };
         let (start, cpu_start) = (Instant::now(), cpu_seconds());
         let losses = detector.losses(&mut Eager::train(), &images, &targets);
-        let sum = losses.iter().map(|l| l.1.shallow_clone()).reduce(|a, b| a + b).expect("losses");
         for p in &parameters {
             p.shallow_clone().zero_grad();
         }
-        sum.backward();
+        losses.total().backward();
         tch::no_grad(|| update(&parameters, &mut velocity));
         times.push(start.elapsed().as_secs_f64());
         cpu.push(cpu_seconds() - cpu_start);
         if std::env::var_os("SHOW_LOSSES").is_some() {
-            println!("{:?}", losses.iter().map(|l| (l.0, l.1.double_value(&[]))).collect::<Vec<_>>());
+            println!("{:?}", losses.iter().map(|(name, loss)| (name, loss.double_value(&[]))).collect::<Vec<_>>());
         }
     }
     let ([median, min], [cpu, _]) = (middle(&times[1..]), middle(&cpu[1..]));
@@ -111,7 +110,8 @@ fn target(image: usize, objects: usize, size: f32, with_masks: bool) -> Target {
     let labels: Vec<i64> = u.chunks(5).map(|u| ((u[4] + 1.0) / 2.0 * 79.0) as i64).collect();
     let mask = |b: &[f32; 4]| {
         let [x1, y1, x2, y2] = b.map(|v| v as i64);
-        CroppedMask { origin: [x1, y1], bits: Tensor::ones([y2 - y1, x2 - x1], (Kind::Uint8, Device::Cpu)) }
+        let size = [(y2 - y1) as usize, (x2 - x1) as usize];
+        CroppedMask { origin: [x1, y1], size, bits: vec![1; size[0] * size[1]] }
     };
     let masks = with_masks.then(|| boxes.iter().map(mask).collect());
     Target { masks, ..Target::new(&boxes, &labels) }

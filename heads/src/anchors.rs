@@ -1,4 +1,4 @@
-//! Anchors: the boxes that a detector's guesses start from.
+//! Anchors: the boxes that a detector's predictions are relative to.
 //!
 //! Every cell of every pyramid level carries a few boxes of fixed sizes and shapes, centred at the cell's corner point (Ren et al.
 //! 2015; RetinaNet: Lin et al. 2017, section 4). Sizes grow with the level's stride: a level looks for objects of its own size.
@@ -20,7 +20,7 @@ use crate::error::HeadError;
 pub struct AnchorConfig {
     /// Size of a level's smallest anchors in units of its stride (4 gives 32, 64, 128, 256, 512 on P3 to P7).
     pub octave_base_scale: f64,
-    /// Sizes a level: this many steps from one level's size to the next one's.
+    /// Sizes per level: this many steps from one level's size to the next one's.
     pub scales_per_octave: usize,
     /// Sizes in pixels for each level, instead of the two keys above.
     pub sizes: Option<Vec<Vec<f64>>>,
@@ -60,7 +60,7 @@ impl AnchorConfig {
             return Err(HeadError::range("model.head.anchors.sizes", format!("{sizes:?} for levels {levels:?}"), expected));
         }
         let base = sizes.iter().map(|sizes| base_anchors(sizes, &self.aspect_ratios)).collect();
-        Ok(AnchorGenerator { levels: levels.to_vec(), base, cache: Mutex::default() })
+        Ok(AnchorGenerator { levels: levels.to_vec(), base, cache: Arc::default() })
     }
 
     fn octave(&self, level: u32) -> Vec<f64> {
@@ -105,12 +105,12 @@ impl AnchorSet {
     }
 }
 
-/// Makes anchors, and keeps those of the last few image sizes.
-#[derive(Debug)]
+/// Makes anchors, and keeps those of the last few image sizes. Clones share what is kept.
+#[derive(Clone, Debug)]
 pub struct AnchorGenerator {
     levels: Vec<u32>,
     base: Vec<Vec<Corners>>,
-    cache: Mutex<Vec<([i64; 2], Arc<AnchorSet>)>>,
+    cache: Arc<Mutex<Vec<([i64; 2], Arc<AnchorSet>)>>>,
 }
 
 /// Image sizes whose anchors are kept; multi-scale training has a handful.

@@ -1,139 +1,360 @@
-//! The detectors as one type: what the trainer, the evaluator and the exporter hold.
+//! The detectors as one type: what trainers, evaluators and exporters hold.
+//!
+//! A detector is its settings ([`DetectorConfig`]), its networks ([`DetectorModel`]) and the host code that turns their outputs into detections
+//! ([`Decoder`]). Its module implements the two traits; here are the rows that make it known: a variant of [`HeadConfig`] and of [`Detector`].
 
-use repghost_backbone::{Backbone, Eager, FuseLevel, Tree, Visitor};
-use serde::{Deserialize, Serialize};
+use repghost_backbone::{Backbone, Eager, FuseLevel, Ops, Tree, Visitor};
+use serde::de::value::{MapAccessDeserializer, MapDeserializer};
+use serde::de::{Error as _, MapAccess};
+use serde::{Deserialize, Deserializer, Serialize};
+use tch::Tensor;
 
+use crate::backbone_with_fpn::BackboneWithFpn;
+use crate::decoder::Decoder;
 use crate::error::HeadError;
 use crate::fpn::FpnConfig;
-use crate::mask_rcnn::postprocess::Limits;
-use crate::mask_rcnn::{MaskRcnn, MaskRcnnConfig};
-use crate::pyramid_backbone::BackboneWithFpn;
-use crate::retinanet::{PostprocessConfig, RetinaNet, RetinaNetConfig};
-use crate::types::{Detections, ImageBatch, Losses, Target};
+use crate::postprocess::PostprocessConfig;
+use crate::rcnn::{FasterRcnnConfig, MaskRcnnConfig, Rcnn};
+use crate::retinanet::{RetinaNet, RetinaNetConfig};
+use crate::stage::{DecodeError, Outputs, Regions, Stage};
+use crate::types::{HostDetections, ImageBatch, Losses, Target};
 
-/// The keys below `model.head`; `name` tells which detector they belong to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "name", rename_all = "snake_case")]
+/// The keys below `model.head`; `name` chooses the detector and with it the other keys.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "name")]
 pub enum HeadConfig {
-    /// `name: retinanet`.
-    Retinanet(RetinaNetConfig),
-    /// `name: mask_rcnn`.
+    /// One stage, dense boxes.
+    #[serde(rename = "retinanet")]
+    RetinaNet(RetinaNetConfig),
+    /// Two stages, boxes.
+    #[serde(rename = "faster_rcnn")]
+    FasterRcnn(FasterRcnnConfig),
+    /// Two stages, boxes and masks.
+    #[serde(rename = "mask_rcnn")]
     MaskRcnn(MaskRcnnConfig),
 }
 
 impl HeadConfig {
-    /// Names that `model.head.name` takes.
-    pub const NAMES: &[&str] = &["retinanet", "mask_rcnn"];
+    /// Values of `model.head.name`.
+    pub const NAMES: &'static [&'static str] = &["retinanet", "faster_rcnn", "mask_rcnn"];
 
-    /// Builds the detector of `classes` classes on a backbone. Initial weights come from torch's global generator.
+    /// Reads the keys beside `name`.
     ///
     /// # Errors
-    /// Settings that make no detector.
-    pub fn build(&self, backbone: Backbone, fpn: &FpnConfig, classes: i64) -> Result<Detector, HeadError> {
-        match self {
-            Self::Retinanet(config) => Ok(Detector::RetinaNet(Box::new(RetinaNet::new(backbone, fpn, config, classes)?))),
-            Self::MaskRcnn(config) => Ok(Detector::MaskRcnn(Box::new(MaskRcnn::new(backbone, fpn, config, classes)?))),
+    /// A name that is none of [`HeadConfig::NAMES`]; unknown keys, values of other types.
+    pub fn read<'de, D: Deserializer<'de>>(name: &str, keys: D) -> Result<Self, D::Error> {
+        match name {
+            "retinanet" => RetinaNetConfig::deserialize(keys).map(Self::RetinaNet),
+            "faster_rcnn" => FasterRcnnConfig::deserialize(keys).map(Self::FasterRcnn),
+            "mask_rcnn" => MaskRcnnConfig::deserialize(keys).map(Self::MaskRcnn),
+            _ => Err(D::Error::unknown_variant(name, Self::NAMES)),
         }
     }
-}
 
-impl Default for HeadConfig {
-    fn default() -> Self {
-        Self::Retinanet(RetinaNetConfig::default())
+    /// The detector of a name with its default settings; none for other names.
+    pub fn named(name: &str) -> Option<Self> {
+        let no_keys = std::iter::empty::<(&str, u8)>();
+        Self::read(name, MapDeserializer::<_, serde::de::value::Error>::new(no_keys)).ok()
+    }
+
+    fn config(&self) -> &dyn DetectorConfig {
+        match self {
+            Self::RetinaNet(config) => config,
+            Self::FasterRcnn(config) => config,
+            Self::MaskRcnn(config) => config,
+        }
     }
 }
 
 /// A detector.
 #[derive(Debug)]
 pub enum Detector {
-    /// Dense, one stage.
+    /// RetinaNet.
     RetinaNet(Box<RetinaNet>),
-    /// Two stages, with masks.
-    MaskRcnn(Box<MaskRcnn>),
+    /// Faster R-CNN, or with its mask branch Mask R-CNN.
+    Rcnn(Box<Rcnn>),
 }
 
 impl Detector {
-    /// Losses of a batch, to be summed. `ops` tells the mode ([`Eager::train`] updates batch-norm statistics).
+    /// A stage's named outputs, for any reader of the networks: `x` is an image batch `[N, 3, H, W]` or pooled regions
+    /// `[R, channels, side, side]`.
+    pub fn run_stage<O: Ops>(&self, stage: &Stage, ops: &mut O, x: &O::Value) -> Outputs<O::Value> {
+        match self {
+            Self::RetinaNet(d) => d.run_stage(ops, x),
+            Self::Rcnn(d) => d.run_stage(stage, ops, x),
+        }
+    }
+
+    fn model(&self) -> &dyn DetectorModel {
+        match self {
+            Self::RetinaNet(d) => d.as_ref(),
+            Self::Rcnn(d) => d.as_ref(),
+        }
+    }
+
+    fn model_mut(&mut self) -> &mut dyn DetectorModel {
+        match self {
+            Self::RetinaNet(d) => d.as_mut(),
+            Self::Rcnn(d) => d.as_mut(),
+        }
+    }
+
+    fn into_model(self) -> Box<dyn DetectorModel> {
+        match self {
+            Self::RetinaNet(d) => d,
+            Self::Rcnn(d) => d,
+        }
+    }
+}
+
+// What follows holds for every detector.
+
+/// A layer whose outputs are predictions: the last one of a branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PredictionLayer {
+    /// Suffix of the stage ([`Stage::suffix`]).
+    pub suffix: &'static str,
+    /// Name of the stage's output that it gives.
+    pub output: &'static str,
+    /// Path of the layer.
+    pub path: &'static str,
+    /// Whether its size depends on the number of classes.
+    pub per_class: bool,
+}
+
+/// The settings of one detector.
+pub trait DetectorConfig: std::fmt::Debug {
+    /// The value of `model.head.name`.
+    fn name(&self) -> &'static str;
+
+    /// The detector's name in the literature.
+    fn title(&self) -> &'static str;
+
+    /// Whether masks are trained and predicted.
+    fn has_masks(&self) -> bool {
+        false
+    }
+
+    /// Whether the head's outputs are numbered by COCO's category ids.
+    fn coco_91(&self) -> bool;
+
+    /// Refuses numbers outside their range.
+    ///
+    /// # Errors
+    /// The first key that is wrong.
+    fn check(&self) -> Result<(), HeadError>;
+
+    /// The detector with few and thin layers, for quick checks.
+    fn narrow(&self) -> HeadConfig;
+
+    /// The detector of `classes` classes on a backbone.
+    ///
+    /// # Errors
+    /// Settings that make no detector.
+    fn build(&self, body: Backbone, fpn: &FpnConfig, classes: i64) -> Result<Detector, HeadError>;
+
+    /// The host part of that detector. No network is built.
+    ///
+    /// # Errors
+    /// Settings that make no detector.
+    fn decoder(&self, fpn: &FpnConfig, classes: i64) -> Result<Decoder, HeadError>;
+}
+
+/// The networks of one detector, beside [`Detector::run_stage`].
+pub trait DetectorModel: Tree + std::fmt::Debug {
+    /// See [`Detector::name`].
+    fn name(&self) -> &'static str;
+
+    /// See [`Detector::losses`].
+    fn losses(&self, ops: &mut Eager, images: &ImageBatch, targets: &[Target]) -> Losses;
+
+    /// Outputs of a stage that reads regions, in libtorch. Detectors of one stage have none.
+    fn run_regions(&self, stage: &Stage, ops: &mut Eager, regions: &Regions) -> Outputs<Tensor> {
+        let _ = (stage, ops, regions);
+        Outputs::new()
+    }
+
+    /// See [`Detector::set_sampling`].
+    fn set_sampling(&self, seed: u64, batch: u64) {
+        let _ = (seed, batch);
+    }
+
+    /// See [`Detector::backbone`].
+    fn backbone(&self) -> &BackboneWithFpn;
+
+    /// See [`Detector::into_body`].
+    fn into_body(self: Box<Self>) -> Backbone;
+
+    /// See [`Detector::decoder`].
+    fn decoder(&self) -> Decoder;
+
+    /// Thresholds and limits of the decoder.
+    fn postprocess_mut(&mut self) -> &mut PostprocessConfig;
+
+    /// See [`Detector::prediction_layers`].
+    fn prediction_layers(&self) -> &'static [PredictionLayer];
+}
+
+impl HeadConfig {
+    /// The value of `model.head.name`.
+    pub fn name(&self) -> &'static str {
+        self.config().name()
+    }
+
+    /// The detector's name in the literature.
+    pub fn title(&self) -> &'static str {
+        self.config().title()
+    }
+
+    /// Whether masks are trained and predicted.
+    pub fn has_masks(&self) -> bool {
+        self.config().has_masks()
+    }
+
+    /// Whether the head's outputs are numbered by COCO's category ids.
+    pub fn coco_91(&self) -> bool {
+        self.config().coco_91()
+    }
+
+    /// Refuses numbers outside their range.
+    ///
+    /// # Errors
+    /// The first key that is wrong.
+    pub fn check(&self) -> Result<(), HeadError> {
+        self.config().check()
+    }
+
+    /// The detector of a name with few and thin layers, for quick checks; none for other names.
+    pub fn narrow(name: &str) -> Option<Self> {
+        Self::named(name).map(|head| head.config().narrow())
+    }
+
+    /// Builds the detector of `classes` classes on a backbone. Initial weights come from torch's global generator.
+    ///
+    /// # Errors
+    /// Settings that make no detector.
+    pub fn build(&self, backbone: Backbone, fpn: &FpnConfig, classes: i64) -> Result<Detector, HeadError> {
+        self.config().build(backbone, fpn, classes)
+    }
+
+    /// The host part of the detector of `classes` classes: what an exported file needs to become detections. No network is built.
+    ///
+    /// # Errors
+    /// Settings that make no detector.
+    pub fn decoder(&self, fpn: &FpnConfig, classes: i64) -> Result<Decoder, HeadError> {
+        self.check()?;
+        self.config().decoder(fpn, classes)
+    }
+}
+
+impl Default for HeadConfig {
+    fn default() -> Self {
+        Self::RetinaNet(RetinaNetConfig::default())
+    }
+}
+
+/// `name` is the first key of the map; the rest of the map is read by the head's own struct. Unlike serde's tagged enums this buffers nothing, so
+/// that an error deep inside keeps its path.
+impl<'de> Deserialize<'de> for HeadConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Head;
+        impl<'de> serde::de::Visitor<'de> for Head {
+            type Value = HeadConfig;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("a map that starts with a name")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<HeadConfig, A::Error> {
+                match map.next_key::<String>()?.as_deref() {
+                    Some("name") => {}
+                    _ => return Err(A::Error::missing_field("name")),
+                }
+                let name = map.next_value::<String>()?;
+                HeadConfig::read(&name, MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_map(Head)
+    }
+}
+
+impl Detector {
+    /// The value of `model.head.name`.
+    pub fn name(&self) -> &'static str {
+        self.model().name()
+    }
+
+    /// The networks, in the order in which they run.
+    pub fn stages(&self) -> Vec<Stage> {
+        self.decoder().stages()
+    }
+
+    /// Losses of a batch. `ops` is the mode: [`Eager::train`] updates batch-norm statistics.
     ///
     /// # Panics
     /// When there are not as many targets as images, or labels are not class indices of this detector.
     pub fn losses(&self, ops: &mut Eager, images: &ImageBatch, targets: &[Target]) -> Losses {
-        match self {
-            Self::RetinaNet(d) => d.losses(ops, images, targets),
-            Self::MaskRcnn(d) => d.losses(ops, images, targets),
-        }
+        self.model().losses(ops, images, targets)
     }
 
-    /// What is in the images, in inference mode.
-    pub fn detect(&self, images: &ImageBatch) -> Vec<Detections> {
-        match self {
-            Self::RetinaNet(d) => d.detect(images),
-            Self::MaskRcnn(d) => d.detect(images),
-        }
+    /// The objects in the images, in inference mode.
+    pub fn detect(&self, images: &ImageBatch) -> Vec<HostDetections> {
+        let _guard = tch::no_grad_guard();
+        let ops = &mut Eager::eval();
+        let first = self.run_stage(&Stage::Image, ops, &images.pixels);
+        let run = |stage: &Stage, regions: &Regions| Ok::<_, DecodeError>(self.model().run_regions(stage, ops, regions));
+        let found = self.decoder().finish(first, images.padded_size(), &images.sizes, run);
+        found.unwrap_or_else(|e| panic!("the outputs of a detector's own networks belong to it: {e}"))
     }
 
-    /// Tells a detector that draws samples for its losses which draws come next: those of `seed`, from batch `batch` on. Called at
-    /// the start of a run and after a resume, so that a resumed run draws what the uninterrupted one would have drawn.
+    /// Sets the random draws of a detector that samples for its losses to those of `seed`, from batch `batch` on. Called at the start of a run
+    /// and after a resume, so that a resumed run draws what the uninterrupted one would have drawn.
     pub fn set_sampling(&self, seed: u64, batch: u64) {
-        match self {
-            Self::RetinaNet(_) => {}
-            Self::MaskRcnn(d) => d.samples.set(seed, batch),
-        }
+        self.model().set_sampling(seed, batch);
     }
 
-    /// Sets how detections are picked. (Mask R-CNN takes its candidates from proposals, so `pre_nms_top_k` is not its concern.)
+    /// Sets thresholds and limits of detections.
     pub fn set_postprocess(&mut self, config: PostprocessConfig) {
-        match self {
-            Self::RetinaNet(d) => d.postprocess = config,
-            Self::MaskRcnn(d) => {
-                let (score, iou) = (config.score_threshold as f32, config.nms_threshold as f32);
-                d.limits = Limits { score, iou, count: config.max_detections };
-            }
-        }
+        *self.model_mut().postprocess_mut() = config;
     }
 
     /// The backbone with its pyramid.
     pub fn backbone(&self) -> &BackboneWithFpn {
-        match self {
-            Self::RetinaNet(d) => &d.backbone,
-            Self::MaskRcnn(d) => &d.backbone,
-        }
+        self.model().backbone()
     }
 
-    /// Paths of the layers whose size is the number of classes: what is made anew when weights of other classes are tuned.
+    /// The backbone alone, without pyramid and head.
+    pub fn into_body(self) -> Backbone {
+        self.into_model().into_body()
+    }
+
+    /// The host part: anchors, box coder, label map, pooling, thresholds.
+    pub fn decoder(&self) -> Decoder {
+        self.model().decoder()
+    }
+
+    /// The layers that predict.
+    pub fn prediction_layers(&self) -> &'static [PredictionLayer] {
+        self.model().prediction_layers()
+    }
+
+    /// Paths of the layers whose size is the number of classes: they are initialised anew when weights of other classes are fine-tuned.
     pub fn class_layers(&self) -> Vec<String> {
-        let layers: &[&str] = match self {
-            Self::RetinaNet(_) => &["head.classification_head.cls_logits"],
-            Self::MaskRcnn(_) => &[
-                "roi_heads.box_predictor.cls_score",
-                "roi_heads.box_predictor.bbox_pred",
-                "roi_heads.mask_predictor.mask_fcn_logits",
-            ],
-        };
-        layers.iter().map(|layer| layer.to_string()).collect()
+        self.prediction_layers().iter().filter(|layer| layer.per_class).map(|layer| layer.path.to_string()).collect()
     }
 
     /// Number of classes.
     pub fn classes(&self) -> i64 {
-        match self {
-            Self::RetinaNet(d) => d.layout.classes(),
-            Self::MaskRcnn(d) => d.layout.classes(),
-        }
+        self.decoder().labels().classes()
     }
 }
 
 impl Tree for Detector {
     fn visit(&self, v: &mut Visitor) {
-        match self {
-            Self::RetinaNet(d) => d.visit(v),
-            Self::MaskRcnn(d) => d.visit(v),
-        }
+        self.model().visit(v);
     }
 
     fn fuse(&mut self, level: FuseLevel) {
-        match self {
-            Self::RetinaNet(d) => d.fuse(level),
-            Self::MaskRcnn(d) => d.fuse(level),
-        }
+        self.model_mut().fuse(level);
     }
 }

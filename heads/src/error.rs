@@ -3,14 +3,14 @@
 /// A setting that makes no detector. Each message names the key of the experiment file.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum HeadError {
-    /// The head asks for a pyramid level that the backbone does not tap.
+    /// The head needs a pyramid level that the backbone does not tap.
     #[error("model.head.levels: {asked:?} asked for, but {backbone} taps {there:?}")]
     Levels {
-        /// What the head asks for.
+        /// Levels of the head.
         asked: Vec<u32>,
         /// Name of the backbone.
         backbone: String,
-        /// What the backbone has.
+        /// Levels that the backbone taps.
         there: Vec<u32>,
     },
     /// A number out of its range.
@@ -18,9 +18,9 @@ pub enum HeadError {
     Range {
         /// Dotted key.
         key: &'static str,
-        /// What was found.
+        /// The value.
         value: String,
-        /// What is allowed.
+        /// What is allowed, after "is not".
         expected: &'static str,
     },
 }

@@ -1,6 +1,6 @@
 //! The feature pyramid network (Lin et al. 2017, *Feature Pyramid Networks for Object Detection*).
 //!
-//! A backbone's fine maps know where things are, its coarse maps know what they are. The pyramid brings the two together: a 1x1
+//! A backbone's fine maps locate objects, its coarse maps classify them. The pyramid brings the two together: a 1x1
 //! convolution gives all maps the same number of channels (`inner_blocks`), each coarser map is enlarged and added to the next finer
 //! one, and a 3x3 convolution smooths the sums (`layer_blocks`).
 //!
@@ -48,6 +48,19 @@ impl Default for FpnConfig {
     }
 }
 
+impl FpnConfig {
+    /// Levels of a pyramid on backbone levels `body`. `head_default` is used where `extra_levels` is unset.
+    pub fn levels(&self, body: &[u32], head_default: ExtraLevels) -> Vec<u32> {
+        let extra = match self.extra_levels.unwrap_or(head_default) {
+            ExtraLevels::None => 0,
+            ExtraLevels::MaxPool => 1,
+            ExtraLevels::P6p7FromP5 | ExtraLevels::P6p7FromC5 => 2,
+        };
+        let top = body.last().copied().unwrap_or(0);
+        body.iter().copied().chain(top + 1..=top + extra).collect()
+    }
+}
+
 /// A pyramid over some taps of a backbone.
 #[derive(Debug)]
 pub struct Fpn {
@@ -80,16 +93,12 @@ impl Fpn {
             init::kaiming_uniform(&conv);
             conv
         };
-        let mut levels: Vec<u32> = taps.iter().map(|t| t.level).collect();
-        let top = taps.last().map_or(0, |t| t.level);
+        let body: Vec<u32> = taps.iter().map(|t| t.level).collect();
+        let levels = config.levels(&body, head_default);
         let extra = match config.extra_levels.unwrap_or(head_default) {
             ExtraLevels::None => Extra::None,
-            ExtraLevels::MaxPool => {
-                levels.push(top + 1);
-                Extra::MaxPool
-            }
+            ExtraLevels::MaxPool => Extra::MaxPool,
             from @ (ExtraLevels::P6p7FromP5 | ExtraLevels::P6p7FromC5) => {
-                levels.extend([top + 1, top + 2]);
                 let from_c5 = from == ExtraLevels::P6p7FromC5;
                 let inputs = if from_c5 { taps.last().map_or(channels, |t| t.channels) } else { channels };
                 let (p6, p7) = (Box::new(conv(inputs, 3, 2)), Box::new(conv(channels, 3, 2)));
@@ -121,12 +130,12 @@ impl Fpn {
         self.layer.first().map_or(0, |block| block.conv.outputs())
     }
 
-    /// One map a level, from the backbone's maps (fine to coarse).
+    /// One map per level, from the backbone's maps (fine to coarse).
     ///
     /// # Panics
     /// When there are not as many maps as taps.
     pub fn forward<O: Ops>(&self, ops: &mut O, features: &[O::Value]) -> Vec<O::Value> {
-        assert_eq!(features.len(), self.inner.len(), "one feature map a tap");
+        assert_eq!(features.len(), self.inner.len(), "one feature map per tap");
         let mut pyramid: Vec<O::Value> = Vec::with_capacity(self.levels.len());
         let mut above: Option<O::Value> = None;
         for (i, x) in features.iter().enumerate().rev() {

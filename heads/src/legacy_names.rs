@@ -2,7 +2,7 @@
 //!
 //! torchvision 0.13 wrapped the convolutions of its pyramid and heads and so changed their names; it renames old checkpoints while
 //! it loads them. The published files of `retinanet_resnet50_fpn`, `fasterrcnn_resnet50_fpn` and `maskrcnn_resnet50_fpn` are such old
-//! ones. [`modernise`] does the same renaming and tells each change, so that none is silent.
+//! ones. [`upgrade_names`] does the same renaming and returns each change, so that none passes unseen.
 //!
 //! | old | new |
 //! |---|---|
@@ -14,7 +14,7 @@
 use repghost_backbone::weights::StateDict;
 
 /// Renames what an older torchvision named differently. Returns (old, new) for each change.
-pub fn modernise(state: &mut StateDict) -> Vec<(String, String)> {
+pub fn upgrade_names(state: &mut StateDict) -> Vec<(String, String)> {
     let mut changes = Vec::new();
     for (name, _) in &mut state.tensors {
         if let Some(new) = modern(name) {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn old_names_are_renamed_and_told() {
+    fn old_names_are_renamed_and_returned() {
         let pairs = [
             ("backbone.fpn.inner_blocks.2.weight", "backbone.fpn.inner_blocks.2.0.weight"),
             ("backbone.fpn.layer_blocks.0.bias", "backbone.fpn.layer_blocks.0.0.bias"),
@@ -62,10 +62,10 @@ mod tests {
         ];
         let tensor = || tch::Tensor::from(0f32);
         let mut state = StateDict { tensors: pairs.map(|(old, _)| (old.to_string(), tensor())).into(), ..Default::default() };
-        let told = modernise(&mut state);
-        assert_eq!(told, pairs.map(|(old, new)| (old.to_string(), new.to_string())));
+        let renamed = upgrade_names(&mut state);
+        assert_eq!(renamed, pairs.map(|(old, new)| (old.to_string(), new.to_string())));
         assert_eq!(state.names().collect::<Vec<_>>(), pairs.map(|(_, new)| new));
-        assert_eq!(modernise(&mut state), [], "new names stay");
+        assert_eq!(upgrade_names(&mut state), [], "new names stay");
     }
 
     #[test]

@@ -17,21 +17,30 @@
 //! (`repghost_kernels::cuda::focal`). On other devices, and for other kinds, the same formula is written with tensor operations.
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction, Tensor};
 
 use crate::box_coder::BoxCoder;
 use crate::boxes::giou_loss;
 use crate::card;
-use crate::slices::{filled, is_plain, with_f32};
+use crate::host::{f32_slice, from_fn, is_cpu_f32};
 
-/// What one anchor should say.
+/// `x` with at least single precision: sums of many terms, exponentials and pixel coordinates do not fit half precision.
+pub(crate) fn at_least_f32(x: &Tensor) -> Tensor {
+    match x.kind() {
+        Kind::Double | Kind::Float => x.shallow_clone(),
+        _ => x.to_kind(Kind::Float),
+    }
+}
+
+/// What one anchor is trained to predict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClassTarget {
     /// One class is present.
     Class(u32),
     /// None is.
     Background,
-    /// Any answer will do.
+    /// The anchor takes no part in the loss.
     Ignored,
 }
 
@@ -45,42 +54,39 @@ pub struct Focal {
 }
 
 impl Focal {
-    /// Sum over images of `scale * sum of the focal loss`: logits `[N, A, C]`, `A` targets and one scale an image, to a scalar.
+    /// Sum over images of `scale * sum of the focal loss`: logits `[N, A, C]`, `A` targets and one scale per image, to a scalar.
     ///
     /// # Panics
     /// When the numbers of targets or scales do not fit the logits, or a class is not below `C`.
     pub fn loss(&self, logits: &Tensor, targets: &[Vec<ClassTarget>], scales: &[f64]) -> Tensor {
         let size = logits.size();
         let (n, a, c) = (size[0] as usize, size[1] as usize, size[2] as usize);
-        assert!(targets.len() == n && scales.len() == n && targets.iter().all(|t| t.len() == a), "one target an anchor");
+        assert!(targets.len() == n && scales.len() == n && targets.iter().all(|t| t.len() == a), "one target per anchor");
         for target in targets.iter().flatten() {
             assert!(!matches!(target, ClassTarget::Class(k) if *k as usize >= c), "{target:?} of only {c} classes");
         }
-        let contiguous = logits.contiguous();
-        if is_plain(&contiguous) {
-            self.fused(&contiguous, targets, scales, a * c)
+        let logits = at_least_f32(logits).contiguous();
+        if is_cpu_f32(&logits) {
+            self.fused(&logits, targets, scales, a * c)
         } else {
-            card::focal_loss(self, logits, targets, scales).unwrap_or_else(|| self.composed(logits, targets, scales))
+            card::focal_loss(self, &logits, targets, scales).unwrap_or_else(|| self.composed(&logits, targets, scales))
         }
     }
 
     /// One pass in plain Rust, derivative included.
     fn fused(&self, logits: &Tensor, targets: &[Vec<ClassTarget>], scales: &[f64], per_image: usize) -> Tensor {
         let sum = |gradient: &mut [f32]| -> f64 {
-            with_f32(&logits.detach(), |logits| {
-                let mut images = gradient.chunks_mut(per_image.max(1));
-                let images: Vec<_> =
-                    targets.iter().zip(scales).map(|(t, s)| (t, *s, images.next().unwrap_or_default())).collect();
-                let logits = logits.par_chunks(per_image.max(1));
-                images.into_par_iter().zip(logits).map(|((t, s, gradient), x)| self.image(x, t, s, gradient)).sum()
-            })
+            let mut images = gradient.chunks_mut(per_image.max(1));
+            let images: Vec<_> = targets.iter().zip(scales).map(|(t, s)| (t, *s, images.next().unwrap_or_default())).collect();
+            let logits = f32_slice(logits).par_chunks(per_image.max(1));
+            images.into_par_iter().zip(logits).map(|((t, s, gradient), x)| self.image(x, t, s, gradient)).sum()
         };
         let scalar = |value: f64| Tensor::from(value).to_kind(Kind::Float);
         if !logits.requires_grad() {
             return scalar(sum(&mut []));
         }
         let mut value = 0.0;
-        let gradient = filled(&[logits.numel() as i64], |gradient| value = sum(gradient));
+        let gradient = from_fn(&[logits.numel() as i64], |gradient| value = sum(gradient));
         // The scalar product with the derivative has that derivative; it is added as a difference that is zero.
         let carrier = logits.reshape(-1).dot(&gradient);
         scalar(value) + (&carrier - carrier.detach())
@@ -163,9 +169,7 @@ impl Focal {
         // x for absent classes and -x for present ones: from here on all are alike.
         let x = logits * &sign;
         let alpha = &sign * (0.5 - self.alpha) + 0.5;
-        let loss = x.sigmoid().pow_tensor_scalar(self.gamma) * x.softplus() * alpha * weight;
-        let kind = if logits.kind() == Kind::Double { Kind::Double } else { Kind::Float };
-        loss.sum(kind)
+        (x.sigmoid().pow_tensor_scalar(self.gamma) * x.softplus() * alpha * weight).sum(None::<Kind>)
     }
 }
 
@@ -235,31 +239,43 @@ fn pass(xs: &[f32], out: &mut [f32], factor: f32, term: impl Fn(f32) -> (f32, f3
 }
 
 /// Which loss compares predicted and true boxes.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BoxLoss {
-    /// Absolute difference of offsets.
+    /// Absolute difference of offsets (torchvision's `retinanet_resnet50_fpn`, mmdetection).
     L1,
-    /// Squared below `beta`, absolute above.
-    SmoothL1 {
-        /// Where the two meet.
-        beta: f64,
-    },
-    /// `1 - GIoU` of decoded boxes.
+    /// Squared near zero, absolute beyond `smooth_l1_beta`.
+    SmoothL1,
+    /// Generalised IoU of decoded boxes, `1 - GIoU` (torchvision's `retinanet_resnet50_fpn_v2` and `fcos_resnet50_fpn`).
     Giou,
 }
 
+/// Pairs of predicted and true boxes, `n` rows each.
+#[derive(Debug)]
+pub struct BoxPairs<'a> {
+    /// Predicted offsets `[n, 4]`, with gradient.
+    pub deltas: &'a Tensor,
+    /// Anchors `[n, 4]`.
+    pub anchors: &'a Tensor,
+    /// True boxes `[n, 4]`.
+    pub targets: &'a Tensor,
+    /// Factor of each pair's loss `[n]`.
+    pub weights: &'a Tensor,
+}
+
 impl BoxLoss {
-    /// Weighted sum over pairs: offsets `[n, 4]` with gradient, anchors and true boxes `[n, 4]`, weights `[n]`, to a scalar.
-    pub fn loss(&self, coder: &BoxCoder, deltas: &Tensor, anchors: &Tensor, truth: &Tensor, weights: &Tensor) -> Tensor {
+    /// Weighted sum over pairs, a scalar. `smooth_l1_beta` is where the smooth L1 loss turns from squared to absolute.
+    pub fn loss(self, coder: &BoxCoder, pairs: &BoxPairs<'_>, smooth_l1_beta: f64) -> Tensor {
+        let BoxPairs { deltas, anchors, targets, weights } = pairs;
+        let offsets = || coder.encode_tensor(targets, anchors);
         let rows = match self {
-            Self::Giou => giou_loss(&coder.decode_tensor(deltas, anchors), truth),
-            Self::L1 => (deltas - coder.encode_tensor(truth, anchors)).abs().sum_dim_intlist(1, false, None::<Kind>),
-            Self::SmoothL1 { beta } => {
-                let difference = deltas.smooth_l1_loss(&coder.encode_tensor(truth, anchors), Reduction::None, *beta);
-                difference.sum_dim_intlist(1, false, None::<Kind>)
+            Self::L1 => (*deltas - offsets()).abs().sum_dim_intlist(1, false, None::<Kind>),
+            Self::SmoothL1 => {
+                deltas.smooth_l1_loss(&offsets(), Reduction::None, smooth_l1_beta).sum_dim_intlist(1, false, None::<Kind>)
             }
+            Self::Giou => giou_loss(&coder.decode_tensor(deltas, anchors), targets),
         };
-        (rows * weights).sum(None::<Kind>)
+        (rows * *weights).sum(None::<Kind>)
     }
 }
 
@@ -327,8 +343,17 @@ mod tests {
         }
     }
 
+    /// Half-precision logits give the loss of the same numbers in single precision: nothing is summed in half.
     #[test]
-    fn what_is_not_a_number_stays_so() {
+    fn half_precision_logits_are_widened_first() {
+        let logits = (repghost_backbone::fill::input("focal.half", &[1, 4000, 3]) * 4.0).to_kind(Kind::BFloat16);
+        let focal = Focal { alpha: 0.25, gamma: 2.0 };
+        let loss = |l: &Tensor| f64::try_from(focal.loss(l, &[vec![ClassTarget::Background; 4000]], &[1.0])).unwrap();
+        assert_eq!(loss(&logits), loss(&logits.to_kind(Kind::Float)));
+    }
+
+    #[test]
+    fn a_nan_logit_gives_a_nan_loss() {
         let logits = Tensor::from_slice(&[0f32, f32::NAN]).view([1, 1, 2]);
         let loss = Focal { alpha: 0.25, gamma: 2.0 }.loss(&logits, &[vec![ClassTarget::Background]], &[1.0]);
         assert!(f64::try_from(loss).unwrap().is_nan());

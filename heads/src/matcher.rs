@@ -1,7 +1,7 @@
-//! Which anchor learns which object.
+//! Which anchor is assigned to which object.
 //!
 //! Each anchor takes the object that it overlaps most. From an IoU of `high` on it is foreground, below `low` background, and
-//! between the two it is left out of the loss. An object that no anchor reaches would never be learned, so each object also claims
+//! between the two it is left out of the loss. An object that no anchor reaches would not be trained on, so each object also claims
 //! the anchors (all that tie) which overlap it most, however little (*low-quality matches*; Ren et al. 2015, section 3.1.2).
 //! Such an anchor still takes *its own* best object, which need not be the one that claimed it: that is how torchvision and
 //! detectron2 do it.
@@ -19,7 +19,7 @@ use crate::box_coder::Corners;
 pub enum Match {
     /// Index of an object.
     Object(u32),
-    /// Nothing: the anchor learns to be silent.
+    /// No object: all classes are absent at this anchor.
     Background,
     /// Too close to call: no loss.
     Ignored,
@@ -40,7 +40,7 @@ pub struct Matcher {
 const BLOCK: usize = 1024;
 
 impl Matcher {
-    /// One [`Match`] an anchor. Objects may be none: all is background then.
+    /// One [`Match`] per anchor. Objects may be none: all is background then.
     pub fn assign(&self, objects: &[Corners], anchors: &[Corners]) -> Vec<Match> {
         if objects.is_empty() {
             return vec![Match::Background; anchors.len()];

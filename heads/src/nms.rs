@@ -23,7 +23,7 @@ pub fn nms(boxes: &[Corners], scores: &[f32], threshold: f32) -> Vec<usize> {
 /// # Panics
 /// When the slices differ in length.
 pub fn batched_nms(boxes: &[Corners], scores: &[f32], classes: &[i64], threshold: f32, limit: usize) -> Vec<usize> {
-    assert!(boxes.len() == scores.len() && boxes.len() == classes.len(), "one score and one class a box");
+    assert!(boxes.len() == scores.len() && boxes.len() == classes.len(), "one score and one class per box");
     let mut kept: HashMap<i64, Kept> = HashMap::new();
     by_score(scores).into_iter().filter(|&i| kept.entry(classes[i]).or_default().offer(boxes[i], threshold)).take(limit).collect()
 }
@@ -55,7 +55,7 @@ struct Kept {
 }
 
 impl Kept {
-    /// Keeps `b` and tells so, unless a kept box overlaps it by more than `threshold`.
+    /// Keeps `b` and returns true, unless a kept box overlaps it by more than `threshold`.
     fn offer(&mut self, b: Corners, threshold: f32) -> bool {
         let area = area(b);
         for g in &self.groups {
@@ -90,7 +90,7 @@ mod tests {
 
     /// The second box overlaps the first by 90/110, the third overlaps the first by 1/3 and the second by 40/160.
     #[test]
-    fn by_hand() {
+    fn worse_boxes_that_overlap_more_than_the_threshold_go() {
         let boxes = [[0.0, 0.0, 10.0, 10.0], [1.0, 0.0, 11.0, 10.0], [-5.0, 0.0, 5.0, 10.0]];
         assert_eq!(nms(&boxes, &[0.9, 0.8, 0.7], 0.5), [0, 2]);
         assert_eq!(nms(&boxes, &[0.7, 0.8, 0.9], 0.5), [2, 1]);

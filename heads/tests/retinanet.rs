@@ -1,19 +1,20 @@
 //! RetinaNet against torchvision 0.26: numbers from `tools/fixtures/retinanet.py`, weights and images by rule.
 
+mod common;
+
 use std::collections::HashMap;
 
 use repghost_backbone::fill::{fill, input};
-use repghost_backbone::fixture::pair;
 use repghost_backbone::{BackboneConfig, Eager, Role, Tree};
-use repghost_heads::retinanet::{BoxLossName, RawOutputs, RetinaNet, RetinaNetConfig};
+use repghost_heads::losses::BoxLoss;
+use repghost_heads::retinanet::{RawOutputs, RetinaNet, RetinaNetConfig};
 use repghost_heads::{Detector, ExtraLevels, FpnConfig, HeadConfig, ImageBatch, PostprocessConfig, Target};
 use tch::{Device, Kind, Tensor};
 
 const CLASSES: i64 = 3;
 const PADDED: [i64; 2] = [160, 224];
 const SIZES: [[i64; 2]; 3] = [[128, 224], [160, 192], [96, 136]];
-const LOSSES: [(&str, BoxLossName); 3] =
-    [("l1", BoxLossName::L1), ("smooth_l1", BoxLossName::SmoothL1), ("giou", BoxLossName::Giou)];
+const LOSSES: [(&str, BoxLoss); 3] = [("l1", BoxLoss::L1), ("smooth_l1", BoxLoss::SmoothL1), ("giou", BoxLoss::Giou)];
 
 type Fixture = HashMap<String, Tensor>;
 
@@ -46,12 +47,12 @@ fn targets() -> Vec<Target> {
 }
 
 /// torchvision's first or second form, small.
-fn detector(v2: bool, box_loss: BoxLossName) -> Detector {
+fn detector(v2: bool, box_loss: BoxLoss) -> Detector {
     let backbone = BackboneConfig { width: 0.5, ..Default::default() }.build(10).unwrap();
     let extra_levels = Some(if v2 { ExtraLevels::P6p7FromC5 } else { ExtraLevels::P6p7FromP5 });
     let fpn = FpnConfig { channels: if v2 { 64 } else { 32 }, extra_levels, ..Default::default() };
     let head = RetinaNetConfig { group_norm: v2, box_loss, ..Default::default() };
-    let mut detector = HeadConfig::Retinanet(head).build(backbone, &fpn, CLASSES).unwrap();
+    let mut detector = HeadConfig::RetinaNet(head).build(backbone, &fpn, CLASSES).unwrap();
     detector.set_postprocess(PostprocessConfig { score_threshold: 0.3, ..Default::default() });
     fill(&detector, "");
     detector
@@ -62,7 +63,7 @@ fn retinanet(detector: &Detector) -> &RetinaNet {
     d
 }
 
-/// In inference mode the fixture scales the predicting convolutions (the script tells why).
+/// In inference mode the fixture scales the predicting convolutions (the script gives the reason).
 fn scale_predictions(detector: &Detector, v2: bool) {
     let (logits, deltas) = if v2 { (1.0 / 4.0, 1.0 / 32.0) } else { (1.0 / 128.0, 1.0 / 1024.0) };
     for mut e in detector.named_tensors() {
@@ -99,7 +100,7 @@ fn sampled(t: &Tensor, dim: i64) -> Tensor {
 }
 
 fn head_outputs_anchors_and_detections(v2: bool, name: &str) {
-    let (fixture, mut detector, images) = (fixture(name), detector(v2, BoxLossName::L1), images());
+    let (fixture, mut detector, images) = (fixture(name), detector(v2, BoxLoss::L1), images());
     scale_predictions(&detector, v2);
     for (kind, limit) in [(Kind::Double, 1e-7), (Kind::Float, 1e-4)] {
         detector.convert(Device::Cpu, kind);
@@ -119,18 +120,9 @@ fn head_outputs_anchors_and_detections(v2: bool, name: &str) {
     detector.set_postprocess(PostprocessConfig { score_threshold: 0.3, max_detections, ..Default::default() });
     for (i, found) in detector.detect(&images).iter().enumerate() {
         let want = |key: &str| &fixture[&format!("detections.{i}.{key}")];
-        assert_eq!(found.boxes.size(), want("boxes").size(), "image {i}: as many objects");
-        let [got, wanted] = [[&found.boxes, &found.scores, &found.labels], [want("boxes"), want("scores"), want("labels")]]
-            .map(|columns| columns.map(values));
-        let distance = |g: usize, w: usize| match got[2][g] == wanted[2][w] {
-            true => (0..4).map(|k| (got[0][g * 4 + k] - wanted[0][w * 4 + k]).abs() / 1e-3).fold(0.0, f64::max),
-            false => f64::INFINITY,
-        };
-        let order = pair(wanted[1].len(), &format!("{name} image {i}: boxes within 1e-3 px"), distance);
-        let order = Tensor::from_slice(&order);
-        let [boxes, scores] = [(&found.boxes, "boxes"), (&found.scores, "scores")]
-            .map(|(got, key)| worst(&got.index_select(0, &order), want(key), 1.0));
-        println!("{name} image {i}: {} boxes, {boxes:.1e} px, scores {scores:.1e}", found.scores.size()[0]);
+        let wanted = common::detections(want("boxes"), want("scores"), want("labels"), 0);
+        let [boxes, scores] = common::compare(found, &wanted);
+        println!("{name} image {i}: {} boxes, {boxes:.1e} px, scores {scores:.1e}", found.len());
         assert!(boxes < 1e-3 && scores < 1e-5, "image {i}: boxes {boxes} px, scores {scores}");
     }
 }
@@ -138,17 +130,17 @@ fn head_outputs_anchors_and_detections(v2: bool, name: &str) {
 /// Losses, and the gradients of the parameters whose name starts with `prefix`.
 fn losses_and_gradients(v2: bool, name: &str, kind: Kind, prefix: &str) -> Vec<Compared> {
     let fixture = fixture(name);
-    let detector = detector(v2, if v2 { BoxLossName::Giou } else { BoxLossName::L1 });
+    let detector = detector(v2, if v2 { BoxLoss::Giou } else { BoxLoss::L1 });
     detector.convert(Device::Cpu, kind);
     let images = ImageBatch { pixels: images().pixels.to_kind(kind), sizes: SIZES.to_vec() };
     let losses = detector.losses(&mut Eager::train(), &images, &targets());
     let limit = if kind == Kind::Double { 1e-10 } else { 1e-5 };
-    for (key, loss) in &losses {
+    for (key, loss) in losses.iter() {
         let (got, want) = (values(loss)[0], values(&fixture[&format!("train.loss.{key}")])[0]);
         println!("{name} {kind:?} {key}: {got} {want}");
         assert!((got - want).abs() <= limit * want.abs(), "{key}: {got}, torchvision {want}");
     }
-    losses.iter().fold(Tensor::from(0f32), |sum, (_, l)| sum + l).backward();
+    losses.total().backward();
     let parameters = detector.named_tensors().into_iter().filter(|e| e.role == Role::Parameter && e.name.starts_with(prefix));
     let compared: Vec<Compared> = parameters
         .map(|e| Compared::new(&e.name, &e.tensor.grad(), &values(&fixture[&format!("train.grad.{}", e.name)])))
@@ -203,7 +195,7 @@ fn all_gradients(v2: bool, name: &str) {
 }
 
 /// In single precision the gradients of head and pyramid agree in norm. (Those of the body do not agree with the truth in single
-/// precision in torchvision either: `tools/fixtures/retinanet.py` tells why.)
+/// precision in torchvision either: `tools/fixtures/retinanet.py` gives the reason.)
 fn gradients_in_single_precision(v2: bool, name: &str) {
     for prefix in ["head.", "backbone.fpn."] {
         let compared = losses_and_gradients(v2, name, Kind::Float, prefix);
@@ -225,12 +217,12 @@ fn losses_of_raw_outputs(kind: Kind, loss_limit: f64, gradient_limit: f64) {
         let leaf = |t: Tensor| t.to_kind(kind).detach().set_requires_grad(true);
         let raw = RawOutputs { logits: leaf(input("logits", &[3, a, CLASSES]) * 4.0), deltas: leaf(input("deltas", &[3, a, 4])) };
         let losses = retinanet(&detector).losses_of(&raw, PADDED, &targets());
-        for (key, loss) in &losses {
+        for (key, loss) in losses.iter() {
             let (got, want) = (values(loss)[0], values(&fixture[&format!("{loss_name}.loss.{key}")])[0]);
             println!("{loss_name} {kind:?} {key}: {got} {want}");
             assert!((got - want).abs() <= loss_limit * want.abs(), "{key}: {got}, torchvision {want}");
         }
-        losses.iter().fold(Tensor::from(0f32), |sum, (_, l)| sum + l).backward();
+        losses.total().backward();
         let rows = raw.deltas.grad().reshape([-1, 4]);
         let foreground = rows.abs().sum_dim_intlist(1, false, kind).nonzero().select(1, 0);
         assert_eq!(values(&foreground), values(&fixture["foreground"]), "{loss_name}: the same anchors are foreground");

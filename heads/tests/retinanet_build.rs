@@ -1,11 +1,13 @@
-//! A RetinaNet as it is built: names, initial values, prices, fusing, and settings that are refused.
+//! A RetinaNet as it is built: names, initial values, complexity, fusing, and settings that are refused.
 
 use repghost_backbone::cost::Cost;
 use repghost_backbone::fill::{fill, input};
 use repghost_backbone::{BackboneConfig, Eager, FuseLevel, Tree};
+use repghost_heads::detector::DetectorModel;
+use repghost_heads::losses::BoxLoss;
 use repghost_heads::retinanet::RawOutputs;
 use repghost_heads::{Detector, ExtraLevels, FpnConfig, HeadConfig, HeadError, ImageBatch, RetinaNet, RetinaNetConfig, Target};
-use tch::{Kind, Tensor};
+use tch::Kind;
 
 fn build(fpn: FpnConfig, head: RetinaNetConfig) -> Result<RetinaNet, HeadError> {
     let body = BackboneConfig { width: 0.5, ..Default::default() }.build(10).unwrap();
@@ -45,7 +47,7 @@ fn names_are_torchvisions() {
 
 /// Every score starts at the prior, so the first classification loss is known: n A C (1 - alpha) p^2 -ln(1 - p), over n images.
 #[test]
-fn an_untrained_head_says_the_prior() {
+fn an_untrained_head_scores_the_prior() {
     tch::manual_seed(1);
     let net = build(narrow(), RetinaNetConfig::default()).unwrap();
     let images = ImageBatch { pixels: input("images", &[1, 3, 64, 96]), sizes: vec![[64, 96]] };
@@ -56,14 +58,15 @@ fn an_untrained_head_says_the_prior() {
     let losses = tch::no_grad(|| net.losses(&mut Eager::eval(), &images, &[Target::empty()]));
     let count = raw.logits.numel() as f64;
     let expected = count * 0.75 * 0.01f64.powi(2) * -(0.99f64.ln());
-    assert!((losses[0].1.double_value(&[]) / expected - 1.0).abs() < 0.01, "{} {expected}", losses[0].1.double_value(&[]));
-    assert_eq!(losses[1].1.double_value(&[]), 0.0, "no objects, no box loss");
-    assert!(net.detect(&images)[0].scores.numel() == 0);
+    let loss = |name: &str| losses.get(name).unwrap().double_value(&[]);
+    assert!((loss("classification") / expected - 1.0).abs() < 0.01, "{} {expected}", loss("classification"));
+    assert_eq!(loss("bbox_regression"), 0.0, "no objects, no box loss");
+    assert!(net.detect(&images)[0].is_empty());
 }
 
-/// The same forward, read by the pricer: as many anchors as are generated, multiply-adds of the head by hand.
+/// The same forward, read by the counter: as many anchors as are generated, multiply-adds of the head by hand.
 #[test]
-fn shapes_and_prices() {
+fn shapes_and_complexity() {
     let config = RetinaNetConfig { tower_depth: 2, tower_channels: Some(24), ..Default::default() };
     let net = build(narrow(), config).unwrap();
     let mut cost = Cost::default();
@@ -96,17 +99,14 @@ fn fused_and_unfused_agree() {
 /// Losses go down when stepped against their own gradient, for every box loss and every kind of extra level.
 #[test]
 fn gradients_point_the_right_way() {
-    use repghost_heads::retinanet::BoxLossName::{Giou, SmoothL1, L1};
+    use BoxLoss::{Giou, SmoothL1, L1};
     for (box_loss, extra) in [(L1, ExtraLevels::P6p7FromP5), (SmoothL1, ExtraLevels::P6p7FromC5), (Giou, ExtraLevels::None)] {
         tch::manual_seed(2);
         let fpn = FpnConfig { extra_levels: Some(extra), ..narrow() };
         let net = build(fpn, RetinaNetConfig { box_loss, box_loss_weight: 2.0, ..Default::default() }).unwrap();
         let images = ImageBatch { pixels: input("images", &[2, 3, 64, 96]), sizes: vec![[64, 96], [64, 80]] };
         let targets = [Target::new(&[[8.0, 8.0, 50.0, 44.0]], &[3]), Target::empty()];
-        let total = || {
-            let losses = net.losses(&mut Eager::train(), &images, &targets);
-            losses.iter().fold(Tensor::from(0f32), |sum, (_, l)| sum + l)
-        };
+        let total = || net.losses(&mut Eager::train(), &images, &targets).total();
         let before = total();
         before.backward();
         tch::no_grad(|| {
@@ -123,7 +123,7 @@ fn gradients_point_the_right_way() {
 fn settings_are_read_and_refused() {
     let read = serde_json::from_str::<HeadConfig>;
     let head = read(r#"{"name": "retinanet", "tower_depth": 2, "box_loss": "smooth_l1", "anchors": {"octave_base_scale": 2}}"#);
-    let HeadConfig::Retinanet(config) = head.unwrap() else { panic!("another head") };
+    let HeadConfig::RetinaNet(config) = head.unwrap() else { panic!("another head") };
     assert_eq!((config.tower_depth, config.anchors.octave_base_scale, config.focal_gamma), (2, 2.0, 2.0));
     let unknown = read(r#"{"name": "retinanet", "towerdepth": 2}"#).unwrap_err().to_string();
     assert!(unknown.contains("towerdepth") && unknown.contains("tower_depth"), "{unknown}");
@@ -148,8 +148,11 @@ fn settings_are_read_and_refused() {
 }
 
 #[test]
-fn the_enum_passes_on() {
+fn a_detector_has_the_classes_and_levels_of_its_head() {
     let body = BackboneConfig { width: 0.5, ..Default::default() }.build(10).unwrap();
     let detector: Detector = HeadConfig::default().build(body, &narrow(), 7).unwrap();
-    assert_eq!((detector.classes(), detector.backbone().fpn.levels()), (7, &[3u32, 4, 5, 6, 7][..]));
+    assert_eq!(detector.classes(), 7);
+    assert_eq!(detector.backbone().fpn.levels(), [3, 4, 5, 6, 7]);
+    assert_eq!(detector.class_layers(), ["head.classification_head.cls_logits"]);
+    assert_eq!(detector.into_body().taps().len(), 3);
 }

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use repghost_backbone::fill::{input, uniform};
-use repghost_heads::mask_rcnn::paste::paste_all;
-use repghost_heads::roi_align::{roi_align, Engine, Roi, Sampling};
+use repghost_heads::rcnn::paste::paste_all;
+use repghost_heads::roi_align::{roi_align, Backend, Roi, Sampling};
 use tch::{Kind, Tensor};
 
 const ROIS: [(usize, [f32; 4]); 10] = [
@@ -38,7 +38,7 @@ fn equals_torchvision_forward_and_backward() {
     let fixture = fixture();
     let rois: Vec<Roi> = ROIS.iter().map(|(image, bbox)| Roi { level: 0, image: *image, bbox: *bbox }).collect();
     for (aligned, ratio) in [(false, 2), (false, 0), (true, 2), (true, 0)] {
-        for engine in [Engine::Auto, Engine::TensorOps] {
+        for engine in [Backend::Auto, Backend::TensorOps] {
             let name = format!("aligned{}_ratio{ratio}", u8::from(aligned));
             let want = &fixture[&format!("{name}.pooled")];
             let sampling = Sampling { output: want.size()[2] as usize, ratio, aligned };
@@ -59,10 +59,10 @@ fn levels_keep_their_places() {
     let sampling = Sampling { output: 3, ratio: 2, aligned: false };
     let rois: Vec<Roi> =
         ROIS.iter().enumerate().map(|(i, (image, bbox))| Roi { level: i % 2, image: *image, bbox: *bbox }).collect();
-    let together = roi_align(&[&maps[0], &maps[1]], &scales, &rois, sampling, Engine::Auto);
+    let together = roi_align(&[&maps[0], &maps[1]], &scales, &rois, sampling, Backend::Auto);
     for (i, roi) in rois.iter().enumerate() {
         let alone = Roi { level: 0, ..*roi };
-        let one = roi_align(&[&maps[roi.level]], &[scales[roi.level]], &[alone], sampling, Engine::TensorOps);
+        let one = roi_align(&[&maps[roi.level]], &[scales[roi.level]], &[alone], sampling, Backend::TensorOps);
         assert_close(&together.get(i as i64), &one.get(0), &format!("region {i}"));
     }
     together.narrow(0, 1, 1).sum(Kind::Float).backward();
@@ -78,8 +78,8 @@ fn keeps_the_kind() {
     let sampling = Sampling { output: 3, ratio: 2, aligned: false };
     let rois: Vec<Roi> = ROIS.iter().map(|(image, bbox)| Roi { level: 0, image: *image, bbox: *bbox }).collect();
     let full = input("a", &[2, 18, 9, 11]).to_kind(Kind::BFloat16).to_kind(Kind::Float);
-    let want = roi_align(&[&full], &[0.25], &rois, sampling, Engine::Auto);
-    for engine in [Engine::Auto, Engine::TensorOps] {
+    let want = roi_align(&[&full], &[0.25], &rois, sampling, Backend::Auto);
+    for engine in [Backend::Auto, Backend::TensorOps] {
         let half = full.to_kind(Kind::BFloat16).set_requires_grad(true);
         let got = roi_align(&[&half], &[0.25], &rois, sampling, engine);
         assert_eq!(got.kind(), Kind::BFloat16);
@@ -93,7 +93,7 @@ fn keeps_the_kind() {
 
 #[test]
 fn no_regions_and_no_images() {
-    for engine in [Engine::Auto, Engine::TensorOps] {
+    for engine in [Backend::Auto, Backend::TensorOps] {
         let sampling = Sampling { output: 7, ratio: 2, aligned: false };
         let map = input("a", &[1, 18, 9, 11]).set_requires_grad(true);
         let none = roi_align(&[&map], &[0.25], &[], sampling, engine);

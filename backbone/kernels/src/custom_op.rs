@@ -58,7 +58,7 @@ unsafe extern "C" fn release(closure: *mut c_void) {
 }
 
 /// Makes `value` (computed without gradient tracking) depend on `inputs`: in the backward pass `backward` receives the gradient
-/// of `value` and returns one gradient an input, of that input's shape. Where no input needs a gradient, or gradients are
+/// of `value` and returns one gradient per input, of that input's shape. Where no input needs a gradient, or gradients are
 /// switched off, `value` comes back as it is.
 ///
 /// # Panics
@@ -112,26 +112,26 @@ mod tests {
     #[test]
     fn drops_its_closure_with_the_graph() {
         let count = Arc::new(AtomicUsize::new(0));
-        struct Tell(Arc<AtomicUsize>);
-        impl Drop for Tell {
+        struct CountDrops(Arc<AtomicUsize>);
+        impl Drop for CountDrops {
             fn drop(&mut self) {
                 self.0.fetch_add(1, Ordering::SeqCst);
             }
         }
         let x = leaf(&[1.0]);
-        let tell = Tell(count.clone());
+        let counter = CountDrops(count.clone());
         let y = with_backward(x.detach().copy(), &[&x], move |g| {
-            let _ = &tell;
+            let _ = &counter;
             vec![g.shallow_clone()]
         });
         assert_eq!(count.load(Ordering::SeqCst), 0);
         drop(y);
         assert_eq!(count.load(Ordering::SeqCst), 1);
         // Without gradients nothing is attached, and the closure goes at once.
-        let tell = Tell(count.clone());
+        let counter = CountDrops(count.clone());
         let y = tch::no_grad(|| {
             with_backward(x.detach().copy(), &[&x], move |g| {
-                let _ = &tell;
+                let _ = &counter;
                 vec![g.shallow_clone()]
             })
         });

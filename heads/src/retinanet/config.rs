@@ -1,4 +1,4 @@
-//! What an experiment file says about a RetinaNet.
+//! The keys of a RetinaNet in an experiment file.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,18 +6,6 @@ use crate::anchors::AnchorConfig;
 use crate::error::HeadError;
 use crate::losses::{BoxLoss, Focal};
 use crate::matcher::Matcher;
-
-/// Names of box losses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BoxLossName {
-    /// Absolute difference of offsets (torchvision's `retinanet_resnet50_fpn`, mmdetection).
-    L1,
-    /// Squared near zero, absolute beyond `smooth_l1_beta`.
-    SmoothL1,
-    /// Generalised IoU of decoded boxes (torchvision's `retinanet_resnet50_fpn_v2`).
-    Giou,
-}
 
 /// The keys below `model.head` for `name: retinanet`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,7 +26,7 @@ pub struct RetinaNetConfig {
     /// How strongly the focal loss scales easy answers down.
     pub focal_gamma: f64,
     /// Loss of boxes.
-    pub box_loss: BoxLossName,
+    pub box_loss: BoxLoss,
     /// Where the smooth L1 loss turns from squared to absolute.
     pub smooth_l1_beta: f64,
     /// Factor of the box loss in the sum.
@@ -64,7 +52,7 @@ impl Default for RetinaNetConfig {
             anchors: AnchorConfig::default(),
             focal_alpha: 0.25,
             focal_gamma: 2.0,
-            box_loss: BoxLossName::L1,
+            box_loss: BoxLoss::L1,
             smooth_l1_beta: 1.0,
             box_loss_weight: 1.0,
             fg_iou: 0.5,
@@ -96,14 +84,6 @@ impl RetinaNetConfig {
 
     pub(super) fn focal(&self) -> Focal {
         Focal { alpha: self.focal_alpha, gamma: self.focal_gamma }
-    }
-
-    pub(super) fn box_loss(&self) -> BoxLoss {
-        match self.box_loss {
-            BoxLossName::L1 => BoxLoss::L1,
-            BoxLossName::SmoothL1 => BoxLoss::SmoothL1 { beta: self.smooth_l1_beta },
-            BoxLossName::Giou => BoxLoss::Giou,
-        }
     }
 
     pub(super) fn matcher(&self) -> Matcher {

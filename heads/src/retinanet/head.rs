@@ -84,7 +84,7 @@ pub struct RetinaNetHead {
     regression: Subnet,
 }
 
-/// What a dense head says, all pyramid levels one after another (fine to coarse).
+/// Outputs of a dense head, all pyramid levels one after another (fine to coarse).
 #[derive(Debug)]
 pub struct RawOutputs<V> {
     /// Class logits `[N, A, C]`.
@@ -118,7 +118,7 @@ impl RetinaNetHead {
         })
     }
 
-    /// Number of outputs an anchor: classes, or 91 where they are numbered by COCO's ids.
+    /// Number of outputs per anchor: classes, or 91 where they are numbered by COCO's ids.
     pub fn classes(&self) -> i64 {
         self.classification.per_anchor
     }

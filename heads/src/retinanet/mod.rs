@@ -1,27 +1,33 @@
 //! RetinaNet: a dense detector on a feature pyramid (Lin et al. 2017, *Focal Loss for Dense Object Detection*).
 //!
-//! The way of an image: [`BackboneWithFpn`] → [`RetinaNetHead`] → with targets [`loss`], without [`postprocess`].
+//! The way of an image: [`BackboneWithFpn`] → [`RetinaNetHead`] → with targets the losses, without them the [`RetinaNetDecoder`].
 
 pub mod config;
+pub mod decode;
 pub mod head;
-pub mod loss;
-pub mod postprocess;
+mod loss;
 
 use std::sync::Arc;
 
 use repghost_backbone::{Backbone, Eager, FuseLevel, Ops, Tree, Visitor};
 use tch::Tensor;
 
-pub use config::{BoxLossName, RetinaNetConfig};
+pub use config::RetinaNetConfig;
+pub use decode::RetinaNetDecoder;
 pub use head::{RawOutputs, RetinaNetHead};
-pub use postprocess::{detect_image, Found, PostprocessConfig};
 
-use crate::anchors::{AnchorGenerator, AnchorSet};
-use crate::classes::ClassLayout;
+use crate::anchors::AnchorSet;
+use crate::backbone_with_fpn::BackboneWithFpn;
+use crate::decoder::Decoder;
+use crate::detector::{Detector, DetectorConfig, DetectorModel, HeadConfig, PredictionLayer};
 use crate::error::HeadError;
 use crate::fpn::{ExtraLevels, FpnConfig};
-use crate::pyramid_backbone::BackboneWithFpn;
-use crate::types::{Detections, ImageBatch, Losses, Target};
+use crate::postprocess::PostprocessConfig;
+use crate::stage::Outputs;
+use crate::types::{HostDetections, ImageBatch, Losses, Target};
+
+/// Levels above the backbone's, where `model.fpn.extra_levels` is unset.
+const EXTRA_LEVELS: ExtraLevels = ExtraLevels::P6p7FromP5;
 
 /// The detector.
 #[derive(Debug)]
@@ -30,12 +36,9 @@ pub struct RetinaNet {
     pub backbone: BackboneWithFpn,
     /// Pyramid to raw outputs.
     pub head: RetinaNetHead,
-    /// How detections are picked.
-    pub postprocess: PostprocessConfig,
-    /// Head outputs and classes.
-    pub layout: ClassLayout,
+    /// Raw outputs to detections.
+    pub decoder: RetinaNetDecoder,
     config: RetinaNetConfig,
-    anchors: AnchorGenerator,
 }
 
 impl RetinaNet {
@@ -45,11 +48,10 @@ impl RetinaNet {
     /// Settings that make no detector.
     pub fn new(body: Backbone, fpn: &FpnConfig, config: &RetinaNetConfig, classes: i64) -> Result<Self, HeadError> {
         config.check()?;
-        let backbone = BackboneWithFpn::new(body, &config.levels, fpn, ExtraLevels::P6p7FromP5)?;
-        let anchors = config.anchors.build(backbone.fpn.levels())?;
-        let layout = ClassLayout::dense(classes, config.coco_91)?;
-        let head = RetinaNetHead::new(backbone.fpn.channels(), anchors.per_location(), layout.outputs(), config)?;
-        Ok(Self { backbone, head, postprocess: PostprocessConfig::default(), layout, config: config.clone(), anchors })
+        let backbone = BackboneWithFpn::new(body, &config.levels, fpn, EXTRA_LEVELS)?;
+        let decoder = RetinaNetDecoder::new(fpn, config, classes)?;
+        let head = RetinaNetHead::new(backbone.fpn.channels(), decoder.anchors.per_location(), decoder.labels.outputs(), config)?;
+        Ok(Self { backbone, head, decoder, config: config.clone() })
     }
 
     /// Class logits `[N, A, C]` and box offsets `[N, A, 4]`, for any reader.
@@ -58,73 +60,97 @@ impl RetinaNet {
         ops.scope("head", |ops| self.head.forward(ops, &pyramid))
     }
 
+    /// [`RetinaNet::raw`] as named outputs of the detector's one stage.
+    pub fn run_stage<O: Ops>(&self, ops: &mut O, pixels: &O::Value) -> Outputs<O::Value> {
+        let raw = self.raw(ops, pixels);
+        vec![("logits".into(), raw.logits), ("deltas".into(), raw.deltas)]
+    }
+
     /// The anchors that belong to the raw outputs of a padded image of `size` (height, width).
     pub fn anchors(&self, size: [i64; 2]) -> Arc<AnchorSet> {
-        self.anchors.anchors(size)
+        self.decoder.anchors.anchors(size)
     }
 
-    /// The losses `classification` and `bbox_regression`.
+    /// The losses `classification` and `bbox_regression` from raw outputs, for images padded to `padded` (height, width).
     ///
     /// # Panics
-    /// When there are not as many targets as images, or labels are not class indices of this detector.
-    pub fn losses(&self, ops: &mut Eager, images: &ImageBatch, targets: &[Target]) -> Losses {
-        assert_eq!(images.pixels.size()[0], targets.len() as i64, "one target an image");
-        let raw = self.raw(ops, &images.pixels);
-        self.losses_of(&raw, padded(&images.pixels), targets)
-    }
-
-    /// The same from raw outputs, for images padded to one of `padded` (height, width).
-    ///
-    /// # Panics
-    /// As [`RetinaNet::losses`].
+    /// When labels are not class indices of this detector.
     pub fn losses_of(&self, raw: &RawOutputs<Tensor>, padded: [i64; 2], targets: &[Target]) -> Losses {
-        let anchors = self.anchors(padded);
-        let config = &self.config;
-        let numbered: Vec<Target>;
-        let targets = match config.coco_91 {
-            true => {
-                numbered = targets.iter().map(|t| self.as_outputs(t)).collect();
-                &numbered
-            }
-            false => targets,
-        };
-        let mut losses = loss::losses(raw, &anchors, targets, &config.matcher(), &config.focal(), &config.box_loss());
-        if config.box_loss_weight != 1.0 {
-            losses.iter_mut().filter(|l| l.0 == "bbox_regression").for_each(|l| l.1 = &l.1 * config.box_loss_weight);
-        }
-        losses
+        let objects: Vec<_> = targets.iter().map(|t| self.decoder.labels.objects(t)).collect();
+        loss::losses(raw, &self.anchors(padded), &objects, &self.config)
     }
 
-    /// What is in the images.
-    pub fn detect(&self, images: &ImageBatch) -> Vec<Detections> {
+    /// The objects in the images, in inference mode.
+    pub fn detect(&self, images: &ImageBatch) -> Vec<HostDetections> {
         let _guard = tch::no_grad_guard();
         let raw = self.raw(&mut Eager::eval(), &images.pixels);
-        self.detections(&raw, padded(&images.pixels), &images.sizes)
-    }
-
-    /// Detections from raw outputs, for images of `sizes` padded to one of `padded` (height, width). Outputs of other runtimes will do.
-    pub fn detections(&self, raw: &RawOutputs<Tensor>, padded: [i64; 2], sizes: &[[i64; 2]]) -> Vec<Detections> {
-        let found = postprocess::detect(raw, &self.anchors(padded), sizes, &self.postprocess);
-        found.into_iter().map(|f| f.of_classes(&self.layout).into_detections()).collect()
-    }
-
-    /// A target whose labels are outputs of the head.
-    fn as_outputs(&self, target: &Target) -> Target {
-        let labels: Vec<i64> = integers(&target.labels).into_iter().map(|class| self.layout.output(class)).collect();
-        let labels = Tensor::from_slice(&labels).to_device(target.labels.device());
-        Target { boxes: target.boxes.shallow_clone(), labels, masks: None }
+        self.decoder.decode(&raw, images.padded_size(), &images.sizes)
     }
 }
 
-/// A tensor's integers on the host.
-fn integers(t: &Tensor) -> Vec<i64> {
-    Vec::<i64>::try_from(t.to_device(tch::Device::Cpu).to_kind(tch::Kind::Int64).reshape([-1])).unwrap_or_default()
+impl DetectorModel for RetinaNet {
+    fn name(&self) -> &'static str {
+        self.config.name()
+    }
+
+    fn losses(&self, ops: &mut Eager, images: &ImageBatch, targets: &[Target]) -> Losses {
+        assert_eq!(images.pixels.size()[0], targets.len() as i64, "one target per image");
+        let raw = self.raw(ops, &images.pixels);
+        self.losses_of(&raw, images.padded_size(), targets)
+    }
+
+    fn backbone(&self) -> &BackboneWithFpn {
+        &self.backbone
+    }
+
+    fn into_body(self: Box<Self>) -> Backbone {
+        self.backbone.body
+    }
+
+    fn decoder(&self) -> Decoder {
+        Decoder::RetinaNet(self.decoder.clone())
+    }
+
+    fn postprocess_mut(&mut self) -> &mut PostprocessConfig {
+        &mut self.decoder.postprocess
+    }
+
+    fn prediction_layers(&self) -> &'static [PredictionLayer] {
+        &[
+            PredictionLayer { suffix: "", output: "logits", path: "head.classification_head.cls_logits", per_class: true },
+            PredictionLayer { suffix: "", output: "deltas", path: "head.regression_head.bbox_reg", per_class: false },
+        ]
+    }
 }
 
-/// Height and width of a batch.
-fn padded(pixels: &Tensor) -> [i64; 2] {
-    let size = pixels.size();
-    [size[2], size[3]]
+impl DetectorConfig for RetinaNetConfig {
+    fn name(&self) -> &'static str {
+        "retinanet"
+    }
+
+    fn title(&self) -> &'static str {
+        "RetinaNet"
+    }
+
+    fn coco_91(&self) -> bool {
+        self.coco_91
+    }
+
+    fn check(&self) -> Result<(), HeadError> {
+        RetinaNetConfig::check(self)
+    }
+
+    fn narrow(&self) -> HeadConfig {
+        HeadConfig::RetinaNet(Self { tower_depth: 1, ..self.clone() })
+    }
+
+    fn build(&self, body: Backbone, fpn: &FpnConfig, classes: i64) -> Result<Detector, HeadError> {
+        Ok(Detector::RetinaNet(Box::new(RetinaNet::new(body, fpn, self, classes)?)))
+    }
+
+    fn decoder(&self, fpn: &FpnConfig, classes: i64) -> Result<Decoder, HeadError> {
+        Ok(Decoder::RetinaNet(RetinaNetDecoder::new(fpn, self, classes)?))
+    }
 }
 
 impl Tree for RetinaNet {

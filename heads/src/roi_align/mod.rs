@@ -1,8 +1,8 @@
 //! RoIAlign (He et al., Mask R-CNN, 2017): features of a region on a fixed grid, by bilinear samples.
 //!
 //! Semantics are torchvision's `roi_align`, both `aligned` settings, fixed and adaptive sampling. On the CPU a threaded kernel of
-//! our own runs forward and backward; elsewhere the same weights go through one tensor operation. `docs/roi_align.md` tells what
-//! else was tried, with figures.
+//! our own runs forward and backward; elsewhere the same weights go through one tensor operation. `docs/roi_align.md` compares it
+//! with other implementations, with figures.
 
 mod kernel;
 mod multi_scale;
@@ -20,6 +20,7 @@ use repghost_kernels::custom_op::with_backward;
 use tch::{Device, Kind, Tensor};
 
 use crate::card;
+use crate::host::{f32_slice, f32_slice_mut, to_cpu_f32};
 use kernel::{Group, Shape};
 use taps::RoiTaps;
 
@@ -34,9 +35,9 @@ pub struct Roi {
     pub bbox: [f32; 4],
 }
 
-/// Who computes.
+/// The implementation that computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Engine {
+pub enum Backend {
     /// A kernel on the CPU and on cards that can have one, tensor operations elsewhere.
     #[default]
     Auto,
@@ -49,34 +50,32 @@ pub enum Engine {
 ///
 /// # Panics
 /// When maps and scales differ in number, maps in their channels, or a region names a level or image that is not there.
-pub fn roi_align(maps: &[&Tensor], scales: &[f64], rois: &[Roi], sampling: Sampling, engine: Engine) -> Tensor {
+pub fn roi_align(maps: &[&Tensor], scales: &[f64], rois: &[Roi], sampling: Sampling, backend: Backend) -> Tensor {
     assert!(!maps.is_empty() && maps.len() == scales.len(), "{} maps but {} scales", maps.len(), scales.len());
     let shapes: Vec<Shape> = maps.iter().map(|m| shape_of(m)).collect();
     assert!(shapes.iter().all(|s| s.channels == shapes[0].channels), "maps differ in their channels");
-    if engine == Engine::Auto && maps[0].device() != Device::Cpu {
+    if backend == Backend::Auto && maps[0].device() != Device::Cpu {
         if let Some(pooled) = card::roi_align(maps, scales, rois, sampling) {
             return pooled;
         }
     }
     let groups = group(rois, sampling, scales, &shapes);
-    if engine == Engine::TensorOps || maps[0].device() != Device::Cpu {
+    if backend == Backend::TensorOps || maps[0].device() != Device::Cpu {
         return tensor_ops::forward(maps, &groups, rois.len(), sampling.output);
     }
     let kind = maps[0].kind();
     let side = sampling.output as i64;
-    let held: Vec<Tensor> = maps.iter().map(|m| m.detach().to_kind(Kind::Float).contiguous()).collect();
-    let out = Tensor::empty([rois.len() as i64, shapes[0].channels as i64, side, side], (Kind::Float, Device::Cpu));
-    {
-        let views: Vec<(&[f32], Shape)> = held.iter().map(as_slice).zip(shapes.iter().copied()).collect();
-        kernel::forward(&views, &groups, sampling.output, as_mut_slice(&out));
-    }
+    let held: Vec<Tensor> = maps.iter().map(|m| to_cpu_f32(m)).collect();
+    let mut out = Tensor::empty([rois.len() as i64, shapes[0].channels as i64, side, side], (Kind::Float, Device::Cpu));
+    let views: Vec<(&[f32], Shape)> = held.iter().map(f32_slice).zip(shapes.iter().copied()).collect();
+    kernel::forward(&views, &groups, sampling.output, f32_slice_mut(&mut out));
     let groups = Arc::new(groups);
     with_backward(out.to_kind(kind), maps, move |grad| {
-        let grad = grad.to_kind(Kind::Float).contiguous();
+        let grad = to_cpu_f32(grad);
         let one = |(level, shape): (usize, &Shape)| {
             let size = [shape.images, shape.channels, shape.height, shape.width].map(|d| d as i64);
-            let into = Tensor::empty(size, (Kind::Float, Device::Cpu));
-            kernel::backward(*shape, level, &groups, sampling.output, as_slice(&grad), as_mut_slice(&into));
+            let mut into = Tensor::empty(size, (Kind::Float, Device::Cpu));
+            kernel::backward(*shape, level, &groups, sampling.output, f32_slice(&grad), f32_slice_mut(&mut into));
             into.to_kind(kind)
         };
         shapes.iter().enumerate().map(one).collect()
@@ -99,24 +98,4 @@ fn group(rois: &[Roi], sampling: Sampling, scales: &[f64], shapes: &[Shape]) -> 
         by_place.entry((roi.level, roi.image)).or_default().push((position, taps));
     }
     by_place.into_iter().map(|((level, image), rois)| Group { level, image, rois }).collect()
-}
-
-fn as_slice(t: &Tensor) -> &[f32] {
-    debug_assert!(t.is_contiguous() && t.kind() == Kind::Float && t.device() == Device::Cpu);
-    if t.numel() == 0 {
-        return &[];
-    }
-    // SAFETY: a contiguous float tensor on the CPU holds `numel` floats, which live as long as the borrow of its handle.
-    unsafe { std::slice::from_raw_parts(t.data_ptr() as *const f32, t.numel()) }
-}
-
-/// The elements of a fresh tensor that nobody else knows yet.
-#[allow(clippy::mut_from_ref)]
-fn as_mut_slice(t: &Tensor) -> &mut [f32] {
-    debug_assert!(t.is_contiguous() && t.kind() == Kind::Float && t.device() == Device::Cpu);
-    if t.numel() == 0 {
-        return &mut [];
-    }
-    // SAFETY: as above; both callers have just made the tensor and hold its only handle.
-    unsafe { std::slice::from_raw_parts_mut(t.data_ptr() as *mut f32, t.numel()) }
 }

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use super::{roi_align, Engine, Roi, Sampling};
+use super::{roi_align, Backend, Roi, Sampling};
 use crate::box_coder::Corners;
 
 /// Side in pixels of a region that belongs to [`CANONICAL_LEVEL`]: ImageNet's crop.
@@ -19,14 +19,14 @@ pub struct MultiScaleRoiAlign {
     pub levels: Vec<u32>,
     /// Bins and samples. torchvision's models pool with `aligned: false`.
     pub sampling: Sampling,
-    /// Who computes.
-    pub engine: Engine,
+    /// The implementation that computes.
+    pub backend: Backend,
 }
 
 impl MultiScaleRoiAlign {
     /// A pooler of maps at `levels`.
     pub fn new(levels: &[u32], output: usize, ratio: usize) -> Self {
-        Self { levels: levels.to_vec(), sampling: Sampling { output, ratio, aligned: false }, engine: Engine::Auto }
+        Self { levels: levels.to_vec(), sampling: Sampling { output, ratio, aligned: false }, backend: Backend::Auto }
     }
 
     /// Position in `levels` of the level for a box.
@@ -38,12 +38,12 @@ impl MultiScaleRoiAlign {
         (level.max(first as f32).min(last as f32) as usize).saturating_sub(first as usize)
     }
 
-    /// Pools `boxes` (a list an image) from `maps` (one a level): `[sum of lengths, C, output, output]`, image by image.
+    /// Pools `boxes` (a list per image) from `maps` (one per level): `[sum of lengths, C, output, output]`, image by image.
     pub fn pool(&self, maps: &[&Tensor], boxes: &[Vec<Corners>]) -> Tensor {
         let roi = |image: usize, bbox: Corners| Roi { level: self.level_of(bbox), image, bbox };
         let rois: Vec<Roi> = boxes.iter().enumerate().flat_map(|(i, b)| b.iter().map(move |bbox| roi(i, *bbox))).collect();
         let scales: Vec<f64> = self.levels.iter().map(|l| 1.0 / (1u64 << l) as f64).collect();
-        roi_align(maps, &scales, &rois, self.sampling, self.engine)
+        roi_align(maps, &scales, &rois, self.sampling, self.backend)
     }
 }
 

@@ -3,11 +3,9 @@
 use anyhow::{bail, Result};
 use repghost_backbone::fill::{fill_with_gain, input, uniform, DEEP_GAIN};
 use repghost_backbone::{BackboneConfig, Role, Tree};
-use repghost_heads::mask_rcnn::MaskRcnnConfig;
-use repghost_heads::retinanet::RetinaNetConfig;
 use repghost_heads::{CroppedMask, Detector, FpnConfig, HeadConfig, ImageBatch, Target};
 use repghost_kernels::device::Choice;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 /// The device named `name` (`cpu`, `cuda`, `cuda:1`). Opens libtorch's CUDA half where a card is meant.
 ///
@@ -29,11 +27,10 @@ pub const HEADS: [&str; 2] = ["retinanet", "mask_rcnn"];
 /// # Errors
 /// Another name.
 pub fn head(name: &str) -> Result<HeadConfig> {
-    Ok(match name {
-        "retinanet" => HeadConfig::Retinanet(RetinaNetConfig::default()),
-        "mask_rcnn" => HeadConfig::MaskRcnn(MaskRcnnConfig::default()),
-        _ => bail!("there is no head '{name}': expected {}", HEADS.join(" or ")),
-    })
+    match HeadConfig::named(name) {
+        Some(head) => Ok(head),
+        None => bail!("there is no head '{name}': expected {}", HEADS.join(" or ")),
+    }
 }
 
 /// A detector on RepGhostNet `width` with a pyramid of `channels`, on the CPU. `by_rule` gives weights that depend on their names alone;
@@ -78,7 +75,8 @@ pub fn target(name: &str, objects: usize, size: [i64; 2], classes: i64, with_mas
     let labels: Vec<i64> = u.chunks(5).map(|u| (((u[4] + 1.0) / 2.0 * classes as f32) as i64).min(classes - 1)).collect();
     let mask = |b: &[f32; 4]| {
         let [x1, y1, x2, y2] = b.map(|v| v as i64);
-        CroppedMask { origin: [x1, y1], bits: Tensor::ones([y2 - y1, x2 - x1], (Kind::Uint8, Device::Cpu)) }
+        let size = [(y2 - y1) as usize, (x2 - x1) as usize];
+        CroppedMask { origin: [x1, y1], size, bits: vec![1; size[0] * size[1]] }
     };
     let masks = with_masks.then(|| boxes.iter().map(mask).collect());
     Target { masks, ..Target::new(&boxes, &labels) }

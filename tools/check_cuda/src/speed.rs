@@ -92,7 +92,7 @@ pub fn measure(plan: &Plan, device: Device) -> Result<Figures> {
             train_step(&model, &batch, &targets, &named, &velocity, half, device)?
         } else {
             let _autocast = half.map(|kind| Autocast::start(device, kind)).transpose()?;
-            model.detect(&batch).iter().map(|d| d.scores.numel() as f64).sum()
+            model.detect(&batch).iter().map(|d| d.len() as f64).sum()
         };
         synchronize(device)?;
         times.push(start.elapsed().as_secs_f64());
@@ -129,8 +129,7 @@ fn train_step(
 ) -> Result<f64> {
     let sum = {
         let _autocast = half.map(|kind| Autocast::start(device, kind)).transpose()?;
-        let losses = model.losses(&mut Eager::train(), batch, targets);
-        losses.iter().map(|l| l.1.shallow_clone()).reduce(|a, b| a + b).context("every head has a loss")?
+        model.losses(&mut Eager::train(), batch, targets).total()
     };
     sum.backward();
     let mut params = Vec::new();

@@ -85,7 +85,6 @@ fn course(head: &str, device: Device) -> Result<Course> {
 
 fn one_step(model: &Detector, batch: &ImageBatch, targets: &[Target]) -> Vec<(String, f64)> {
     let losses = model.losses(&mut Eager::train(), batch, targets);
-    let sum = losses.iter().map(|l| l.1.shallow_clone()).reduce(|a, b| a + b).expect("every head has a loss");
-    sum.backward();
-    losses.iter().map(|(name, value)| ((*name).to_string(), value.double_value(&[]))).collect()
+    losses.total().backward();
+    losses.iter().map(|(name, value)| (name.to_string(), value.double_value(&[]))).collect()
 }

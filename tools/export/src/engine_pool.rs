@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use repghost_coco::{AugmentConfig, Normalize, Sample, Transform};
-use repghost_train::detection::model::{self as experiment, Class};
+use repghost_train::detection::model::Class;
 use repghost_train::Experiment;
 
 use crate::engine::exported::ExportedDetector;
@@ -40,7 +40,6 @@ enum Kind {
 }
 
 struct InMemory {
-    experiment: Experiment,
     resize: AugmentConfig,
     model: Mutex<Model>,
     opened: Mutex<HashMap<[i64; 2], Arc<ExportedDetector>>>,
@@ -72,7 +71,7 @@ impl EnginePool {
         model.network.fuse();
         let classes = model.classes.clone();
         let resize = e.data.augment.for_evaluation();
-        let held = InMemory { experiment: e.clone(), resize, model: Mutex::new(model), opened: Mutex::default() };
+        let held = InMemory { resize, model: Mutex::new(model), opened: Mutex::default() };
         Ok(Self { kind: Kind::Model(Box::new(held)), runtime, classes })
     }
 
@@ -124,8 +123,7 @@ impl EnginePool {
         let model = held.model.lock().unwrap_or_else(PoisonError::into_inner);
         let spec = ExportSpec { precision: ElementType::F32, batch: BatchSize::Fixed(1), size: padded };
         let built = parts::build(&model, Part::Raw, &spec, Nms::Plain, &Metadata(vec![]))?;
-        let host = experiment::build(&held.experiment, self.classes.len())?;
-        let opened = Arc::new(ExportedDetector::built(&built, Part::Raw, Some(host), &self.classes)?);
+        let opened = Arc::new(ExportedDetector::built(&built, model.network.decoder(), &self.classes)?);
         all.insert(padded, opened.clone());
         Ok(opened)
     }

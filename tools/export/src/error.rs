@@ -39,6 +39,9 @@ pub enum ExportError {
         /// Its first line.
         message: String,
     },
+    /// A file's outputs do not belong to the detector.
+    #[error(transparent)]
+    Outputs(#[from] repghost_heads::DecodeError),
     /// The exported file computes something else.
     #[error(
         "the exported file differs from the model: output '{output}' by {difference:.3e}, more than {tolerance:.0e}; the file was not kept"

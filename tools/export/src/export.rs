@@ -116,7 +116,7 @@ fn onnx(e: &Experiment, resolved: &str, model: &Model, options: &ExportOptions) 
             subject.quantize(built, &inputs, &images, count)?
         }
         None => {
-            let parity = ParityCheck { experiment: e, model, part, built: &built, spec: &spec, inputs: &inputs }.check()?;
+            let parity = ParityCheck { model, part, built: &built, spec: &spec, inputs: &inputs }.check()?;
             Quantized { built, parity, notes: vec![], warnings: vec![] }
         }
     };

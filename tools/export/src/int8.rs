@@ -4,7 +4,6 @@
 use std::sync::atomic::AtomicBool;
 
 use repghost_train::detection::data::SplitData;
-use repghost_train::detection::model as experiment;
 use repghost_train::evaluate::Measured;
 use repghost_train::Experiment;
 
@@ -71,8 +70,8 @@ impl Subject<'_> {
         };
         let Calibrated { model, images: used, plain } = calibrated(&float.model, images.source.as_ref(), count, spec.size)?;
         main.model = model;
-        let (experiment, model, part) = (self.experiment, self.model, self.part);
-        let parity = ParityCheck { experiment, model, part, built: &quantized, spec, inputs }.measure()?;
+        let (model, part) = (self.model, self.part);
+        let parity = ParityCheck { model, part, built: &quantized, spec, inputs }.measure()?;
         let mut notes = vec![format!("ranges from {used} {}", images.kind)];
         let mut warnings = calibration_warnings(used, plain);
         if let Some(input) = inputs.iter().find(|i| i.shape[0] == 1) {
@@ -100,11 +99,8 @@ impl Subject<'_> {
 
     /// The COCO numbers of files in memory.
     fn measure(&self, val: &SplitData, built: &Built) -> Result<Measured, ExportError> {
-        let host = match self.part {
-            Part::Raw => Some(experiment::build(self.experiment, self.model.classes.len())?),
-            _ => None,
-        };
-        let pool = EnginePool::opened(ExportedDetector::built(built, self.part, host, &self.model.classes)?);
+        let decoder = self.model.network.decoder().filter(|_| self.part == Part::Raw);
+        let pool = EnginePool::opened(ExportedDetector::built(built, decoder, &self.model.classes)?);
         let measured = score::measure(self.experiment, &pool, val, &AtomicBool::new(false), &mut |_, _| ())?;
         measured.ok_or_else(|| ExportError::Arguments("the measurement was stopped".into()))
     }

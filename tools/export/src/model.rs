@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use repghost_backbone::weights::{self, detect_form, load_backbone, Form, StateDict, Strictness};
-use repghost_backbone::{Backbone, FuseLevel, Tree};
-use repghost_heads::Detector;
+use repghost_backbone::{Backbone, FuseLevel, Ops, Tree};
+use repghost_heads::{Decoder, Detector, Outputs, Stage};
 use repghost_train::checkpoint::file::published;
 use repghost_train::detection::model::{ready_for_val, Class};
 use repghost_train::error::TrainError;
@@ -43,15 +43,44 @@ impl Network {
         }
     }
 
-    /// `retinanet`, `mask_rcnn`, or the backbone's name.
+    /// The value of `model.head.name`, or the backbone's name.
     pub fn name(&self) -> String {
         match self {
             Self::Backbone(b) => b.name.clone(),
-            Self::Detector(d) => match d.as_ref() {
-                Detector::RetinaNet(_) => "retinanet".into(),
-                Detector::MaskRcnn(_) => "mask_rcnn".into(),
-            },
+            Self::Detector(d) => d.name().into(),
         }
+    }
+
+    /// The networks that it consists of.
+    pub fn stages(&self) -> Vec<Stage> {
+        match self {
+            Self::Backbone(_) => vec![Stage::Image],
+            Self::Detector(d) => d.stages(),
+        }
+    }
+
+    /// What turns a detector's raw outputs into detections.
+    pub fn decoder(&self) -> Option<Decoder> {
+        match self {
+            Self::Backbone(_) => None,
+            Self::Detector(d) => Some(d.decoder()),
+        }
+    }
+
+    /// Named outputs of a stage, as the files of `part` have them.
+    pub fn run_stage<O: Ops>(&self, part: Part, stage: &Stage, ops: &mut O, x: &O::Value) -> Outputs<O::Value> {
+        match self {
+            Self::Backbone(b) => backbone_outputs(b, part, ops, x),
+            Self::Detector(d) => d.run_stage(stage, ops, x),
+        }
+    }
+}
+
+/// Class logits, or the tapped features `C2` … by level.
+pub fn backbone_outputs<O: Ops>(net: &Backbone, part: Part, ops: &mut O, x: &O::Value) -> Outputs<O::Value> {
+    match part {
+        Part::Classifier => vec![("logits".into(), net.classify(ops, x))],
+        _ => net.taps().iter().map(|t| format!("C{}", t.level)).zip(net.features(ops, x)).collect(),
     }
 }
 
@@ -92,10 +121,7 @@ fn backbone(e: &Experiment, path: &Path) -> Result<Model, ExportError> {
     let state = read(path)?;
     let form = detect_form(&state);
     if state.names().any(|n| n.starts_with(BODY)) {
-        let body = match ready_for_val(e, path)?.detector {
-            Detector::RetinaNet(d) => d.backbone.body,
-            Detector::MaskRcnn(d) => d.backbone.body,
-        };
+        let body = ready_for_val(e, path)?.detector.into_body();
         return Ok(Model { network: Network::Backbone(Box::new(body)), classes: vec![], form });
     }
     let mut body = e.model.backbone.build(1).map_err(TrainError::from)?;

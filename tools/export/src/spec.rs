@@ -1,12 +1,15 @@
 //! What is exported and in which form: the part of the model, precision, batch and size.
 
 use prost::Message;
+use repghost_heads::Stage;
 
 use crate::error::ExportError;
 use crate::onnx::{proto, Edge, ElementType, OnnxWriter, DYNAMIC};
 
 /// Name of the image input of every file: normalised pixels `[N, 3, H, W]`.
 pub const INPUT: &str = "images";
+/// Name of the input of files that read pooled regions `[R, channels, side, side]`.
+pub const REGIONS: &str = "regions";
 /// Height and width of a detector's images are multiples of this, so that its pyramid halves evenly down to C5.
 pub const SIZE_MULTIPLE: i64 = 32;
 
@@ -81,16 +84,25 @@ impl ExportSpec {
         Ok(())
     }
 
-    /// A graph with its input, cast to the precision.
+    /// A graph whose input is an image batch, cast to the precision.
     pub fn begin(&self) -> (OnnxWriter, Edge) {
+        self.begin_stage(&Stage::Image)
+    }
+
+    /// A graph with the input of a stage, cast to the precision.
+    pub fn begin_stage(&self, stage: &Stage) -> (OnnxWriter, Edge) {
         let mut ops = OnnxWriter::new(self.precision);
         let n = match self.batch {
             BatchSize::Fixed(n) => n,
             BatchSize::Dynamic => DYNAMIC,
         };
-        let image = ops.graph.input(INPUT, &[n, 3, self.size[0], self.size[1]], ElementType::F32);
-        let image = ops.cast(&image, self.precision);
-        (ops, image)
+        let (name, shape) = match stage.regions() {
+            None => (INPUT, [n, 3, self.size[0], self.size[1]]),
+            Some(regions) => (REGIONS, regions.of(DYNAMIC)),
+        };
+        let input = ops.graph.input(name, &shape, ElementType::F32);
+        let input = ops.cast(&input, self.precision);
+        (ops, input)
     }
 }
 

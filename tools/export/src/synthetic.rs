@@ -1,14 +1,11 @@
-//! Networks with weights by rule (`repghost_backbone::fill`) that find something: what gates, engine builds and benchmarks run on where
+//! Networks with weights by rule (`repghost_backbone::fill`) that find something: what parity checks, engine builds and benchmarks run on where
 //! nothing is trained.
 //!
-//! Weights by rule say the same of everything, or call everything an object. Here the last layers are scaled so that logits reach four and
+//! Weights by rule give the same score to everything, or a high one. Here the prediction layers are scaled so that logits reach four and
 //! offsets one, and the score threshold is set so that [`TARGET_CANDIDATES`] candidates pass.
 
 use repghost_backbone::{fill, Backbone, BackboneConfig, Eager, Tree};
-use repghost_heads::box_coder::Corners;
-use repghost_heads::mask_rcnn::{BoxHeadConfig, MaskHeadConfig, MaskRcnnConfig, RpnConfig};
-use repghost_heads::{Detector, FpnConfig, RetinaNetConfig};
-use repghost_train::config::HeadConfig;
+use repghost_heads::{Detector, FpnConfig, HeadConfig, Outputs, PostprocessConfig, Stage};
 use repghost_train::detection::model::{self, Class};
 use repghost_train::error::TrainError;
 use repghost_train::Experiment;
@@ -17,7 +14,7 @@ use tch::{Kind, Tensor};
 use crate::error::ExportError;
 
 /// Candidates that pass the score threshold on the image that it is set on.
-pub const TARGET_CANDIDATES: i64 = 120;
+pub const TARGET_CANDIDATES: usize = 120;
 /// Gains that are tried in turn, and what maps may reach.
 const GAINS: [f64; 2] = [fill::DEEP_GAIN, 0.5];
 const LARGEST_MAP: f64 = 1e3;
@@ -26,22 +23,19 @@ const LOGIT: f64 = 4.0;
 /// Largest box offset.
 const DELTA: f64 = 1.0;
 
-/// An experiment with a narrow head, for quick checks: `retinanet` or `mask_rcnn`.
-pub fn narrow(backbone: &BackboneConfig, head: &str) -> Experiment {
+/// An experiment with a narrow head, for quick checks. `head` is a value of `model.head.name`.
+///
+/// # Errors
+/// A name that is no detector's.
+pub fn narrow(backbone: &BackboneConfig, head: &str) -> Result<Experiment, ExportError> {
+    let head = HeadConfig::narrow(head)
+        .ok_or_else(|| ExportError::Arguments(format!("{head} is no detector; these are: {}", HeadConfig::NAMES.join(", "))))?;
     let mut e = Experiment::default();
     e.model.backbone = backbone.clone();
     e.model.fpn = FpnConfig { channels: 16, ..FpnConfig::default() };
-    e.model.head = match head {
-        "mask_rcnn" => HeadConfig::MaskRcnn(MaskRcnnConfig {
-            rpn: RpnConfig { pre_nms_top_n_test: 120, post_nms_top_n_test: 60, ..RpnConfig::default() },
-            box_head: BoxHeadConfig { fcs: vec![32], ..BoxHeadConfig::default() },
-            mask_head: MaskHeadConfig { convs: vec![16], deconv: 16, ..MaskHeadConfig::default() },
-            ..MaskRcnnConfig::default()
-        }),
-        _ => HeadConfig::RetinaNet(RetinaNetConfig { tower_depth: 1, ..RetinaNetConfig::default() }),
-    };
+    e.model.head = repghost_train::config::HeadConfig::Detector(head);
     e.eval.max_detections = 40;
-    e
+    Ok(e)
 }
 
 /// Classes `a`, `b`, …
@@ -84,12 +78,16 @@ fn scale(d: &Detector, path: &str, factor: f64) {
     }
 }
 
-/// The `TARGET_CANDIDATES`-th largest of `scores`.
-fn threshold(scores: &Tensor) -> Result<f64, ExportError> {
-    let flat = scores.f_reshape([-1])?.f_to_kind(Kind::Double)?;
-    let k = TARGET_CANDIDATES.min(flat.numel() as i64);
-    let (values, _) = flat.f_topk(k, 0, true, true)?;
-    Ok(f64::try_from(values.f_min()?)?)
+/// Outputs of a stage, after its prediction layers have been scaled.
+fn scaled(d: &Detector, stage: &Stage, x: &Tensor) -> Result<Outputs<Tensor>, ExportError> {
+    let run = || d.run_stage(stage, &mut Eager::eval(), x);
+    for (name, output) in run() {
+        let layers = d.prediction_layers().iter().filter(|layer| layer.suffix == stage.suffix() && layer.output == name);
+        for layer in layers {
+            scale(d, layer.path, if layer.output == "deltas" { DELTA } else { LOGIT } / largest(&output)?);
+        }
+    }
+    Ok(run())
 }
 
 /// A detector of `classes` classes, filled and scaled on `pixels [N, 3, H, W]`; sets the experiment's score threshold.
@@ -98,38 +96,22 @@ fn threshold(scores: &Tensor) -> Result<f64, ExportError> {
 /// Settings that make none.
 pub fn detector(e: &mut Experiment, classes: usize, pixels: &Tensor) -> Result<Detector, ExportError> {
     let _guard = tch::no_grad_guard();
-    let d = model::build(e, classes)?;
+    let mut d = model::build(e, classes)?;
     fill_within_half(&d, &d.backbone().body, pixels)?;
-    let ops = &mut Eager::eval();
-    let scores = match &d {
-        Detector::RetinaNet(net) => {
-            let raw = net.raw(ops, pixels);
-            scale(&d, "head.classification_head.cls_logits", LOGIT / largest(&raw.logits)?);
-            scale(&d, "head.regression_head.bbox_reg", DELTA / largest(&raw.deltas)?);
-            net.raw(ops, pixels).logits.select(0, 0).sigmoid()
-        }
-        Detector::MaskRcnn(net) => {
-            let raw = net.stage_one(ops, pixels).rpn;
-            scale(&d, "rpn.head.cls_logits", LOGIT / largest(&raw.logits)?);
-            scale(&d, "rpn.head.bbox_pred", DELTA / largest(&raw.deltas)?);
-            let size = pixels.size();
-            let sizes = vec![[size[2], size[3]]; size[0] as usize];
-            let stage = net.stage_one(ops, pixels);
-            let proposals = net.propose(&stage.rpn, sizes[0], &sizes, false);
-            let boxes: Vec<Vec<Corners>> = proposals.into_iter().map(|p| p.boxes).collect();
-            let regions = net.pool_boxes(&stage.pyramid, &boxes);
-            let raw = net.box_stage(ops, &regions);
-            scale(&d, "roi_heads.box_predictor.cls_score", LOGIT / largest(&raw.logits)?);
-            scale(&d, "roi_heads.box_predictor.bbox_pred", DELTA / largest(&raw.deltas)?);
-            let masks = net.mask_stage(ops, &net.pool_masks(&stage.pyramid, &boxes));
-            scale(&d, "roi_heads.mask_predictor.mask_fcn_logits", LOGIT / largest(&masks)?);
-            let first = boxes.first().map_or(0, Vec::len) as i64;
-            let scores = net.box_stage(ops, &regions).logits.softmax(-1, Kind::Float);
-            scores.narrow(0, 0, first).narrow(1, 1, net.layout.outputs() - 1)
-        }
+    // Every candidate passes and none is suppressed; the best come first, so the last one's score is the threshold.
+    let all = PostprocessConfig {
+        score_threshold: 0.0,
+        nms_threshold: 1.0,
+        pre_nms_top_k: TARGET_CANDIDATES,
+        max_detections: TARGET_CANDIDATES,
     };
-    e.eval.score_threshold = threshold(&scores)?;
-    let mut d = d;
+    let size = pixels.size();
+    let sizes = vec![[size[2], size[3]]; size[0] as usize];
+    let first = scaled(&d, &Stage::Image, pixels)?;
+    let decoder = d.decoder().with_postprocess(all);
+    let found = decoder.finish(first, sizes[0], &sizes, |stage, regions| scaled(&d, stage, &regions.pooled))?;
+    let least = found.first().and_then(|f| f.scores.last()).copied();
+    e.eval.score_threshold = f64::from(least.unwrap_or(0.0));
     model::set_postprocess(e, &mut d);
     Ok(d)
 }

@@ -34,11 +34,11 @@ fn every_part_of_every_head_agrees() {
 fn heads_numbered_by_cocos_ids_tell_classes() {
     let Some(_) = need("onnxruntime", onnxruntime::find(), "make setup") else { return };
     for head in ["retinanet", "mask_rcnn"] {
-        let mut e = synthetic::narrow(&BackboneConfig { width: 0.5, ..BackboneConfig::default() }, head);
+        let mut e = synthetic::narrow(&BackboneConfig { width: 0.5, ..BackboneConfig::default() }, head).unwrap();
         match &mut e.model.head {
-            HeadConfig::RetinaNet(config) => config.coco_91 = true,
-            HeadConfig::MaskRcnn(config) => config.coco_91 = true,
-            HeadConfig::Classifier(_) => panic!("no detector"),
+            HeadConfig::Detector(repghost_heads::HeadConfig::RetinaNet(config)) => config.coco_91 = true,
+            HeadConfig::Detector(repghost_heads::HeadConfig::MaskRcnn(config)) => config.coco_91 = true,
+            other => panic!("{other:?} was not asked for"),
         }
         let row = gate_experiment(e, 80, ElementType::F32).unwrap();
         println!("{row}");

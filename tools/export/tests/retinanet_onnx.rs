@@ -5,21 +5,21 @@ use repghost_backbone::{fill, BackboneConfig, Eager, FuseLevel, Tree};
 use repghost_export::onnx::ElementType;
 use repghost_export::onnx::Nms;
 use repghost_export::parity;
-use repghost_export::parts::retinanet::{detector, raw};
+use repghost_export::parts::detector::{detector, networks};
 use repghost_export::runtime::{onnxruntime, NamedOutput, Settings, REFERENCE};
 use repghost_export::spec::{encode, BatchSize, ExportSpec};
-use repghost_heads::{Detections, FpnConfig, ImageBatch, PostprocessConfig, RetinaNet, RetinaNetConfig};
+use repghost_heads::{Detector, FpnConfig, HeadConfig, HostDetections, ImageBatch, PostprocessConfig, RetinaNetConfig, Stage};
 use repghost_testing::need;
 use tch::{Kind, Tensor};
 
 const SIZE: [i64; 2] = [128, 160];
 
-fn net() -> RetinaNet {
+fn net() -> Detector {
     let _guard = tch::no_grad_guard();
     let body = BackboneConfig { width: 0.5, ..Default::default() }.build(10).unwrap();
     let fpn = FpnConfig { channels: 32, ..Default::default() };
     let head = RetinaNetConfig { tower_depth: 2, ..Default::default() };
-    let mut net = RetinaNet::new(body, &fpn, &head, 3).unwrap();
+    let mut net = HeadConfig::RetinaNet(head).build(body, &fpn, 3).unwrap();
     fill::fill(&net, "");
     // The rule's weights let activations grow to thousands; a trained network's last layers give numbers around one.
     for mut entry in net.named_tensors() {
@@ -32,7 +32,7 @@ fn net() -> RetinaNet {
     }
     net.fuse(FuseLevel::All);
     // Weights by rule give scores around one half: a threshold that leaves some hundred candidates.
-    net.postprocess = PostprocessConfig { score_threshold: 0.6, max_detections: 50, ..Default::default() };
+    net.set_postprocess(PostprocessConfig { score_threshold: 0.6, max_detections: 50, ..Default::default() });
     net
 }
 
@@ -50,17 +50,17 @@ fn by_name<'a>(outputs: &'a [NamedOutput], name: &str) -> &'a NamedOutput {
     outputs.iter().find(|o| o.name == name).unwrap()
 }
 
-fn assert_same(expected: &Detections, boxes: &[f32], scores: &[f32], labels: &[f32]) {
-    let n = expected.scores.size()[0] as usize;
+fn assert_same(expected: &HostDetections, boxes: &[f32], scores: &[f32], labels: &[f32]) {
+    let n = expected.len();
     assert!(n > 10, "only {n} detections: nothing is compared");
     assert!(scores[n..].iter().all(|s| *s == 0.0), "more detections than expected");
-    for (e, f) in floats(&expected.scores).iter().zip(scores) {
+    for (e, f) in expected.scores.iter().zip(scores) {
         assert!((e - f).abs() < 1e-5, "score {e} against {f}");
     }
-    for (e, f) in floats(&expected.boxes).iter().zip(boxes) {
+    for (e, f) in expected.boxes.as_flattened().iter().zip(boxes) {
         assert!((e - f).abs() < 1e-2, "coordinate {e} against {f}");
     }
-    assert_eq!(floats(&expected.labels), labels[..n]);
+    assert_eq!(expected.labels.iter().map(|l| *l as f32).collect::<Vec<_>>(), labels[..n]);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn raw_outputs_and_detections_agree() {
     let _guard = tch::no_grad_guard();
     let net = net();
     let spec = ExportSpec { precision: ElementType::F32, batch: BatchSize::Dynamic, size: SIZE };
-    let built = raw(&net, &spec, &[], &[]).unwrap();
+    let built = networks(&net, &spec, &[], &[]).unwrap();
     let (file, sidecar) = (&built.files[0].model, built.sidecar.as_ref().unwrap());
     let mut raw_file = REFERENCE.open(&encode(file), Settings::threads(2)).unwrap();
     let mut plain = REFERENCE.open(&encode(&detector(&net, &spec, Nms::Plain, &[]).unwrap()), Settings::threads(2)).unwrap();
@@ -78,12 +78,9 @@ fn raw_outputs_and_detections_agree() {
     for n in [1, 2] {
         let (batch, data) = images(n);
         let shape = [n, 3, SIZE[0], SIZE[1]];
-        let out = net.raw(&mut Eager::eval(), &batch.pixels);
-        let expected = [("logits", &out.logits), ("deltas", &out.deltas)].map(|(name, t)| NamedOutput {
-            name: name.into(),
-            shape: t.size(),
-            data: floats(t),
-        });
+        let out = net.run_stage(&Stage::Image, &mut Eager::eval(), &batch.pixels);
+        let output = |(name, t): &(String, Tensor)| NamedOutput { name: name.clone(), shape: t.size(), data: floats(t) };
+        let expected: Vec<NamedOutput> = out.iter().map(output).collect();
         assert_eq!(expected[0].shape[1] as usize, sidecar.anchors.len());
         let differences = parity::compare(&expected, &raw_file.outputs(&shape, &data).unwrap()).unwrap();
         println!("{differences:?}");

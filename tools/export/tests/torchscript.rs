@@ -50,7 +50,7 @@ fn detectors_in_one_and_in_three_files() {
     let config = BackboneConfig { width: 0.5, ..Default::default() };
     for (head, count) in [("retinanet", 1), ("mask_rcnn", 3)] {
         let pixels = fill::input("gate", &[1, 3, 64, 96]);
-        let detector = synthetic::detector(&mut synthetic::narrow(&config, head), 3, &pixels).unwrap();
+        let detector = synthetic::detector(&mut synthetic::narrow(&config, head).unwrap(), 3, &pixels).unwrap();
         let model = model(Network::Detector(Box::new(detector)));
         let files = build(&model, Part::Raw).unwrap();
         assert_eq!(files.len(), count);

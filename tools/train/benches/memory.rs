@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         let images = ImageBatch { pixels: Tensor::rand([2, 3, h, w], (Kind::Float, Device::Cpu)), sizes: vec![[h, w]; 2] };
         let targets = [Target::new(&[[4.0, 4.0, 40.0, 50.0]], &[1]), Target::empty()];
         let losses = detector.losses(&mut Eager::train(), &images, &targets);
-        let total = losses.iter().fold(Tensor::from(0f32), |sum, (_, l)| sum + l);
+        let total = losses.total();
         let gradients = Gradients::of(&total, &slots).expect("the loss depends on the weights");
         optimizer.step(&mut slots, &gradients, 1e-4).expect("shapes fit");
         last = resident_mib().unwrap_or(0.0);

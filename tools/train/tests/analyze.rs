@@ -21,20 +21,20 @@ fn parts(a: &Analysis) -> Vec<&str> {
 #[test]
 fn detectors_have_torchvisions_parameters() {
     let size = Some([96, 128]);
-    let mut retinanet = on("resnet50", HeadConfig::RetinaNet(Default::default()));
+    let mut retinanet = on("resnet50", HeadConfig::default());
     let options = Options { size, classes: Some(91) };
     assert_eq!(analyze::experiment(&retinanet, &options).unwrap().total.unfused.parameters, 34_068_119);
     retinanet.model.backbone.norm = repghost_backbone::registry::NormKind::Frozen;
     assert_eq!(analyze::experiment(&retinanet, &options).unwrap().total.unfused.parameters, 34_014_999);
     // Our classes do not count the background; torchvision's 91 do.
-    let maskrcnn = on("resnet50", HeadConfig::MaskRcnn(Default::default()));
+    let maskrcnn = on("resnet50", HeadConfig::Detector(repghost_heads::HeadConfig::MaskRcnn(Default::default())));
     let options = Options { size, classes: Some(90) };
     assert_eq!(analyze::experiment(&maskrcnn, &options).unwrap().total.unfused.parameters, 44_454_513);
 }
 
 #[test]
 fn parts_cover_the_network_once() {
-    for head in [HeadConfig::RetinaNet(Default::default()), HeadConfig::MaskRcnn(Default::default())] {
+    for head in [HeadConfig::default(), HeadConfig::Detector(repghost_heads::HeadConfig::MaskRcnn(Default::default()))] {
         let e = on("repghostnet", head);
         let a = analyze::experiment(&e, &Options { size: Some([64, 96]), classes: Some(3) }).unwrap();
         let mut detector = model::build(&e, 3).unwrap();
@@ -51,7 +51,7 @@ fn parts_cover_the_network_once() {
 /// convolutions of 256 channels and one to nine anchors.
 #[test]
 fn retinanets_head_by_hand() {
-    let e = on("repghostnet", HeadConfig::RetinaNet(Default::default()));
+    let e = on("repghostnet", HeadConfig::default());
     let a = analyze::experiment(&e, &Options { size: Some([64, 96]), classes: Some(3) }).unwrap();
     assert_eq!(parts(&a), ["C2", "C3", "C4", "C5", "fpn", "head.classification_head", "head.regression_head"]);
     let tower = 4 * 256 * 256 * 9;
@@ -64,7 +64,7 @@ fn retinanets_head_by_hand() {
 /// The second stage runs on as many regions as inference proposes: two fully connected layers and the predictors, 1000 times.
 #[test]
 fn mask_rcnns_second_stage_by_hand() {
-    let e = on("repghostnet", HeadConfig::MaskRcnn(Default::default()));
+    let e = on("repghostnet", HeadConfig::Detector(repghost_heads::HeadConfig::MaskRcnn(Default::default())));
     let a = analyze::experiment(&e, &Options { size: Some([64, 96]), classes: Some(3) }).unwrap();
     assert!(a.name.ends_with("1000 proposals, 100 masks"), "{}", a.name);
     let of = |name: &str| a.parts.iter().find(|row| row.part == name).unwrap_or_else(|| panic!("{:?}", parts(&a))).unfused.macs;
@@ -75,7 +75,7 @@ fn mask_rcnns_second_stage_by_hand() {
 
 #[test]
 fn sizes_and_classes_come_from_the_experiment() {
-    let mut e = on("repghostnet", HeadConfig::RetinaNet(Default::default()));
+    let mut e = on("repghostnet", HeadConfig::default());
     e.data.augment.resize.min_sizes = vec![150, 200];
     e.data.augment.resize.max_size = 333;
     e.data.classes = Some(vec!["a".into(), "b".into()]);

@@ -1,6 +1,6 @@
 //! Files that go all the way to detections.
 
-use repghost_train::detection::infer::Plain;
+use repghost_heads::HostDetections;
 
 use super::{output, Engine, Pictures};
 use crate::error::ExportError;
@@ -36,7 +36,7 @@ impl Values {
 }
 
 impl Engine for DetectorFile {
-    fn detect(&mut self, p: Pictures) -> Result<Vec<Plain>, ExportError> {
+    fn detect(&mut self, p: Pictures) -> Result<Vec<HostDetections>, ExportError> {
         let mut outputs = vec![];
         self.file.run(&[Input { shape: &p.shape, values: p.pixels }], &mut |name, _, data| {
             let values = match data {
@@ -51,7 +51,7 @@ impl Engine for DetectorFile {
         let masks = outputs.iter().find(|(n, _)| n == "masks").map(|(_, v)| v.floats());
         let images = outputs.iter().find(|(n, _)| n == "image_indices").map(|(_, v)| v.ints());
         let n = p.sizes.len();
-        let mut all = vec![Plain { masks: masks.map(|_| vec![]), ..Plain::default() }; n];
+        let mut all = vec![HostDetections { masks: masks.map(|_| vec![]), ..HostDetections::default() }; n];
         let per_image = scores.len() / n.max(1);
         let side = masks.map_or(0, |m| m.len() / scores.len().max(1));
         for (row, ((b, score), label)) in boxes.chunks_exact(4).zip(scores).zip(labels).enumerate() {

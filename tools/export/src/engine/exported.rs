@@ -1,30 +1,28 @@
 //! From files, or a model, to engines: one for each thread that is to run one.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
-use repghost_heads::Detector;
+use repghost_heads::{Decoder, Stage};
 use repghost_train::detection::model::{self, Class};
 use repghost_train::Experiment;
 
 use super::detector::DetectorFile;
 use super::input::ImageInput;
-use super::mask_rcnn::RawMaskRcnn;
-use super::retinanet::RawRetinaNet;
+use super::raw::RawFiles;
 use super::Engine;
 use crate::error::ExportError;
 use crate::metadata::{self, Metadata};
 use crate::parts::files::sibling;
-use crate::parts::mask_rcnn::{BOXES, MASKS};
 use crate::parts::Built;
 use crate::runtime::{Runtime, Settings};
 use crate::spec::{encode, Part};
 
 /// An exported detector, ready to be loaded by several threads.
 pub struct ExportedDetector {
+    /// One per stage of raw files; a detector file is one.
     files: Vec<Vec<u8>>,
-    part: Part,
-    detector: Option<Arc<Mutex<Detector>>>,
+    /// Outputs of raw files to detections.
+    decoder: Option<Decoder>,
     /// Classes by label.
     pub classes: Vec<Class>,
     /// Sizes of the image input.
@@ -45,34 +43,31 @@ impl ExportedDetector {
         let part = metadata.part().map_err(format)?;
         let input = ImageInput::of(&main).map_err(format)?;
         let mut files = vec![bytes];
-        let mut detector = None;
-        match part {
-            Part::Detector => {}
+        let decoder = match part {
+            Part::Detector => None,
             Part::Raw => {
                 let mut own = metadata.experiment().map_err(format)?;
                 own.eval = e.eval.clone();
-                let built = model::build(&own, metadata.classes().len())?;
-                if matches!(built, Detector::MaskRcnn(_)) {
-                    files.push(read(&sibling(path, BOXES, "onnx"))?);
-                    files.push(read(&sibling(path, MASKS, "onnx"))?);
+                let decoder = model::decoder(&own, metadata.classes().len())?;
+                for stage in decoder.stages().iter().skip(1) {
+                    files.push(read(&sibling(path, stage.suffix(), "onnx"))?);
                 }
-                detector = Some(Arc::new(Mutex::new(built)));
+                Some(decoder)
             }
             other => return Err(format(format!("it holds a {}, which finds no objects", other.name()))),
-        }
-        Ok(Self { files, part, detector, classes: metadata.classes(), input })
+        };
+        Ok(Self { files, decoder, classes: metadata.classes(), input })
     }
 
-    /// From files in memory.
+    /// From files in memory: raw ones with their decoder, or a detector file.
     ///
     /// # Errors
     /// A main file whose input is no image batch.
-    pub fn built(built: &Built, part: Part, detector: Option<Detector>, classes: &[Class]) -> Result<Self, ExportError> {
+    pub fn built(built: &Built, decoder: Option<Decoder>, classes: &[Class]) -> Result<Self, ExportError> {
         let main = built.files.first().map(|f| &f.model);
         let input = main.ok_or_else(|| "there is no file".into()).and_then(ImageInput::of).map_err(ExportError::Arguments)?;
         let files = built.files.iter().map(|f| encode(&f.model)).collect();
-        let detector = detector.map(|d| Arc::new(Mutex::new(d)));
-        Ok(Self { files, part, detector, classes: classes.to_vec(), input })
+        Ok(Self { files, decoder, classes: classes.to_vec(), input })
     }
 
     /// Loads the files for one thread; each run uses `threads` threads.
@@ -81,15 +76,10 @@ impl ExportedDetector {
     /// A runtime that is not there, files that it refuses.
     pub fn engine(&self, threads: usize, runtime: &Runtime) -> Result<Box<dyn Engine>, ExportError> {
         let mut files = self.files.iter().map(|f| runtime.open(f, Settings::threads(threads)));
-        let mut next = || files.next().unwrap_or_else(|| Err(ExportError::Arguments("a file is missing".into())));
-        let file = next()?;
-        match (&self.detector, self.part) {
-            (Some(detector), Part::Raw) if self.files.len() > 1 => {
-                let (boxes, masks) = (next()?, next()?);
-                Ok(Box::new(RawMaskRcnn { stage_one: file, boxes, masks, detector: detector.clone() }))
-            }
-            (Some(detector), Part::Raw) => Ok(Box::new(RawRetinaNet { file, detector: detector.clone() })),
-            _ => Ok(Box::new(DetectorFile { file })),
-        }
+        let first = files.next().unwrap_or_else(|| Err(ExportError::Arguments("there is no file".into())))?;
+        let Some(decoder) = self.decoder.clone() else { return Ok(Box::new(DetectorFile { file: first })) };
+        let suffixes = decoder.stages().into_iter().skip(1).map(|stage: Stage| stage.suffix());
+        let others = suffixes.zip(files).map(|(suffix, file)| Ok((suffix, file?))).collect::<Result<_, ExportError>>()?;
+        Ok(Box::new(RawFiles { first, others, decoder }))
     }
 }

@@ -2,18 +2,16 @@
 //!
 //! | module | file | left to the host |
 //! |---|---|---|
-//! | [`retinanet`] | raw RetinaNet | decoding, suppression |
-//! | [`mask_rcnn`] | raw Mask R-CNN, three files | proposals, RoIAlign, suppression |
+//! | [`raw`] | a detector's networks | what lies between and after them: proposals, RoIAlign, suppression |
 //! | [`detector`] | detector | nothing |
 //! | [`exported`], [`input`] | | which of them a file is; the sizes of its input |
 
 pub mod detector;
 pub mod exported;
 pub mod input;
-pub mod mask_rcnn;
-pub mod retinanet;
+pub mod raw;
 
-use repghost_train::detection::infer::Plain;
+use repghost_heads::HostDetections;
 
 use crate::error::ExportError;
 
@@ -34,7 +32,7 @@ pub trait Engine: Send {
     ///
     /// # Errors
     /// What the runtime says.
-    fn detect(&mut self, pictures: Pictures) -> Result<Vec<Plain>, ExportError>;
+    fn detect(&mut self, pictures: Pictures) -> Result<Vec<HostDetections>, ExportError>;
 }
 
 /// An output that the file should have.

@@ -2,10 +2,10 @@
 
 pub mod classes;
 pub mod graph;
-pub mod mask_rcnn;
 pub mod plain;
 pub mod proto;
 pub mod quantize;
+pub mod rcnn;
 pub mod retinanet;
 pub mod suppress;
 pub mod writer;

@@ -5,7 +5,7 @@
 //! than `candidates` pairs pass the score threshold.
 
 use repghost_backbone::ops::Ops;
-use repghost_heads::classes::ClassLayout;
+use repghost_heads::LabelMap;
 use tch::Tensor;
 
 use super::classes::of_outputs;
@@ -17,7 +17,7 @@ use super::writer::OnnxWriter;
 #[derive(Debug)]
 pub struct DetectSpec<'a> {
     /// Which output is which class.
-    pub layout: &'a ClassLayout,
+    pub labels: &'a LabelMap,
     /// Anchors of each level `[n_l, 4]`, corners in pixels.
     pub anchors: Vec<Tensor>,
     /// Divisors of the deltas.
@@ -101,7 +101,7 @@ fn plain(ops: &mut OnnxWriter, found: &Candidates, spec: &DetectSpec<'_>) -> Vec
     let boxes = ops.pick_rows(&found.boxes, &order);
     let labels = ops.pick(&found.labels, &order);
     let labels = ops.cast(&labels, ElementType::I64);
-    let (scores, labels) = of_outputs(ops, &scores, &labels, spec.layout.by_output());
+    let (scores, labels) = of_outputs(ops, &scores, &labels, spec.labels.by_output());
     vec![("boxes".into(), boxes), ("scores".into(), scores), ("labels".into(), labels)]
 }
 
@@ -127,7 +127,7 @@ fn standard(ops: &mut OnnxWriter, found: &Candidates, spec: &DetectSpec<'_>) -> 
     let scores = gather(ops, &found.scores, vec![rows]);
     let labels = gather(ops, &found.labels, vec![rows]);
     let labels = ops.cast(&labels, ElementType::I64);
-    let (scores, labels) = of_outputs(ops, &scores, &labels, spec.layout.by_output());
+    let (scores, labels) = of_outputs(ops, &scores, &labels, spec.labels.by_output());
     let images = ops.reshape(&image, &[-1], vec![rows]);
     vec![("boxes".into(), boxes), ("scores".into(), scores), ("labels".into(), labels), ("image_indices".into(), images)]
 }

@@ -5,10 +5,7 @@
 //! not hide a graph that suppresses wrongly.
 
 use repghost_backbone::{fill, Eager};
-use repghost_heads::mask_rcnn::MaskRcnn;
-use repghost_heads::Detector;
-use repghost_train::detection::model;
-use repghost_train::Experiment;
+use repghost_heads::Stage;
 use tch::{Kind, Tensor};
 
 use super::detections::{self, Agreement, Tolerance};
@@ -18,9 +15,8 @@ use crate::engine::exported::ExportedDetector;
 use crate::engine::Pictures;
 use crate::error::ExportError;
 use crate::metadata::Metadata;
-use crate::model::{Model, Network};
+use crate::model::Model;
 use crate::onnx::{ElementType, Nms};
-use crate::parts::mask_rcnn::{BOXES, MASKS};
 use crate::parts::{self, Built};
 use crate::runtime::{NamedOutput, Settings, REFERENCE};
 use crate::spec::{encode, ExportSpec, Part};
@@ -39,8 +35,6 @@ const REGIONS: i64 = 5;
 /// An export, and what it is run on.
 #[derive(Clone, Copy)]
 pub struct ParityCheck<'a> {
-    /// The experiment that the model was built from.
-    pub experiment: &'a Experiment,
     /// What was exported.
     pub model: &'a Model,
     /// Which part of it.
@@ -91,11 +85,9 @@ impl ParityCheck<'_> {
     }
 
     fn detect(&self, raw: &Built, report: &mut ParityReport) -> Result<(), ExportError> {
-        let host = model::build(self.experiment, self.model.classes.len())?;
-        let mut expected =
-            ExportedDetector::built(raw, Part::Raw, Some(host), &self.model.classes)?.engine(threads(), REFERENCE)?;
-        let mut file =
-            ExportedDetector::built(self.built, Part::Detector, None, &self.model.classes)?.engine(threads(), REFERENCE)?;
+        let engine = |built, decoder| ExportedDetector::built(built, decoder, &self.model.classes)?.engine(threads(), REFERENCE);
+        let mut expected = engine(raw, self.model.network.decoder())?;
+        let mut file = engine(self.built, None)?;
         let tolerance = Tolerance::of(self.spec.precision);
         for input in self.inputs {
             let pictures = Pictures { pixels: &input.pixels, shape: input.shape, sizes: &input.sizes };
@@ -125,68 +117,34 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Compares the networks' files, one per stage, with libtorch: on the inputs, or on regions by rule.
 fn networks(model: &Model, part: Part, built: &Built, inputs: &[Input], report: &mut ParityReport) -> Result<(), ExportError> {
-    let Some(main) = built.files.first() else { return Ok(()) };
-    let mut file = REFERENCE.open(&encode(&main.model), Settings::threads(threads()))?;
-    for input in inputs {
-        let expected = expected(model, part, &input.tensor())?;
-        report.add(&input.name, compare(&expected, &file.outputs(&input.shape, &input.pixels)?)?);
-    }
-    if let Network::Detector(d) = &model.network {
-        if let Detector::MaskRcnn(net) = d.as_ref() {
-            second_stage(net, built, report)?;
+    for (stage, file) in model.network.stages().iter().zip(&built.files) {
+        let mut session = REFERENCE.open(&encode(&file.model), Settings::threads(threads()))?;
+        for input in stage_inputs(stage, inputs)? {
+            let expected = expected(model, part, stage, &input.tensor())?;
+            report.add(&input.name, compare(&expected, &session.outputs(&input.shape, &input.pixels)?)?);
         }
     }
     Ok(())
 }
 
-/// What libtorch gives for the main file's outputs.
+/// What a stage is checked on: the inputs, or regions by rule.
 ///
 /// # Errors
 /// When libtorch fails.
-pub fn expected(model: &Model, part: Part, pixels: &Tensor) -> Result<Vec<NamedOutput>, ExportError> {
-    let ops = &mut Eager::eval();
-    match &model.network {
-        Network::Backbone(b) if part == Part::Classifier => Ok(vec![named("logits", &b.classify(ops, pixels))?]),
-        Network::Backbone(b) => {
-            let features = b.features(ops, pixels);
-            b.taps().iter().zip(&features).map(|(t, f)| named(format!("C{}", t.level), f)).collect()
-        }
-        Network::Detector(d) => match d.as_ref() {
-            Detector::RetinaNet(net) => {
-                let out = net.raw(ops, pixels);
-                Ok(vec![named("logits", &out.logits)?, named("deltas", &out.deltas)?])
-            }
-            Detector::MaskRcnn(net) => {
-                let out = net.stage_one(ops, pixels);
-                let mut all = vec![named("objectness", &out.rpn.logits)?, named("deltas", &out.rpn.deltas)?];
-                for (level, map) in net.config().levels.iter().zip(&out.pyramid) {
-                    all.push(named(format!("P{level}"), map)?);
-                }
-                Ok(all)
-            }
-        },
-    }
+pub fn stage_inputs(stage: &Stage, inputs: &[Input]) -> Result<Vec<Input>, ExportError> {
+    let Some(regions) = stage.regions() else { return Ok(inputs.to_vec()) };
+    let shape = regions.of(REGIONS);
+    let pixels = Vec::try_from(fill::input("regions", &shape).f_reshape([-1])?)?;
+    Ok(vec![Input { name: format!("{REGIONS} regions"), pixels, shape, sizes: vec![] }])
 }
 
-fn second_stage(net: &MaskRcnn, built: &Built, report: &mut ParityReport) -> Result<(), ExportError> {
-    let ops = &mut Eager::eval();
-    for file in &built.files {
-        let pool = match file.suffix {
-            BOXES => net.config().box_head.pool,
-            MASKS => net.config().mask_head.pool,
-            _ => continue,
-        };
-        let regions = fill::input("regions", &[REGIONS, net.backbone.fpn.channels(), pool as i64, pool as i64]);
-        let expected = if file.suffix == BOXES {
-            let out = net.box_stage(ops, &regions);
-            vec![named("logits", &out.logits)?, named("deltas", &out.deltas)?]
-        } else {
-            vec![named("masks", &net.mask_stage(ops, &regions))?]
-        };
-        let values = Vec::try_from(regions.f_reshape([-1])?)?;
-        let found = REFERENCE.open(&encode(&file.model), Settings::threads(threads()))?.outputs(&regions.size(), &values)?;
-        report.add(&format!("{REGIONS} regions"), compare(&expected, &found)?);
-    }
-    Ok(())
+/// What libtorch gives for the outputs of a stage's file.
+///
+/// # Errors
+/// When libtorch fails.
+pub fn expected(model: &Model, part: Part, stage: &Stage, x: &Tensor) -> Result<Vec<NamedOutput>, ExportError> {
+    let outputs = model.network.run_stage(part, stage, &mut Eager::eval(), x);
+    outputs.iter().map(|(name, t)| named(name, t)).collect()
 }

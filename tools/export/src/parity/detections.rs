@@ -3,7 +3,7 @@
 //! Lists are not compared row by row: where two scores differ in their last digit, their order may change. Each detection of the model is
 //! paired with the nearest detection of its class in the file's list.
 
-use repghost_train::detection::infer::Plain;
+use repghost_heads::HostDetections;
 
 use crate::error::ExportError;
 use crate::onnx::ElementType;
@@ -70,7 +70,7 @@ impl Agreement {
     }
 }
 
-fn mask_distance(a: &Plain, i: usize, b: &Plain, j: usize) -> f32 {
+fn mask_distance(a: &HostDetections, i: usize, b: &HostDetections, j: usize) -> f32 {
     let (Some(ma), Some(mb)) = (&a.masks, &b.masks) else { return 0.0 };
     let (side_a, side_b) = (ma.len() / a.scores.len().max(1), mb.len() / b.scores.len().max(1));
     if side_a != side_b || side_a == 0 {
@@ -82,7 +82,7 @@ fn mask_distance(a: &Plain, i: usize, b: &Plain, j: usize) -> f32 {
 
 /// Pairs the detections of one image. Extra detections of the file count as missing ones do: the lists have one length or one of them misses
 /// something.
-pub fn compare(model: &Plain, file: &Plain, tolerance: &Tolerance) -> Agreement {
+pub fn compare(model: &HostDetections, file: &HostDetections, tolerance: &Tolerance) -> Agreement {
     let mut free = vec![true; file.boxes.len()];
     let mut result = Agreement { total: model.boxes.len(), ..Agreement::default() };
     for (i, b) in model.boxes.iter().enumerate() {
@@ -112,8 +112,8 @@ pub fn compare(model: &Plain, file: &Plain, tolerance: &Tolerance) -> Agreement 
 mod tests {
     use super::*;
 
-    fn two() -> Plain {
-        Plain {
+    fn two() -> HostDetections {
+        HostDetections {
             boxes: vec![[0.0, 0.0, 9.0, 9.0], [0.0, 1.0, 9.0, 9.0]],
             scores: vec![0.9, 0.8999],
             labels: vec![1, 2],
@@ -125,14 +125,14 @@ mod tests {
     fn order_does_not_matter_but_everything_else_does() {
         let t = Tolerance::of(ElementType::F32);
         let a = two();
-        let swapped = Plain {
+        let swapped = HostDetections {
             boxes: vec![a.boxes[1], a.boxes[0]],
             scores: vec![a.scores[1], a.scores[0]],
             labels: vec![2, 1],
             masks: Some(vec![0.5, 0.5, 0.5, 0.5, 0.0, 1.0, 1.0, 1.0]),
         };
         assert_eq!(compare(&a, &swapped, &t), Agreement { total: 2, ..Agreement::default() });
-        let change = |f: &dyn Fn(&mut Plain)| {
+        let change = |f: &dyn Fn(&mut HostDetections)| {
             let mut b = two();
             f(&mut b);
             compare(&a, &b, &t).missing

@@ -4,15 +4,14 @@
 //! |---|---|
 //! | [`files`] | the files of a part, in memory and on disk |
 //! | [`backbone`] | tapped features; class logits |
-//! | [`retinanet`] | raw outputs; detections |
-//! | [`mask_rcnn`] | two stages in three files; detections with masks |
+//! | [`detector`] | a detector's networks; a detector to the end |
+//! | [`retinanet`], [`rcnn`] | what lies between and after the networks of each detector |
 
 pub mod backbone;
+pub mod detector;
 pub mod files;
-pub mod mask_rcnn;
+pub mod rcnn;
 pub mod retinanet;
-
-use repghost_heads::Detector;
 
 use crate::error::ExportError;
 use crate::metadata::Metadata;
@@ -32,14 +31,8 @@ pub fn build(model: &Model, part: Part, spec: &ExportSpec, nms: Nms, metadata: &
     match (&model.network, part) {
         (Network::Backbone(b), Part::Backbone) => Ok(Built::one(backbone::features(b, spec, m)?)),
         (Network::Backbone(b), Part::Classifier) => Ok(Built::one(backbone::classifier(b, spec, m)?)),
-        (Network::Detector(d), Part::Raw) => match d.as_ref() {
-            Detector::RetinaNet(d) => retinanet::raw(d, spec, &model.classes, m),
-            Detector::MaskRcnn(d) => mask_rcnn::raw(d, spec, &model.classes, m),
-        },
-        (Network::Detector(d), Part::Detector) => match d.as_ref() {
-            Detector::RetinaNet(d) => Ok(Built::one(retinanet::detector(d, spec, nms, m)?)),
-            Detector::MaskRcnn(d) => Ok(Built::one(mask_rcnn::detector(d, spec, nms, m)?)),
-        },
+        (Network::Detector(d), Part::Raw) => detector::networks(d, spec, &model.classes, m),
+        (Network::Detector(d), Part::Detector) => Ok(Built::one(detector::detector(d, spec, nms, m)?)),
         (Network::Backbone(_), _) => none("the model is a backbone, not a detector"),
         (Network::Detector(_), _) => none("the model is a detector"),
     }

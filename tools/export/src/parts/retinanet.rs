@@ -1,57 +1,36 @@
-//! RetinaNet as files: raw outputs with a sidecar that tells how to decode them, or the whole way to final detections.
+//! RetinaNet from raw outputs to final detections.
 
+use repghost_heads::box_coder::MAX_LOG_SCALE;
 use repghost_heads::retinanet::RetinaNet;
-use repghost_train::detection::model::Class;
+use serde_json::json;
 use tch::Device;
 
-use super::files::{Built, File};
+use super::detector::DetectionGraph;
 use crate::error::ExportError;
-use crate::onnx::proto;
 use crate::onnx::retinanet::{detect, DetectSpec};
 use crate::onnx::suppress::{CANDIDATES, MAX_TOP_K};
-use crate::onnx::Nms;
-use crate::sidecar;
-use crate::spec::{finish, ExportSpec, SIZE_MULTIPLE};
+use crate::onnx::{Edge, Nms, OnnxWriter};
+use crate::sidecar::{Decoding, BOX_CODER};
+use crate::spec::ExportSpec;
 
 /// Divisors of RetinaNet's box offsets.
 const UNIT_WEIGHTS: [f64; 4] = [1.0; 4];
 
-/// RetinaNet's class logits `[N, A, C]` and box offsets `[N, A, 4]`, with the sidecar.
-///
-/// # Errors
-/// A size that is no multiple of 32.
-pub fn raw(net: &RetinaNet, spec: &ExportSpec, classes: &[Class], metadata: &[(String, String)]) -> Result<Built, ExportError> {
-    spec.check(SIZE_MULTIPLE)?;
-    let (mut ops, image) = spec.begin();
-    let out = net.raw(&mut ops, &image);
-    let outputs = [("logits".to_string(), out.logits), ("deltas".to_string(), out.deltas)];
-    let model = finish(ops, &outputs, "retinanet", metadata);
-    Ok(Built { files: vec![File { suffix: "", model }], sidecar: Some(sidecar::retinanet(net, spec, classes)) })
-}
-
-/// Image in, boxes, scores and labels out.
-///
-/// # Errors
-/// A size that is no multiple of 32.
-pub fn detector(
-    net: &RetinaNet,
-    spec: &ExportSpec,
-    nms: Nms,
-    metadata: &[(String, String)],
-) -> Result<proto::Model, ExportError> {
-    spec.check(SIZE_MULTIPLE)?;
-    let (mut ops, image) = spec.begin();
-    let out = net.raw(&mut ops, &image);
-    let set = net.anchors(spec.size);
-    let all = set.tensor(Device::Cpu);
-    let anchors = set.ranges().map(|r| all.narrow(0, r.start as i64, r.len() as i64)).collect();
-    let p = &net.postprocess;
-    let outputs = detect(
-        &mut ops,
-        &out.logits,
-        &out.deltas,
-        &DetectSpec {
-            layout: &net.layout,
+impl DetectionGraph for RetinaNet {
+    fn detect(
+        &self,
+        ops: &mut OnnxWriter,
+        image: &Edge,
+        spec: &ExportSpec,
+        nms: Nms,
+    ) -> Result<Vec<(String, Edge)>, ExportError> {
+        let out = self.raw(ops, image);
+        let set = self.anchors(spec.size);
+        let all = set.tensor(Device::Cpu);
+        let anchors = set.ranges().map(|r| all.narrow(0, r.start as i64, r.len() as i64)).collect();
+        let p = &self.decoder.postprocess;
+        let spec = DetectSpec {
+            labels: &self.decoder.labels,
             anchors,
             weights: UNIT_WEIGHTS,
             image: spec.size,
@@ -61,7 +40,23 @@ pub fn detector(
             nms_threshold: p.nms_threshold,
             max_detections: p.max_detections as i64,
             nms,
-        },
-    );
-    Ok(finish(ops, &outputs, "retinanet", metadata))
+        };
+        Ok(detect(ops, &out.logits, &out.deltas, &spec))
+    }
+
+    fn decoding(&self) -> Decoding {
+        let p = &self.decoder.postprocess;
+        let steps = vec![
+            "logits [N, A, C], deltas [N, A, 4]: score = sigmoid(logit)",
+            BOX_CODER,
+            "on each level keep the pre_nms_top_k best (anchor, class) pairs above score_threshold, then suppress within each class by \
+             nms_threshold and keep max_detections",
+        ];
+        let constants = json!({
+            "box_weights": [1.0, 1.0, 1.0, 1.0], "max_log_ratio": MAX_LOG_SCALE,
+            "score_threshold": p.score_threshold, "nms_threshold": p.nms_threshold,
+            "pre_nms_top_k": p.pre_nms_top_k, "max_detections": p.max_detections,
+        });
+        Decoding { steps, constants }
+    }
 }

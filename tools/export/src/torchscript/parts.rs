@@ -2,8 +2,7 @@
 
 use std::io::Cursor;
 
-use repghost_backbone::{fill, Eager};
-use repghost_heads::Detector;
+use repghost_heads::Stage;
 use tch::{CModule, IValue, Kind, Tensor};
 
 use super::archive::{self, INPUT};
@@ -11,15 +10,11 @@ use super::TorchScriptWriter;
 use crate::error::ExportError;
 use crate::model::{Model, Network};
 use crate::onnx::ElementType;
-use crate::parity::check::expected;
+use crate::parity::check::{expected, stage_inputs};
 use crate::parity::inputs::Input;
 use crate::parity::{self, compare, ParityReport};
-use crate::parts::mask_rcnn::{BOXES, MASKS};
 use crate::runtime::NamedOutput;
 use crate::spec::Part;
-
-/// Regions that the second stage's files are checked on.
-const REGIONS: i64 = 5;
 
 /// One file.
 #[derive(Debug)]
@@ -38,45 +33,21 @@ fn file(suffix: &'static str, script: &TorchScriptWriter, outputs: Vec<(String, 
     Ok(File { suffix, outputs: names, bytes })
 }
 
-/// The files of a part, the main one first.
+/// The files of a part, one per stage, the main one first.
 ///
 /// # Errors
 /// A detector to the end: its suppression is no network.
 pub fn build(model: &Model, part: Part) -> Result<Vec<File>, ExportError> {
-    let image = INPUT.to_string();
-    let mut ops = TorchScriptWriter::default();
-    let refuse = |why: &str| Err(ExportError::Part { part: part.name(), why: why.into() });
-    match (&model.network, part) {
-        (Network::Backbone(b), Part::Classifier) => {
-            let logits = b.classify(&mut ops, &image);
-            Ok(vec![file("", &ops, vec![("logits".into(), logits)])?])
-        }
-        (Network::Backbone(b), _) => {
-            let maps = b.features(&mut ops, &image);
-            let outputs = b.taps().iter().map(|t| format!("C{}", t.level)).zip(maps).collect();
-            Ok(vec![file("", &ops, outputs)?])
-        }
-        (_, Part::Detector) => refuse("TorchScript holds networks; take --part raw, or --format onnx"),
-        (Network::Detector(d), _) => match d.as_ref() {
-            Detector::RetinaNet(net) => {
-                let out = net.raw(&mut ops, &image);
-                Ok(vec![file("", &ops, vec![("logits".into(), out.logits), ("deltas".into(), out.deltas)])?])
-            }
-            Detector::MaskRcnn(net) => {
-                let out = net.stage_one(&mut ops, &image);
-                let mut outputs: Vec<_> = net.config().levels.iter().map(|l| format!("P{l}")).zip(out.pyramid).collect();
-                outputs.push(("objectness".into(), out.rpn.logits));
-                outputs.push(("deltas".into(), out.rpn.deltas));
-                let first = file("", &ops, outputs)?;
-                let mut ops = TorchScriptWriter::default();
-                let out = net.box_stage(&mut ops, &image);
-                let boxes = file(BOXES, &ops, vec![("logits".into(), out.logits), ("deltas".into(), out.deltas)])?;
-                let mut ops = TorchScriptWriter::default();
-                let out = net.mask_stage(&mut ops, &image);
-                Ok(vec![first, boxes, file(MASKS, &ops, vec![("masks".into(), out)])?])
-            }
-        },
+    if let (Network::Detector(_), Part::Detector) = (&model.network, part) {
+        let why = "TorchScript holds networks; take --part raw, or --format onnx";
+        return Err(ExportError::Part { part: part.name(), why: why.into() });
     }
+    let file = |stage: &Stage| {
+        let mut ops = TorchScriptWriter::default();
+        let outputs = model.network.run_stage(part, stage, &mut ops, &INPUT.to_string());
+        file(stage.suffix(), &ops, outputs)
+    };
+    model.network.stages().iter().map(file).collect()
 }
 
 fn run(file: &File, module: &CModule, x: Tensor) -> Result<Vec<NamedOutput>, ExportError> {
@@ -104,29 +75,12 @@ fn run(file: &File, module: &CModule, x: Tensor) -> Result<Vec<NamedOutput>, Exp
 /// Files that libtorch refuses; differences beyond tolerance.
 pub fn check(model: &Model, part: Part, files: &[File], inputs: &[Input]) -> Result<ParityReport, ExportError> {
     let mut report = ParityReport::default();
-    for file in files {
+    for (stage, file) in model.network.stages().iter().zip(files) {
         let module = CModule::load_data(&mut Cursor::new(&file.bytes))?;
-        if file.suffix.is_empty() {
-            for input in inputs {
-                let wanted = expected(model, part, &input.tensor())?;
-                report.add(&input.name, compare(&wanted, &run(file, &module, input.tensor())?)?);
-            }
-            continue;
+        for input in stage_inputs(stage, inputs)? {
+            let wanted = expected(model, part, stage, &input.tensor())?;
+            report.add(&input.name, compare(&wanted, &run(file, &module, input.tensor())?)?);
         }
-        let Network::Detector(d) = &model.network else { continue };
-        let Detector::MaskRcnn(net) = d.as_ref() else { continue };
-        let pool = if file.suffix == BOXES { net.config().box_head.pool } else { net.config().mask_head.pool } as i64;
-        let regions = fill::input("regions", &[REGIONS, net.backbone.fpn.channels(), pool, pool]);
-        let ops = &mut Eager::eval();
-        let wanted: Vec<(&str, Tensor)> = if file.suffix == BOXES {
-            let out = net.box_stage(ops, &regions);
-            vec![("logits", out.logits), ("deltas", out.deltas)]
-        } else {
-            vec![("masks", net.mask_stage(ops, &regions))]
-        };
-        let named = wanted.iter().map(|(name, t)| parity::check::named(*name, t));
-        let wanted: Vec<NamedOutput> = named.collect::<Result<_, ExportError>>()?;
-        report.add(&format!("{REGIONS} regions"), compare(&wanted, &run(file, &module, regions)?)?);
     }
     report.within(parity::check::tolerance(ElementType::F32))?;
     Ok(report)

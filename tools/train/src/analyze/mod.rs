@@ -7,10 +7,10 @@ pub mod report;
 use repghost_backbone::cost::Cost;
 use repghost_backbone::price::{self, Part, Price};
 use repghost_backbone::{Backbone, BackboneConfig, FuseLevel, Role, Tree};
-use repghost_heads::Detector;
+use repghost_heads::{Detector, Stage};
 use serde::Serialize;
 
-use crate::config::{Experiment, HeadConfig, Task};
+use crate::config::{Experiment, Task};
 use crate::detection::model;
 use crate::error::TrainError;
 
@@ -74,14 +74,10 @@ pub fn experiment(e: &Experiment, options: &Options) -> Result<Analysis, TrainEr
     let classes = options.classes.or(named).unwrap_or(DETECTOR_CLASSES);
     let size = checked(options.size.unwrap_or_else(|| evaluation_size(e)))?;
     let mut detector = model::build(e, at_least_one(classes)?)?;
-    let name = detector_name(e, &detector);
-    let proposals = match &e.model.head {
-        HeadConfig::MaskRcnn(c) => [c.rpn.post_nms_top_n_test as i64, e.eval.max_detections as i64],
-        _ => [0; 2],
-    };
-    let unfused = detector_parts(&detector, size, proposals);
+    let name = detector_name(&detector);
+    let unfused = detector_parts(&detector, size);
     detector.fuse(FuseLevel::All);
-    Ok(Analysis::new(name, size, classes, unfused, detector_parts(&detector, size, proposals)))
+    Ok(Analysis::new(name, size, classes, unfused, detector_parts(&detector, size)))
 }
 
 /// Prices a classifier.
@@ -134,31 +130,25 @@ fn evaluation_size(e: &Experiment) -> [i64; 2] {
     [short, long].map(|side| (side as i64 + PADDING - 1) / PADDING * PADDING)
 }
 
-fn detector_name(e: &Experiment, detector: &Detector) -> String {
-    let name = format!("{} on {}", e.model.head.name(), detector.backbone().body.name);
-    match &e.model.head {
-        HeadConfig::MaskRcnn(c) => {
-            format!("{name}, {} proposals, {} masks", c.rpn.post_nms_top_n_test, e.eval.max_detections)
+/// Head, backbone, and how many regions the stages that read regions are counted with.
+fn detector_name(detector: &Detector) -> String {
+    let mut name = format!("{} on {}", detector.name(), detector.backbone().body.name);
+    for stage in detector.stages() {
+        match stage {
+            Stage::Image => {}
+            Stage::Boxes(regions) => name += &format!(", {} proposals", regions.per_image),
+            Stage::Masks(regions) => name += &format!(", {} masks", regions.per_image),
         }
-        _ => name,
     }
+    name
 }
 
-/// Prices a detector on one image; the second stage of Mask R-CNN on `[proposals, masks]` regions.
-fn detector_parts(detector: &Detector, size: [i64; 2], [proposals, masks]: [i64; 2]) -> Vec<Part> {
-    let shape = image(size).to_vec();
+/// Prices a detector on one image; stages that read regions on as many as there can be.
+fn detector_parts(detector: &Detector, size: [i64; 2]) -> Vec<Part> {
     let mut cost = Cost::default();
-    match detector {
-        Detector::RetinaNet(d) => {
-            d.raw(&mut cost, &shape);
-        }
-        Detector::MaskRcnn(d) => {
-            let channels = d.backbone.fpn.channels();
-            d.stage_one(&mut cost, &shape);
-            let [boxes, mask] = [d.config().box_head.pool, d.config().mask_head.pool].map(|side| side as i64);
-            d.box_stage(&mut cost, &vec![proposals, channels, boxes, boxes]);
-            d.mask_stage(&mut cost, &vec![masks, channels, mask, mask]);
-        }
+    for stage in detector.stages() {
+        let shape = stage.regions().map_or(image(size), |regions| regions.of(regions.per_image));
+        detector.run_stage(&stage, &mut cost, &shape.to_vec());
     }
     let mut parts = price::backbone(&detector.backbone().body, image(size));
     let body = parts.len();

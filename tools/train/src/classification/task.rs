@@ -160,7 +160,7 @@ fn losses(net: &Backbone, batch: &Batch, device: Device, label_smoothing: f64) -
     let labels = Tensor::from_slice(&labels).to_device(device);
     let logits = net.classify(&mut Eager::train(), &pixels);
     let loss = logits.f_cross_entropy_loss(&labels, None::<&Tensor>, Reduction::Mean, NO_LABEL, label_smoothing)?;
-    Ok(vec![("cross_entropy", loss)])
+    Ok([("cross_entropy", loss)].into())
 }
 
 impl ImageTask for ClassificationTask {

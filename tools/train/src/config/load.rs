@@ -206,7 +206,7 @@ fn explain(tree: &Node, key: String, fault: Fault) -> ConfigError {
         Fault::Missing(field) => {
             let full = join(&key, field);
             let expected =
-                if full == "model.head.name" { format!("one of {}", HeadConfig::NAMES.join(", ")) } else { "a value".into() };
+                if full == "model.head.name" { format!("one of {}", HeadConfig::names().join(", ")) } else { "a value".into() };
             ConfigError::Missing { key: full, expected }
         }
         Fault::Other(message) => ConfigError::Value { key, found: message, expected: "a valid value".into(), origin },

@@ -64,11 +64,12 @@ pub fn check(experiment: &Experiment, tree: &Node) -> Result<(), ConfigError> {
 
 fn check_model(c: &mut Checker, e: &Experiment) {
     let classifier = matches!(e.model.head, HeadConfig::Classifier(_));
+    let detectors = repghost_heads::HeadConfig::NAMES.join(" or ");
     let expected = match e.task {
-        Task::Detection => "retinanet or mask_rcnn, as task is detection (or task: classification)",
-        Task::Classification => "classifier, as task is classification (or task: detection)",
+        Task::Detection => format!("{detectors}, as task is detection (or task: classification)"),
+        Task::Classification => "classifier, as task is classification (or task: detection)".into(),
     };
-    c.check(classifier == (e.task == Task::Classification), "model.head.name", e.model.head.name(), expected);
+    c.check(classifier == (e.task == Task::Classification), "model.head.name", e.model.head.name(), &expected);
     if let Err(error) = e.model.backbone.check() {
         c.check(false, &format!("model.backbone.{}", error.key), error.found, &error.expected);
     }

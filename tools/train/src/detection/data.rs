@@ -7,7 +7,7 @@ use repghost_coco::shapes::{self, ShapesSource};
 use repghost_coco::{CocoSource, Dataset, DatasetOptions, Loader, LoaderConfig, OnUnreadable, Source};
 
 use crate::config::needs::Split;
-use crate::config::{DataSource, Experiment, HeadConfig, OnBadAnnotation};
+use crate::config::{DataSource, Experiment, OnBadAnnotation};
 use crate::error::TrainError;
 
 /// Part of a data set, ready to be read.
@@ -18,9 +18,9 @@ pub struct SplitData {
     pub source: Arc<dyn Source>,
 }
 
-/// Whether the experiment's head learns masks.
+/// Whether the experiment's head is trained on masks.
 pub fn wants_masks(e: &Experiment) -> bool {
-    matches!(e.model.head, HeadConfig::MaskRcnn(_))
+    e.model.head.has_masks()
 }
 
 /// Opens a split. `classes` are the wanted names in the order of their labels; `None` takes the experiment's, or all of the file.

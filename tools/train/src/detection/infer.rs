@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use repghost_coco::{Batch, Detection, Loader, Rle, SampleTarget};
-use repghost_heads::mask_rcnn::paste::paste_all;
-use repghost_heads::{Detections, Detector};
-use tch::{Device, Kind, Tensor};
+use repghost_heads::rcnn::paste::paste_all;
+use repghost_heads::{Detector, HostDetections};
+use tch::Device;
 
 use super::model::Class;
 use super::tensors;
@@ -41,55 +41,22 @@ pub fn run(
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        found.extend(detect(detector, device, &batch?, classes)?);
+        found.extend(detect(detector, device, &batch?, classes));
         progress(found.len(), total);
     }
     Ok(Some(found))
 }
 
 /// Detections of a batch.
-///
-/// # Errors
-/// When libtorch fails.
-pub fn detect(detector: &Detector, device: Device, batch: &Batch, classes: &[Class]) -> Result<Vec<Found>, TrainError> {
+pub fn detect(detector: &Detector, device: Device, batch: &Batch, classes: &[Class]) -> Vec<Found> {
     let images = tensors::images(batch, device);
     let all = detector.detect(&images);
     let each = all.iter().zip(&batch.sizes).zip(&batch.targets);
-    each.map(|((d, size), target)| Ok(found(&Plain::of(d)?, *size, target, classes))).collect()
-}
-
-/// What was found in one image, best first, in plain memory: what any runtime gives.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Plain {
-    /// Corners in pixels of the (resized) image.
-    pub boxes: Vec<[f32; 4]>,
-    /// Scores.
-    pub scores: Vec<f32>,
-    /// Class indices from 0.
-    pub labels: Vec<i64>,
-    /// Mask probabilities `[n, side, side]` within each box, where the head makes them.
-    pub masks: Option<Vec<f32>>,
-}
-
-impl Plain {
-    /// A detector's result.
-    ///
-    /// # Errors
-    /// When libtorch fails.
-    pub fn of(d: &Detections) -> Result<Self, TrainError> {
-        let plain = |t: &Tensor, kind: Kind| t.f_to_device(Device::Cpu)?.f_to_kind(kind)?.f_reshape([-1]);
-        let boxes = Vec::<f32>::try_from(plain(&d.boxes, Kind::Float)?)?;
-        Ok(Self {
-            boxes: boxes.chunks_exact(4).map(|b| [b[0], b[1], b[2], b[3]]).collect(),
-            scores: Vec::try_from(plain(&d.scores, Kind::Float)?)?,
-            labels: Vec::try_from(plain(&d.labels, Kind::Int64)?)?,
-            masks: d.masks.as_ref().map(|m| Ok::<_, TrainError>(Vec::try_from(plain(m, Kind::Float)?)?)).transpose()?,
-        })
-    }
+    each.map(|((d, size), target)| found(d, *size, target, classes)).collect()
 }
 
 /// Detections in pixels of the original image, from those in an image of `size` (height, width).
-pub fn found(d: &Plain, size: [usize; 2], image: &SampleTarget, classes: &[Class]) -> Found {
+pub fn found(d: &HostDetections, size: [usize; 2], image: &SampleTarget, classes: &[Class]) -> Found {
     // Torchvision's rule: each axis has a factor of its own, since the resized sides are rounded.
     let [fy, fx] = [0, 1].map(|axis| image.original_size[axis] as f64 / size[axis].max(1) as f64);
     let detection = |((b, score), label): ((&[f32; 4], &f32), &i64)| {

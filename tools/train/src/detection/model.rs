@@ -7,15 +7,15 @@ use repghost_backbone::freeze;
 use repghost_backbone::weights::{self, detect_form, load, load_backbone, Form, Strictness};
 use repghost_backbone::{Backbone, FuseLevel, Tree};
 use repghost_coco::annotations::COCO_CATEGORIES;
-use repghost_heads::legacy_names::modernise;
-use repghost_heads::{Detector, PostprocessConfig};
+use repghost_heads::legacy_names::upgrade_names;
+use repghost_heads::{Decoder, Detector, PostprocessConfig};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind};
 
 use super::data;
 use crate::checkpoint::file::published;
 use crate::config::needs::Split;
-use crate::config::{Experiment, HeadConfig, Loaded};
+use crate::config::{Experiment, Loaded};
 use crate::error::TrainError;
 use crate::tuning;
 
@@ -57,27 +57,38 @@ pub fn build(e: &Experiment, classes: usize) -> Result<Detector, TrainError> {
     tch::manual_seed(e.train.seed as i64);
     // The classifier is cut off by the head.
     let backbone = e.model.backbone.build(1)?;
-    let head = match &e.model.head {
-        HeadConfig::RetinaNet(c) => repghost_heads::HeadConfig::Retinanet(c.clone()),
-        HeadConfig::MaskRcnn(c) => repghost_heads::HeadConfig::MaskRcnn(c.clone()),
-        HeadConfig::Classifier(_) => {
-            return Err(TrainError::Config("model.head.name: classifier is no detector; retinanet and mask_rcnn are".into()));
-        }
-    };
-    let mut detector = head.build(backbone, &e.model.fpn, classes as i64)?;
+    let mut detector = head(e)?.build(backbone, &e.model.fpn, classes as i64)?;
     set_postprocess(e, &mut detector);
     Ok(detector)
 }
 
-/// Tells the detector how the experiment picks detections.
+/// The host part of the experiment's detector. No network is built.
+///
+/// # Errors
+/// Settings that make no detector.
+pub fn decoder(e: &Experiment, classes: usize) -> Result<Decoder, TrainError> {
+    Ok(head(e)?.decoder(&e.model.fpn, classes as i64)?.with_postprocess(postprocess(e)))
+}
+
+fn head(e: &Experiment) -> Result<&repghost_heads::HeadConfig, TrainError> {
+    e.model.head.detector().ok_or_else(|| {
+        let detectors = repghost_heads::HeadConfig::NAMES.join(", ");
+        TrainError::Config(format!("model.head.name: classifier is no detector; these are: {detectors}"))
+    })
+}
+
+/// Sets thresholds and limits of detections to the experiment's.
 pub fn set_postprocess(e: &Experiment, detector: &mut Detector) {
-    let p = &e.eval;
-    detector.set_postprocess(PostprocessConfig {
-        score_threshold: p.score_threshold,
-        nms_threshold: p.nms_threshold,
-        pre_nms_top_k: p.pre_nms_top_k,
-        max_detections: p.max_detections,
-    });
+    detector.set_postprocess(postprocess(e));
+}
+
+fn postprocess(e: &Experiment) -> PostprocessConfig {
+    PostprocessConfig {
+        score_threshold: e.eval.score_threshold,
+        nms_threshold: e.eval.nms_threshold,
+        pre_nms_top_k: e.eval.pre_nms_top_k,
+        max_detections: e.eval.max_detections,
+    }
 }
 
 /// Loads `init.backbone` and `init.detector`, in this order. Returns lines for people about what was loaded and what was not.
@@ -95,7 +106,7 @@ pub fn initialise(e: &Experiment, detector: &Detector) -> Result<Vec<String>, Tr
     }
     if let Some(path) = e.init_detector()? {
         let mut state = tuning::read(&path)?;
-        let renamed = modernise(&mut state);
+        let renamed = upgrade_names(&mut state);
         let told = tuning::load_all_but_classes(detector, "", &state, &detector.class_layers())?;
         notes.push(format!("init.detector {}: {told}{}", path.display(), modernised(renamed.len())));
     }
@@ -177,7 +188,7 @@ pub fn ready(
     fallback: impl FnOnce() -> Result<Vec<Class>, TrainError>,
 ) -> Result<Ready, TrainError> {
     let mut state = published(weights::read(path)?);
-    modernise(&mut state);
+    upgrade_names(&mut state);
     let classes = match state.metadata.get(keys::CLASSES).and_then(|c| serde_json::from_str::<Vec<Class>>(c).ok()) {
         Some(classes) => classes,
         None => fallback()?,
@@ -202,12 +213,7 @@ pub fn ready_for_val(e: &Experiment, path: &Path) -> Result<Ready, TrainError> {
 /// # Errors
 /// Data that is not there.
 fn classes_without_metadata(e: &Experiment) -> Result<Vec<Class>, TrainError> {
-    let coco_91 = match &e.model.head {
-        HeadConfig::RetinaNet(c) => c.coco_91,
-        HeadConfig::MaskRcnn(c) => c.coco_91,
-        HeadConfig::Classifier(_) => false,
-    };
-    if coco_91 {
+    if e.model.head.detector().is_some_and(|head| head.coco_91()) {
         return Ok(COCO_CATEGORIES.iter().map(|(id, name)| Class { id: *id, name: name.to_string() }).collect());
     }
     Ok(classes_of(&data::open(e, Split::Val, None)?.dataset))

@@ -167,7 +167,7 @@ impl Replica<Batch> for DetectorReplica {
 }
 
 fn losses(detector: &Detector, batch: &Batch, device: Device) -> Losses {
-    detector.losses(&mut Eager::train(), &tensors::images(batch, device), &tensors::targets(batch, device))
+    detector.losses(&mut Eager::train(), &tensors::images(batch, device), &tensors::targets(batch))
 }
 
 impl ImageTask for DetectionTask {

@@ -33,21 +33,19 @@ pub fn split(batch: Batch, parts: usize) -> Vec<Batch> {
         .collect()
 }
 
-/// The objects of each image.
-pub fn targets(batch: &Batch, device: Device) -> Vec<Target> {
-    batch.targets.iter().map(|t| target(t, device)).collect()
+/// The objects of each image. They stay in main memory, where they are matched to anchors.
+pub fn targets(batch: &Batch) -> Vec<Target> {
+    batch.targets.iter().map(target).collect()
 }
 
-fn target(t: &SampleTarget, device: Device) -> Target {
-    let plain = Target::new(&t.boxes, &t.labels);
-    let masks = t.masks.as_ref().map(|masks| {
-        let crop = |m: &repghost_coco::InstanceMask| CroppedMask {
-            origin: m.origin.map(i64::from),
-            bits: Tensor::from_slice(&m.bits).view([m.size[0] as i64, m.size[1] as i64]).to_device(device),
-        };
-        masks.iter().map(crop).collect()
-    });
-    Target { boxes: plain.boxes.to_device(device), labels: plain.labels.to_device(device), masks }
+fn target(t: &SampleTarget) -> Target {
+    let crop = |m: &repghost_coco::InstanceMask| CroppedMask {
+        origin: m.origin.map(i64::from),
+        size: m.size.map(|side| side as usize),
+        bits: m.bits.clone(),
+    };
+    let masks = t.masks.as_ref().map(|masks| masks.iter().map(crop).collect());
+    Target { masks, ..Target::new(&t.boxes, &t.labels) }
 }
 
 #[cfg(test)]

@@ -53,16 +53,13 @@ pub(crate) struct Answer {
 impl Answer {
     /// Reads the losses and differentiates their sum by `parameters`.
     pub fn of(losses: Losses, parameters: &[&Tensor]) -> Result<Self, TrainError> {
-        let mut losses = losses.into_iter();
-        let Some((name, first)) = losses.next() else { return Err(TrainError::NothingToTrain) };
-        let (mut names, mut scalars, mut total) = (vec![name], vec![first.detach()], first);
-        for (name, loss) in losses {
-            names.push(name);
-            scalars.push(loss.detach());
-            total = total.f_add(&loss)?;
+        if losses.is_empty() {
+            return Err(TrainError::NothingToTrain);
         }
+        let total = losses.f_total()?;
+        let scalars: Vec<Tensor> = losses.iter().map(|(_, loss)| loss.detach()).collect();
         let values = Vec::<f64>::try_from(Tensor::f_stack(&scalars, 0)?.f_to_kind(Kind::Double)?)?;
-        let losses: Vec<_> = names.into_iter().zip(values).collect();
+        let losses: Vec<_> = losses.iter().map(|(name, _)| name).zip(values).collect();
         // The backward of a loss that is not finite tells nothing more.
         let finite = losses.iter().all(|(_, v)| v.is_finite());
         let gradients = if finite { Gradients::by(&total, parameters)? } else { Gradients(vec![]) };

@@ -127,7 +127,7 @@ impl Task for Quadrants {
         if let Some((_, factor)) = self.poison.filter(|(epoch, _)| b.epoch >= *epoch) {
             loss *= factor;
         }
-        Ok(vec![("classification", loss), ("decay", self.net.linear.weight.square().mean(Kind::Float))])
+        Ok([("classification", loss), ("decay", self.net.linear.weight.square().mean(Kind::Float))].into())
     }
 
     fn replica(&self) -> Result<Box<dyn Replica<Batch>>, TrainError> {
@@ -173,7 +173,7 @@ impl Replica<Batch> for Copy {
 
     fn losses(&self, b: &Batch) -> Result<Losses, TrainError> {
         let loss = classification(&self.net, self.plain, b);
-        Ok(vec![("classification", loss), ("decay", self.net.linear.weight.square().mean(Kind::Float))])
+        Ok([("classification", loss), ("decay", self.net.linear.weight.square().mean(Kind::Float))].into())
     }
 }
 

@@ -17,7 +17,7 @@ pub use repghost_heads::fpn::{ExtraLevels, FpnConfig};
 
 pub use eval::{EvalConfig, RunConfig};
 pub use model::{ClassifierConfig, HeadConfig, InitConfig, ModelConfig};
-pub use repghost_heads::mask_rcnn::MaskRcnnConfig;
+pub use repghost_heads::rcnn::MaskRcnnConfig;
 pub use repghost_heads::RetinaNetConfig;
 pub use train::{
     BatchNormConfig, CheckpointConfig, EmaConfig, OptimizerConfig, OptimizerName, ScheduleConfig, ScheduleName, ScheduleStep,

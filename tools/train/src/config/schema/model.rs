@@ -1,12 +1,11 @@
 //! `model` and `init`: backbone, neck, head, and the weights to start from.
 
+use std::sync::LazyLock;
+
 use repghost_backbone::BackboneConfig;
 use repghost_heads::fpn::FpnConfig;
-use repghost_heads::mask_rcnn::MaskRcnnConfig;
-use repghost_heads::RetinaNetConfig;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
-use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::config::path::PathTemplate;
@@ -37,57 +36,80 @@ impl Default for ClassifierConfig {
     }
 }
 
-/// The keys below `model.head`; which there are depends on `name`.
+/// The keys below `model.head`; `name` decides which there are: a detector's, or the classifier's.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HeadConfig {
-    /// One-stage boxes.
-    RetinaNet(RetinaNetConfig),
-    /// Two-stage boxes and masks.
-    MaskRcnn(MaskRcnnConfig),
+    /// Objects in images.
+    Detector(repghost_heads::HeadConfig),
     /// Image classes.
     Classifier(ClassifierConfig),
 }
 
+/// `model.head.name` of the classifier.
+const CLASSIFIER: &str = "classifier";
+/// Values of `model.head.name`: the detectors' and the classifier's.
+static NAMES: LazyLock<Vec<&'static str>> =
+    LazyLock::new(|| repghost_heads::HeadConfig::NAMES.iter().copied().chain([CLASSIFIER]).collect());
+
 impl HeadConfig {
     /// Values that `model.head.name` takes.
-    pub const NAMES: &'static [&'static str] = &["retinanet", "mask_rcnn", "classifier"];
+    pub fn names() -> &'static [&'static str] {
+        &NAMES
+    }
 
     /// The value of `model.head.name`.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::RetinaNet(_) => Self::NAMES[0],
-            Self::MaskRcnn(_) => Self::NAMES[1],
-            Self::Classifier(_) => Self::NAMES[2],
+            Self::Detector(config) => config.name(),
+            Self::Classifier(_) => CLASSIFIER,
         }
+    }
+
+    /// The name in the literature.
+    pub fn title(&self) -> &'static str {
+        match self {
+            Self::Detector(config) => config.title(),
+            Self::Classifier(_) => CLASSIFIER,
+        }
+    }
+
+    /// The detector's keys; none for the classifier.
+    pub fn detector(&self) -> Option<&repghost_heads::HeadConfig> {
+        match self {
+            Self::Detector(config) => Some(config),
+            Self::Classifier(_) => None,
+        }
+    }
+
+    /// Whether masks are trained and predicted.
+    pub fn has_masks(&self) -> bool {
+        self.detector().is_some_and(repghost_heads::HeadConfig::has_masks)
     }
 }
 
 impl Default for HeadConfig {
     fn default() -> Self {
-        Self::RetinaNet(RetinaNetConfig::default())
+        Self::Detector(repghost_heads::HeadConfig::default())
     }
 }
 
 /// `name` first, then the head's own keys beside it.
 impl Serialize for HeadConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let keys = match self {
-            Self::RetinaNet(c) => serde_yaml::to_value(c),
-            Self::MaskRcnn(c) => serde_yaml::to_value(c),
-            Self::Classifier(c) => serde_yaml::to_value(c),
+        #[derive(Serialize)]
+        #[serde(tag = "name", rename_all = "snake_case")]
+        enum Named<'a> {
+            Classifier(&'a ClassifierConfig),
         }
-        .map_err(serde::ser::Error::custom)?;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("name", self.name())?;
-        for (key, value) in keys.as_mapping().into_iter().flatten() {
-            map.serialize_entry(key, value)?;
+        match self {
+            Self::Detector(config) => config.serialize(serializer),
+            Self::Classifier(config) => Named::Classifier(config).serialize(serializer),
         }
-        map.end()
     }
 }
 
 /// Reads `name`, then hands the rest of the same map to the head's struct. Unlike serde's own tagged enums this buffers nothing, so
-/// that an error deep inside still knows its path; the price is that `name` must come first, for which the loader cares.
+/// that an error deep inside keeps its path. `name` must therefore be the first key; the loader guarantees it.
 impl<'de> Deserialize<'de> for HeadConfig {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Head;
@@ -103,14 +125,11 @@ impl<'de> Deserialize<'de> for HeadConfig {
                     Some("name") => {}
                     _ => return Err(A::Error::missing_field("name")),
                 }
-                match map.next_value::<HeadName>()? {
-                    HeadName::Retinanet => {
-                        RetinaNetConfig::deserialize(MapAccessDeserializer::new(map)).map(HeadConfig::RetinaNet)
-                    }
-                    HeadName::MaskRcnn => MaskRcnnConfig::deserialize(MapAccessDeserializer::new(map)).map(HeadConfig::MaskRcnn),
-                    HeadName::Classifier => {
-                        ClassifierConfig::deserialize(MapAccessDeserializer::new(map)).map(HeadConfig::Classifier)
-                    }
+                let HeadName(name) = map.next_value()?;
+                let keys = MapAccessDeserializer::new(map);
+                match name {
+                    CLASSIFIER => ClassifierConfig::deserialize(keys).map(HeadConfig::Classifier),
+                    detector => repghost_heads::HeadConfig::read(detector, keys).map(HeadConfig::Detector),
                 }
             }
         }
@@ -118,12 +137,15 @@ impl<'de> Deserialize<'de> for HeadConfig {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum HeadName {
-    Retinanet,
-    MaskRcnn,
-    Classifier,
+/// One of [`HeadConfig::names`].
+struct HeadName(&'static str);
+
+impl<'de> Deserialize<'de> for HeadName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let found = String::deserialize(deserializer)?;
+        let name = HeadConfig::names().iter().find(|name| **name == found);
+        name.map(|name| Self(name)).ok_or_else(|| D::Error::unknown_variant(&found, HeadConfig::names()))
+    }
 }
 
 /// The keys below `init`: weights for a new run. (To go on with a run that was interrupted, use `--resume`.)

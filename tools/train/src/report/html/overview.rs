@@ -3,7 +3,6 @@
 use maud::{html, Markup};
 
 use super::table::{duration, heads, table, Cell};
-use crate::config::HeadConfig;
 use crate::report::source::{RunData, Sources};
 use crate::run::Record;
 
@@ -75,11 +74,7 @@ fn comparison(runs: &[&RunData]) -> Markup {
 /// The model in a few words.
 fn model(run: &RunData) -> String {
     let m = &run.loaded.experiment.model;
-    let head = match &m.head {
-        HeadConfig::RetinaNet(_) => "RetinaNet",
-        HeadConfig::MaskRcnn(_) => "Mask R-CNN",
-        HeadConfig::Classifier(_) => "classifier",
-    };
+    let head = m.head.title();
     format!("{} {}x, {head}", m.backbone.name, m.backbone.width)
 }
 

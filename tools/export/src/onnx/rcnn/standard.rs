@@ -1,7 +1,7 @@
 //! Detections by ONNX's `NonMaxSuppression` and `RoiAlign`: exact and fast on a CPU, with shapes that depend on the data. One image a run.
 
 use repghost_backbone::ops::Ops;
-use repghost_heads::mask_rcnn::{MaskRcnn, StageOne};
+use repghost_heads::rcnn::{Rcnn, StageOne};
 use tch::Tensor;
 
 use super::super::classes::of_outputs;
@@ -9,7 +9,7 @@ use super::super::graph::{Attribute, Edge, ElementType, DYNAMIC};
 use super::super::suppress::decode_boxes;
 use super::super::writer::OnnxWriter;
 use super::levels::reached;
-use super::{class_scores, classes, large_enough, own_masks, proposals, MIN_DETECTION};
+use super::{class_scores, classes, large_enough, mask_pool, own_masks, proposals, MIN_DETECTION};
 
 /// Settings of a suppression.
 struct Suppress {
@@ -18,8 +18,8 @@ struct Suppress {
     score: f64,
 }
 
-/// `boxes [D, 4]`, `scores [D]`, `labels [D]`, `masks [D, side, side]`, best first.
-pub fn detect(ops: &mut OnnxWriter, net: &MaskRcnn, stage: StageOne<Edge>, image: [i64; 2]) -> Vec<(String, Edge)> {
+/// `boxes [D, 4]`, `scores [D]`, `labels [D]`, with a mask branch `masks [D, side, side]`, best first.
+pub fn detect(ops: &mut OnnxWriter, net: &Rcnn, stage: StageOne<Edge>, image: [i64; 2]) -> Vec<(String, Edge)> {
     let (c, precision) = (net.config(), ops.precision);
     let maps: Vec<Edge> = stage.pyramid[..c.levels.len()].iter().map(|m| ops.cast(m, ElementType::F32)).collect();
     let pooler = Pooler { maps: &maps, levels: &c.levels, ratio: c.roi.sampling_ratio as i64 };
@@ -29,15 +29,22 @@ pub fn detect(ops: &mut OnnxWriter, net: &MaskRcnn, stage: StageOne<Edge>, image
     let pooled = ops.cast(&pooled, precision);
     let raw = net.box_stage(ops, &pooled);
     let (boxes, scores, places) = ops.scope("postprocess", |ops| best_pairs(ops, net, &raw.logits, &raw.deltas, &regions, image));
-    let (pooled, order) = ops.scope("roi_align.masks", |ops| pooler.pool(ops, &boxes, c.mask_head.pool as i64));
-    let pooled = ops.cast(&pooled, precision);
-    let logits = net.mask_stage(ops, &pooled);
+    let masks = mask_pool(net).and_then(|pool| {
+        let (pooled, order) = ops.scope("roi_align.masks", |ops| pooler.pool(ops, &boxes, pool as i64));
+        let pooled = ops.cast(&pooled, precision);
+        Some((net.mask_stage(ops, &pooled)?, order))
+    });
+    let Some((logits, order)) = masks else {
+        let (scores, labels) =
+            ops.scope("postprocess.labels", |ops| of_outputs(ops, &scores, &places, classes(&net.decoder.labels)));
+        return [("boxes", boxes), ("scores", scores), ("labels", labels)].map(|(name, e)| (name.to_string(), e)).to_vec();
+    };
     ops.scope("postprocess.masks", |ops| {
         // Pooling went level by level; the order is the scores' again at the end.
         let [boxes, scores, places] = [boxes, scores, places].map(|e| gather(ops, &e, &order));
         let output = ops.with_scalar("Add", &places, 1.0);
         let masks = own_masks(ops, &logits, &output);
-        let (scores, labels) = of_outputs(ops, &scores, &places, classes(&net.layout));
+        let (scores, labels) = of_outputs(ops, &scores, &places, classes(&net.decoder.labels));
         let count = ops.graph.node("Shape", &[&scores], &[], vec![1], ElementType::I64);
         let settings = [("axis", Attribute::Int(-1)), ("largest", Attribute::Int(1)), ("sorted", Attribute::Int(1))];
         let names = ops.graph.raw_node("TopK", vec![scores.name.clone(), count.name], &settings, 2);
@@ -73,7 +80,7 @@ fn apart(image: [i64; 2]) -> f64 {
     2.0 * image[0].max(image[1]) as f64
 }
 
-fn best_proposals(ops: &mut OnnxWriter, net: &MaskRcnn, stage: &StageOne<Edge>, image: [i64; 2]) -> Edge {
+fn best_proposals(ops: &mut OnnxWriter, net: &Rcnn, stage: &StageOne<Edge>, image: [i64; 2]) -> Edge {
     let c = &net.config().rpn;
     let levels = proposals::by_level(ops, net, &stage.rpn, image);
     let offsets: Vec<f32> = levels
@@ -94,7 +101,7 @@ fn best_proposals(ops: &mut OnnxWriter, net: &MaskRcnn, stage: &StageOne<Edge>, 
 /// Boxes, scores and head outputs (without the background) of what is found.
 fn best_pairs(
     ops: &mut OnnxWriter,
-    net: &MaskRcnn,
+    net: &Rcnn,
     logits: &Edge,
     deltas: &Edge,
     regions: &Edge,
@@ -119,8 +126,8 @@ fn best_pairs(
     let moved = ops.broadcast("Add", &boxes, &offsets);
     let zero = ops.graph.constant(&Tensor::zeros([1, 1], (tch::Kind::Float, tch::Device::Cpu)), ElementType::F32);
     let [boxes, moved] = [boxes, moved].map(|b| ops.reshape(&b, &[-1, 4], vec![DYNAMIC, 4]));
-    let l = &net.limits;
-    let settings = Suppress { limit: l.count as i64, iou: f64::from(l.iou), score: f64::from(l.score) };
+    let p = &net.decoder.postprocess;
+    let settings = Suppress { limit: p.max_detections as i64, iou: p.nms_threshold, score: p.score_threshold };
     let kept = suppress(ops, &moved, &zero, &scores, &settings);
     let region = ops.with_scalar("Div", &kept, classes as f64);
     let whole = ops.with_scalar("Mul", &region, classes as f64);

@@ -10,8 +10,8 @@ use repghost_kernels::custom_op::with_backward;
 use tch::{Kind, Tensor};
 
 /// The sum of `loss(part, start)` over parts of `x` (`[n, …]`, at most `rows` of them at a time; `start` is a part's first row), with
-/// gradients to `x` and `parameters`. `loss` must depend on nothing else that learns, and on all of `parameters`.
-pub(super) fn sum_of_parts(
+/// gradients to `x` and `parameters`. `loss` must depend on all of `parameters` and on no other parameter.
+pub(super) fn chunked_loss(
     x: &Tensor,
     rows: i64,
     parameters: Vec<Tensor>,
@@ -59,7 +59,7 @@ mod tests {
         let w = Tensor::from_slice(&[2.0f32]).set_requires_grad(true);
         let mut starts = Vec::new();
         let x = &base * 1.0;
-        let loss = sum_of_parts(&x, 2, vec![w.shallow_clone()], |part, start| {
+        let loss = chunked_loss(&x, 2, vec![w.shallow_clone()], |part, start| {
             starts.push((start, part.size()[0]));
             (part * part * &w).sum(Kind::Float)
         });
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn without_gradients_it_is_a_sum() {
         let x = Tensor::from_slice(&[1.0f32, 2.0, 3.0]).set_requires_grad(true);
-        let loss = tch::no_grad(|| sum_of_parts(&x, 2, Vec::new(), |part, _| part.sum(Kind::Float)));
+        let loss = tch::no_grad(|| chunked_loss(&x, 2, Vec::new(), |part, _| part.sum(Kind::Float)));
         assert_eq!((loss.double_value(&[]), loss.requires_grad()), (6.0, false));
     }
 }

@@ -5,23 +5,23 @@
 //! second suppression; the reference takes all, so both agree as long as no more pass the score threshold.
 
 use repghost_backbone::ops::Ops;
-use repghost_heads::mask_rcnn::{MaskRcnn, RpnOutputs, StageOne};
+use repghost_heads::rcnn::{Rcnn, RpnOutputs, StageOne};
 
 use super::super::classes::of_outputs;
 use super::super::graph::{Edge, ElementType};
 use super::super::suppress::{decode_boxes, suppress, CANDIDATES, MAX_TOP_K};
 use super::super::writer::OnnxWriter;
 use super::roi_align::{Atlas, Bins};
-use super::{class_scores, classes, large_enough, own_masks, proposals, times, MIN_DETECTION};
+use super::{class_scores, classes, large_enough, mask_pool, own_masks, proposals, times, MIN_DETECTION};
 use crate::error::ExportError;
 
-/// `boxes [N, D, 4]`, `scores [N, D]`, `labels [N, D]`, `masks [N, D, side, side]`; a score of 0 where there is no detection.
+/// `boxes [N, D, 4]`, `scores [N, D]`, `labels [N, D]`, with a mask branch `masks [N, D, side, side]`; a score of 0 where there is no detection.
 ///
 /// # Errors
 /// Adaptive RoIAlign sampling, whose shapes depend on the data.
 pub fn detect(
     ops: &mut OnnxWriter,
-    net: &MaskRcnn,
+    net: &Rcnn,
     stage: StageOne<Edge>,
     image: [i64; 2],
 ) -> Result<Vec<(String, Edge)>, ExportError> {
@@ -42,23 +42,26 @@ pub fn detect(
         let found = candidates(ops, net, &raw.logits, &raw.deltas, &regions, &scores, image);
         best(ops, net, &found)
     });
-    let pooled = ops.scope("roi_align.masks", |ops| atlas.pool(ops, &found.boxes, bins(c.mask_head.pool)));
-    let pooled = ops.cast(&pooled, precision);
-    let logits = net.mask_stage(ops, &pooled);
-    let (masks, (scores, labels)) = ops.scope("postprocess.masks", |ops| {
-        let output = ops.with_scalar("Add", &found.places, 1.0);
-        let masks = own_masks(ops, &logits, &output);
-        let (d, side) = (found.scores.shape[1], masks.shape[1]);
-        let n = found.scores.shape[0];
-        let masks = ops.reshape(&masks, &[-1, d, side, side], vec![n, d, side, side]);
-        (masks, of_outputs(ops, &found.scores, &found.places, classes(&net.layout)))
+    let logits = mask_pool(net).and_then(|pool| {
+        let pooled = ops.scope("roi_align.masks", |ops| atlas.pool(ops, &found.boxes, bins(pool)));
+        let pooled = ops.cast(&pooled, precision);
+        net.mask_stage(ops, &pooled)
     });
-    let outputs = [("boxes", found.boxes), ("scores", scores), ("labels", labels), ("masks", masks)];
-    Ok(outputs.map(|(name, edge)| (name.to_string(), edge)).to_vec())
+    let (masks, (scores, labels)) = ops.scope("postprocess.masks", |ops| {
+        let masks = logits.map(|logits| {
+            let output = ops.with_scalar("Add", &found.places, 1.0);
+            let masks = own_masks(ops, &logits, &output);
+            let (n, d, side) = (found.scores.shape[0], found.scores.shape[1], masks.shape[1]);
+            ops.reshape(&masks, &[-1, d, side, side], vec![n, d, side, side])
+        });
+        (masks, of_outputs(ops, &found.scores, &found.places, classes(&net.decoder.labels)))
+    });
+    let outputs = [("boxes", found.boxes), ("scores", scores), ("labels", labels)];
+    Ok(outputs.into_iter().chain(masks.map(|m| ("masks", m))).map(|(name, edge)| (name.to_string(), edge)).collect())
 }
 
 /// Proposals `[N, R, 4]` and their scores `[N, R]`.
-fn best_proposals(ops: &mut OnnxWriter, net: &MaskRcnn, rpn: &RpnOutputs<Edge>, image: [i64; 2]) -> (Edge, Edge) {
+fn best_proposals(ops: &mut OnnxWriter, net: &Rcnn, rpn: &RpnOutputs<Edge>, image: [i64; 2]) -> (Edge, Edge) {
     let c = &net.config().rpn;
     let (mut boxes, mut scores) = (vec![], vec![]);
     for (i, level) in proposals::by_level(ops, net, rpn, image).into_iter().enumerate() {
@@ -85,7 +88,7 @@ struct Pairs {
 /// The best pairs, sorted; `logits [N * R, outputs]`, `deltas [N * R, 4 outputs]`.
 fn candidates(
     ops: &mut OnnxWriter,
-    net: &MaskRcnn,
+    net: &Rcnn,
     logits: &Edge,
     deltas: &Edge,
     regions: &Edge,
@@ -120,10 +123,11 @@ fn candidates(
     Pairs { scores: ops.mul(&scores, &large), boxes, places }
 }
 
-fn best(ops: &mut OnnxWriter, net: &MaskRcnn, found: &Pairs) -> Pairs {
-    let (iou, score) = (f64::from(net.limits.iou), f64::from(net.limits.score));
+fn best(ops: &mut OnnxWriter, net: &Rcnn, found: &Pairs) -> Pairs {
+    let p = &net.decoder.postprocess;
+    let (iou, score) = (p.nms_threshold, p.score_threshold);
     let labels = ops.cast(&found.places, ElementType::F32);
     let kept = suppress(ops, &found.boxes, &found.scores, Some(&labels), iou, score);
-    let (scores, order) = ops.top_k(&kept, (net.limits.count as i64).min(kept.shape[1]));
+    let (scores, order) = ops.top_k(&kept, (p.max_detections as i64).min(kept.shape[1]));
     Pairs { boxes: ops.pick_rows(&found.boxes, &order), places: ops.pick(&found.places, &order), scores }
 }

@@ -1,7 +1,7 @@
-//! Which anchors or proposals take part in the loss: a fixed number an image, foreground and background in balance.
+//! Which anchors or proposals take part in the loss: a fixed number per image, foreground and background in balance.
 //!
-//! Random choices come from a stream of their own, named by seed, step, image and stage. So a run that is resumed at a step chooses
-//! what the uninterrupted run would have chosen, whatever else draws random numbers.
+//! Draws come from a stream of their own, named by seed, step, image and population. So a run that is resumed at a step draws what the
+//! uninterrupted run would have drawn, whatever else uses random numbers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,18 +9,18 @@ use rand::seq::index;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-/// How many to choose.
+/// How many samples are drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Balance {
-    /// Samples of an image.
+pub struct BalancedSampler {
+    /// Samples per image.
     pub total: usize,
-    /// Share of foreground, at most; background fills the rest.
+    /// Fraction of foreground, at most; background fills the rest.
     pub positive: f64,
 }
 
-/// Where choices come from.
+/// Where draws come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Choice {
+pub enum Draw {
     /// The first ones, for comparisons with other programs.
     First,
     /// A random stream.
@@ -32,18 +32,18 @@ pub enum Choice {
     },
 }
 
-/// The two places that sample; each has its own streams.
+/// The two populations; each has its own streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum Population {
     /// Anchors in the loss of the region proposal network.
     Anchors,
     /// Proposals that the second stage trains on.
     Proposals,
 }
 
-impl Choice {
-    /// `k` of `items` for `image`, in ascending order of their positions. `part` tells foreground from background.
-    fn pick(&self, items: &[usize], k: usize, image: usize, stage: Stage, part: u64) -> Vec<usize> {
+impl Draw {
+    /// `k` of `items` for `image`, in ascending order of their positions. `part` is 0 for foreground, 1 for background.
+    fn pick(&self, items: &[usize], k: usize, image: usize, population: Population, part: u64) -> Vec<usize> {
         let Self::Random { seed, step } = *self else {
             return items[..k.min(items.len())].to_vec();
         };
@@ -54,38 +54,38 @@ impl Choice {
         key[..8].copy_from_slice(&seed.to_le_bytes());
         key[8..16].copy_from_slice(&step.to_le_bytes());
         let mut rng = ChaCha8Rng::from_seed(key);
-        rng.set_stream(image as u64 * 4 + stage as u64 * 2 + part);
+        rng.set_stream(image as u64 * 4 + population as u64 * 2 + part);
         let mut chosen: Vec<usize> = index::sample(&mut rng, items.len(), k).into_iter().map(|i| items[i]).collect();
         chosen.sort_unstable();
         chosen
     }
 }
 
-impl Balance {
+impl BalancedSampler {
     /// Chooses among positions: (foreground, background), each ascending.
     pub fn choose(
         &self,
         positive: &[usize],
         negative: &[usize],
-        choice: Choice,
+        draw: Draw,
         image: usize,
-        stage: Stage,
+        population: Population,
     ) -> (Vec<usize>, Vec<usize>) {
         let k = ((self.total as f64 * self.positive) as usize).min(positive.len());
         let rest = (self.total - k).min(negative.len());
-        (choice.pick(positive, k, image, stage, 0), choice.pick(negative, rest, image, stage, 1))
+        (draw.pick(positive, k, image, population, 0), draw.pick(negative, rest, image, population, 1))
     }
 }
 
-/// The choice of the next batch. A shared detector can be told by whoever counts steps.
+/// The draw of the next batch. It can be set through a shared reference, by whoever counts steps.
 #[derive(Debug, Default)]
-pub struct SampleStream {
+pub struct SampleRng {
     seed: AtomicU64,
     step: AtomicU64,
     first: std::sync::atomic::AtomicBool,
 }
 
-impl SampleStream {
+impl SampleRng {
     /// From here on draws are those of `seed` from batch `step` on. A trainer sets it when it starts and when it resumes.
     pub fn set(&self, seed: u64, step: u64) {
         self.seed.store(seed, Ordering::Relaxed);
@@ -98,12 +98,12 @@ impl SampleStream {
         self.first.store(true, Ordering::Relaxed);
     }
 
-    /// The choice for a batch; counts it.
-    pub fn next(&self) -> Choice {
+    /// The draw for a batch; counts it.
+    pub fn next(&self) -> Draw {
         if self.first.load(Ordering::Relaxed) {
-            return Choice::First;
+            return Draw::First;
         }
-        Choice::Random { seed: self.seed.load(Ordering::Relaxed), step: self.step.fetch_add(1, Ordering::Relaxed) }
+        Draw::Random { seed: self.seed.load(Ordering::Relaxed), step: self.step.fetch_add(1, Ordering::Relaxed) }
     }
 }
 
@@ -111,34 +111,35 @@ impl SampleStream {
 mod tests {
     use super::*;
 
-    const HALF: Balance = Balance { total: 8, positive: 0.5 };
+    const HALF: BalancedSampler = BalancedSampler { total: 8, positive: 0.5 };
 
     #[test]
     fn background_fills_up() {
         let (few, many) = ([3, 5], (10..100).collect::<Vec<_>>());
-        let (p, n) = HALF.choose(&few, &many, Choice::First, 0, Stage::Anchors);
+        let (p, n) = HALF.choose(&few, &many, Draw::First, 0, Population::Anchors);
         assert_eq!((p, n), (vec![3, 5], (10..16).collect()));
-        let (p, n) = HALF.choose(&many, &few, Choice::First, 0, Stage::Anchors);
+        let (p, n) = HALF.choose(&many, &few, Draw::First, 0, Population::Anchors);
         assert_eq!((p, n), ((10..14).collect(), vec![3, 5]));
-        assert_eq!(HALF.choose(&[], &[], Choice::First, 0, Stage::Anchors), (vec![], vec![]));
+        assert_eq!(HALF.choose(&[], &[], Draw::First, 0, Population::Anchors), (vec![], vec![]));
     }
 
     #[test]
     fn draws_depend_on_their_names_only() {
         let items: Vec<usize> = (0..1000).collect();
-        let draw = |seed, step, image, stage| HALF.choose(&items, &items, Choice::Random { seed, step }, image, stage);
-        let one = draw(1, 2, 3, Stage::Anchors);
-        assert_eq!(one, draw(1, 2, 3, Stage::Anchors));
-        for other in [draw(0, 2, 3, Stage::Anchors), draw(1, 3, 3, Stage::Anchors), draw(1, 2, 4, Stage::Anchors)] {
+        let draw = |seed, step, image, population| HALF.choose(&items, &items, Draw::Random { seed, step }, image, population);
+        let one = draw(1, 2, 3, Population::Anchors);
+        assert_eq!(one, draw(1, 2, 3, Population::Anchors));
+        for other in [draw(0, 2, 3, Population::Anchors), draw(1, 3, 3, Population::Anchors), draw(1, 2, 4, Population::Anchors)]
+        {
             assert_ne!(one, other);
         }
-        assert_ne!(one, draw(1, 2, 3, Stage::Proposals));
+        assert_ne!(one, draw(1, 2, 3, Population::Proposals));
         assert_ne!(one.0, one.1, "foreground and background draw from different streams");
         assert!(one.0.windows(2).all(|w| w[0] < w[1]) && one.0.len() == 4);
         // All items are reachable: a thousand draws of 4 among 16 hit each one.
         let mut seen = [false; 16];
         for step in 0..1000 {
-            let (p, _) = HALF.choose(&items[..16], &[], Choice::Random { seed: 0, step }, 0, Stage::Anchors);
+            let (p, _) = HALF.choose(&items[..16], &[], Draw::Random { seed: 0, step }, 0, Population::Anchors);
             p.iter().for_each(|i| seen[*i] = true);
         }
         assert_eq!(seen, [true; 16]);
@@ -146,9 +147,9 @@ mod tests {
 
     #[test]
     fn a_stream_counts_batches_and_resumes() {
-        let stream = SampleStream::default();
+        let stream = SampleRng::default();
         stream.set(7, 0);
-        let all: Vec<Choice> = (0..4).map(|_| stream.next()).collect();
+        let all: Vec<Draw> = (0..4).map(|_| stream.next()).collect();
         stream.set(7, 2);
         assert_eq!([stream.next(), stream.next()], all[2..]);
     }

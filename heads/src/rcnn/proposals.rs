@@ -3,13 +3,14 @@
 //! Gradients do not flow through proposals, so all is plain Rust, and only the few best anchors are decoded.
 
 use rayon::prelude::*;
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 use super::config::RpnConfig;
 use super::rpn::RpnOutputs;
 use crate::anchors::AnchorSet;
 use crate::box_coder::{BoxCoder, Corners};
 use crate::boxes::clip;
+use crate::host::{f32_slice, to_cpu_f32};
 use crate::nms::batched_nms;
 
 /// Sides shorter than this (pixels) make no proposal.
@@ -33,7 +34,8 @@ pub fn propose(
     train: bool,
 ) -> Vec<Proposals> {
     let n = anchors.boxes.len();
-    let (logits, deltas) = (flat(&raw.logits), flat(&raw.deltas));
+    let (logits, deltas) = (to_cpu_f32(&raw.logits), to_cpu_f32(&raw.deltas));
+    let (logits, deltas) = (f32_slice(&logits), f32_slice(&deltas));
     assert!(logits.len() == n * sizes.len() && deltas.len() == 4 * n * sizes.len(), "{n} anchors do not fit the outputs");
     let one = |(i, size): (usize, &[i64; 2])| {
         propose_image(&logits[i * n..(i + 1) * n], &deltas[i * n * 4..(i + 1) * n * 4], anchors, *size, config, train)
@@ -83,10 +85,4 @@ fn best(values: &[f32], k: usize) -> Vec<usize> {
 
 fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
-}
-
-/// A tensor's values on the host.
-pub(super) fn flat(t: &Tensor) -> Vec<f32> {
-    let t = t.detach().to_device(tch::Device::Cpu).to_kind(Kind::Float).contiguous().view([-1]);
-    Vec::<f32>::try_from(&t).expect("a flat float tensor")
 }

@@ -1,36 +1,16 @@
-//! What each stage should have said: anchors and proposals against the objects.
+//! Training targets of both stages: anchors and proposals against the objects.
 
 use crate::anchors::AnchorSet;
 use crate::box_coder::{BoxCoder, Corners};
-use crate::classes::{ClassLayout, BACKGROUND};
+use crate::label_map::{Objects, BACKGROUND};
 use crate::matcher::{Match, Matcher};
 
-use super::sampler::{Balance, Choice, Stage};
-
-/// Plain data of one image's objects.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Objects {
-    pub boxes: Vec<Corners>,
-    /// Output indices, background excluded.
-    pub outputs: Vec<i64>,
-}
-
-impl Objects {
-    /// # Panics
-    /// When there is not one label a box, or a label is no class.
-    pub fn new(target: &crate::types::Target, layout: &ClassLayout) -> Self {
-        let labels =
-            Vec::<i64>::try_from(target.labels.to_device(tch::Device::Cpu).reshape([-1])).expect("labels are whole numbers");
-        let boxes = crate::boxes::to_corners(&target.boxes);
-        assert_eq!(boxes.len(), labels.len(), "one label a box");
-        Self { boxes, outputs: labels.into_iter().map(|l| layout.output(l)).collect() }
-    }
-}
+use super::sampler::{BalancedSampler, Draw, Population};
 
 /// Anchors of one image that take part in the first stage's loss.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct AnchorSamples {
-    /// Foreground anchors with the offsets they should give.
+    /// Foreground anchors with their target offsets.
     pub positive: Vec<(usize, [f32; 4])>,
     /// Background anchors.
     pub negative: Vec<usize>,
@@ -38,16 +18,16 @@ pub(super) struct AnchorSamples {
 
 /// Samples anchors of image `image`.
 pub(super) fn sample_anchors(
-    objects: &Objects,
+    objects: &Objects<'_>,
     anchors: &AnchorSet,
     matcher: &Matcher,
-    balance: Balance,
-    choice: Choice,
+    sampler: BalancedSampler,
+    draw: Draw,
     image: usize,
 ) -> AnchorSamples {
-    let matches = matcher.assign(&objects.boxes, &anchors.boxes);
+    let matches = matcher.assign(objects.boxes, &anchors.boxes);
     let (positive, negative) = split(&matches);
-    let (positive, negative) = balance.choose(&positive, &negative, choice, image, Stage::Anchors);
+    let (positive, negative) = sampler.choose(&positive, &negative, draw, image, Population::Anchors);
     let target = |anchor: usize| match matches[anchor] {
         Match::Object(o) => Some((anchor, BoxCoder::UNIT.encode(objects.boxes[o as usize], anchors.boxes[anchor]))),
         _ => None,
@@ -60,26 +40,26 @@ pub(super) fn sample_anchors(
 pub(super) struct RoiSamples {
     /// Regions.
     pub boxes: Vec<Corners>,
-    /// Output that each should choose, background for many.
+    /// Target output of each; many are background.
     pub outputs: Vec<i64>,
-    /// For each foreground region: its index in `boxes`, its object, and the offsets it should give.
+    /// For each foreground region: its index in `boxes`, its object, and its target offsets.
     pub positive: Vec<(usize, usize, [f32; 4])>,
 }
 
 /// Samples among `proposals` and the objects' own boxes (so that there is foreground from the first step on).
 pub(super) fn sample_rois(
-    objects: &Objects,
+    objects: &Objects<'_>,
     mut proposals: Vec<Corners>,
     matcher: &Matcher,
     coder: &BoxCoder,
-    balance: Balance,
-    choice: Choice,
+    sampler: BalancedSampler,
+    draw: Draw,
     image: usize,
 ) -> RoiSamples {
-    proposals.extend(&objects.boxes);
-    let matches = matcher.assign(&objects.boxes, &proposals);
+    proposals.extend(objects.boxes);
+    let matches = matcher.assign(objects.boxes, &proposals);
     let (positive, negative) = split(&matches);
-    let (positive, negative) = balance.choose(&positive, &negative, choice, image, Stage::Proposals);
+    let (positive, negative) = sampler.choose(&positive, &negative, draw, image, Population::Proposals);
     let mut chosen = [positive, negative].concat();
     chosen.sort_unstable();
     let mut samples = RoiSamples::default();

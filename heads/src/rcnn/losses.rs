@@ -1,4 +1,4 @@
-//! The five losses (torchvision's names): objectness and boxes of the first stage, classes, boxes and masks of the second.
+//! The losses (torchvision's names): objectness and boxes of the first stage, classes, boxes and masks of the second.
 
 use tch::{Device, Kind, Reduction, Tensor};
 
@@ -29,8 +29,8 @@ pub(super) fn rpn_losses(raw: &RpnOutputs<Tensor>, samples: &[AnchorSamples]) ->
     let logits = raw.logits.reshape([-1]).index_select(0, &index(&rows, device)).to_kind(Kind::Float);
     let labels = Tensor::from_slice(&labels).to_device(device);
     let objectness = logits.binary_cross_entropy_with_logits(&labels, None::<Tensor>, None::<Tensor>, Reduction::Mean);
-    let guesses = raw.deltas.reshape([-1, 4]).index_select(0, &index(&positive, device)).to_kind(Kind::Float);
-    (objectness, box_loss(&guesses, &deltas, rows.len()))
+    let predicted = raw.deltas.reshape([-1, 4]).index_select(0, &index(&positive, device)).to_kind(Kind::Float);
+    (objectness, box_loss(&predicted, &deltas, rows.len()))
 }
 
 /// `loss_classifier` and `loss_box_reg`: means over the sampled regions of the batch.
@@ -50,22 +50,21 @@ pub(super) fn box_losses(raw: &BoxOutputs<Tensor>, samples: &[RoiSamples]) -> (T
     }
     let logits = raw.logits.to_kind(Kind::Float);
     let classifier = logits.cross_entropy_for_logits(&index(&classes, device));
-    let guesses = raw.deltas.reshape([-1, 4]).index_select(0, &index(&rows, device)).to_kind(Kind::Float);
-    (classifier, box_loss(&guesses, &deltas, classes.len()))
+    let predicted = raw.deltas.reshape([-1, 4]).index_select(0, &index(&rows, device)).to_kind(Kind::Float);
+    (classifier, box_loss(&predicted, &deltas, classes.len()))
 }
 
-/// `loss_mask`: mean over the pixels of all foreground masks; logits and targets `[P, side, side]`.
+/// `loss_mask`: mean over the pixels of all foreground masks; logits and targets `[P, side, side]`, on one device.
 pub(super) fn mask_loss(logits: &Tensor, targets: &Tensor) -> Tensor {
     if targets.numel() == 0 {
         return nothing(logits);
     }
-    let targets = targets.to_device(logits.device());
-    logits.to_kind(Kind::Float).binary_cross_entropy_with_logits(&targets, None::<Tensor>, None::<Tensor>, Reduction::Mean)
+    logits.to_kind(Kind::Float).binary_cross_entropy_with_logits(targets, None::<Tensor>, None::<Tensor>, Reduction::Mean)
 }
 
-fn box_loss(guesses: &Tensor, targets: &[[f32; 4]], samples: usize) -> Tensor {
-    let targets = Tensor::from_slice(targets.as_flattened()).view([-1, 4]).to_device(guesses.device());
-    guesses.smooth_l1_loss(&targets, Reduction::Sum, BETA) / samples as f64
+fn box_loss(predicted: &Tensor, targets: &[[f32; 4]], samples: usize) -> Tensor {
+    let targets = Tensor::from_slice(targets.as_flattened()).view([-1, 4]).to_device(predicted.device());
+    predicted.smooth_l1_loss(&targets, Reduction::Sum, BETA) / samples as f64
 }
 
 /// A loss of zero that still belongs to the graph, so that its parameters get gradients of zero.

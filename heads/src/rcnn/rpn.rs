@@ -1,4 +1,4 @@
-//! The region proposal network (Ren et al., Faster R-CNN, 2015): is there an object at this anchor, and where exactly?
+//! The region proposal network (Ren et al., Faster R-CNN, 2015): objectness and box offsets at every anchor.
 
 use repghost_backbone::layers::{Conv2d, Conv2dConfig};
 use repghost_backbone::{Activation, Ops, Tree, Visitor};
@@ -8,7 +8,7 @@ use crate::init;
 /// Standard deviation of initial weights.
 const INIT_STD: f64 = 0.01;
 
-/// What the network says, all pyramid levels one after another (fine to coarse).
+/// Outputs of the network, all pyramid levels one after another (fine to coarse).
 #[derive(Debug)]
 pub struct RpnOutputs<V> {
     /// Objectness logits `[N, A, 1]`.

@@ -1,4 +1,4 @@
-//! Mask R-CNN from the first stage's outputs to detections with masks, as graph nodes.
+//! Faster and Mask R-CNN from the first stage's outputs to detections, as graph nodes.
 //!
 //! | module | what is in it |
 //! |---|---|
@@ -14,7 +14,7 @@ pub mod proposals;
 pub mod roi_align;
 pub mod standard;
 
-use repghost_heads::mask_rcnn::ClassLayout;
+use repghost_heads::{LabelMap, Rcnn, Stage};
 use tch::Tensor;
 
 use super::graph::{Attribute, Edge, ElementType, DYNAMIC};
@@ -69,7 +69,15 @@ fn class_scores(ops: &mut OnnxWriter, logits: &Edge) -> Edge {
     ops.slice(&scores, 1, 1, outputs)
 }
 
+/// Bins per side that regions are pooled to for the mask branch, where there is one.
+fn mask_pool(net: &Rcnn) -> Option<usize> {
+    net.decoder.stages().iter().find_map(|stage| match stage {
+        Stage::Masks(regions) => Some(regions.side as usize),
+        _ => None,
+    })
+}
+
 /// The class of each output without the background (`0` is the head's output 1).
-fn classes(layout: &ClassLayout) -> &[Option<i64>] {
-    &layout.by_output()[1..]
+fn classes(labels: &LabelMap) -> &[Option<i64>] {
+    &labels.by_output()[1..]
 }

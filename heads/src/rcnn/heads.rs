@@ -47,7 +47,7 @@ pub struct BoxHead {
     bbox_pred: Linear,
 }
 
-/// What the box head says.
+/// Outputs of the box head.
 #[derive(Debug)]
 pub struct BoxOutputs<V> {
     /// Class logits `[K, outputs]`, background first.
@@ -153,7 +153,7 @@ impl MaskHead {
         ops.scope("mask_predictor.mask_fcn_logits", |ops| ops.conv2d(&x, &self.mask_fcn_logits))
     }
 
-    /// Mask logits of one class a region, `[K, 2 pool, 2 pool]`. The last convolution is 1x1, so it comes down to one product a region
+    /// Mask logits of one class per region, `[K, 2 pool, 2 pool]`. The last convolution is 1x1, so it comes down to one product per region
     /// with the weights of its class: all other classes are neither computed nor held.
     pub fn forward_of<O: Ops<Value = Tensor>>(&self, ops: &mut O, pooled: &Tensor, outputs: &Tensor) -> Tensor {
         let x = self.features(ops, pooled);

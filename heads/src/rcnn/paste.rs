@@ -6,9 +6,6 @@
 //! pieces that cross it are looked at pixel by pixel.
 
 use rayon::prelude::*;
-use tch::Tensor;
-
-use crate::boxes::to_corners;
 
 /// Zeros around the mask before it is resized, so that its edge fades out.
 const PADDING: usize = 1;
@@ -126,15 +123,6 @@ pub fn paste_all(masks: &[f32], side: usize, boxes: &[[f32; 4]], size: [usize; 2
     masks.par_chunks(side * side).zip(boxes).map(|(mask, bbox)| paste(mask, side, *bbox, size)).collect()
 }
 
-/// [`paste_all`] of what a detector gives: masks `[n, side, side]`, boxes `[n, 4]` in pixels of an image of `size` (height, width).
-///
-/// # Panics
-/// When the tensors have other shapes.
-pub fn paste_tensors(masks: &Tensor, boxes: &Tensor, size: [usize; 2]) -> Vec<Rle> {
-    let side = masks.size().get(2).copied().unwrap_or(0) as usize;
-    paste_all(&super::proposals::flat(masks), side, &to_corners(boxes), size)
-}
-
 /// The box around the padded mask, cut to integers as torchvision does (towards zero).
 fn expand(bbox: [f32; 4], scale: f32) -> [i64; 4] {
     let [x1, y1, x2, y2] = bbox;
@@ -192,16 +180,6 @@ mod tests {
         assert_eq!(paste(&[1.0; 784], 28, [-50.0, -9.0, -40.0, -3.0], [10, 12]).counts, [120]);
         assert_eq!(paste(&[1.0; 784], 28, [f32::NAN; 4], [10, 12]).counts.iter().sum::<u32>(), 120);
         assert_eq!(paste(&[1.0; 784], 28, [-1e30, -1e30, 1e30, 1e30], [10, 12]).counts.iter().sum::<u32>(), 120);
-    }
-
-    #[test]
-    fn tensors_or_slices() {
-        let masks = repghost_backbone::fill::input("masks", &[3, 4, 4]);
-        let boxes = [[1.0, 1.0, 9.0, 9.0], [2.0, 3.0, 11.0, 5.0], [0.0, 0.0, 4.0, 9.5]];
-        let flat = Vec::<f32>::try_from(masks.reshape([-1])).unwrap();
-        let want = paste_all(&flat, 4, &boxes, [10, 12]);
-        assert_eq!(paste_tensors(&masks, &crate::boxes::from_corners(&boxes), [10, 12]), want);
-        assert!(paste_tensors(&masks.narrow(0, 0, 0), &crate::boxes::from_corners(&[]), [10, 12]).is_empty());
     }
 
     /// A full column joins the next one: runs do not stop at column ends.

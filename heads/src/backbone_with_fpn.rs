@@ -31,7 +31,7 @@ impl BackboneWithFpn {
         Ok(Self { body, fpn })
     }
 
-    /// One map a pyramid level, fine to coarse.
+    /// One map per pyramid level, fine to coarse.
     pub fn forward<O: Ops>(&self, ops: &mut O, pixels: &O::Value) -> Vec<O::Value> {
         let features = ops.scope("body", |ops| self.body.features(ops, pixels));
         ops.scope("fpn", |ops| self.fpn.forward(ops, &features))

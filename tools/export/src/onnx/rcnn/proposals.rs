@@ -1,6 +1,6 @@
 //! The best anchors of each level, moved and cut to the image.
 
-use repghost_heads::mask_rcnn::{MaskRcnn, RpnOutputs};
+use repghost_heads::rcnn::{Rcnn, RpnOutputs};
 use tch::Device;
 
 use super::super::graph::{Edge, ElementType};
@@ -24,7 +24,7 @@ pub struct LevelProposals {
 }
 
 /// The best `pre_nms_top_n_test` anchors of each level of an image of height and width `image`.
-pub fn by_level(ops: &mut OnnxWriter, net: &MaskRcnn, rpn: &RpnOutputs<Edge>, image: [i64; 2]) -> Vec<LevelProposals> {
+pub fn by_level(ops: &mut OnnxWriter, net: &Rcnn, rpn: &RpnOutputs<Edge>, image: [i64; 2]) -> Vec<LevelProposals> {
     let logits = ops.cast(&rpn.logits, ElementType::F32);
     let deltas = ops.cast(&rpn.deltas, ElementType::F32);
     let n = logits.shape[0];

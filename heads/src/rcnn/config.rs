@@ -1,10 +1,39 @@
-//! What an experiment file says about a Mask R-CNN, in torchvision's terms and with its values.
+//! The keys of Faster and Mask R-CNN in an experiment file, in torchvision's terms and with its values.
 
 use serde::{Deserialize, Serialize};
 
 use crate::anchors::AnchorConfig;
 use crate::error::HeadError;
 use crate::matcher::Matcher;
+
+/// What Faster and Mask R-CNN have in common: the keys below `model.head` for `name: faster_rcnn`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FasterRcnnConfig {
+    /// Backbone levels below the pyramid (2 has stride 4). Regions are pooled from these, proposals come from one level more.
+    pub levels: Vec<u32>,
+    /// Region proposal network.
+    pub rpn: RpnConfig,
+    /// Training samples of the second stage.
+    pub roi: RoiConfig,
+    /// Second stage: classes and boxes.
+    pub box_head: BoxHeadConfig,
+    /// Number the head's classes by COCO's category ids (1 to 90 with gaps), as torchvision's published files do. Needs the 80
+    /// classes of COCO.
+    pub coco_91: bool,
+}
+
+impl Default for FasterRcnnConfig {
+    fn default() -> Self {
+        Self {
+            levels: vec![2, 3, 4, 5],
+            rpn: RpnConfig::default(),
+            roi: RoiConfig::default(),
+            box_head: BoxHeadConfig::default(),
+            coco_91: false,
+        }
+    }
+}
 
 /// The keys below `model.head` for `name: mask_rcnn`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,14 +56,16 @@ pub struct MaskRcnnConfig {
 
 impl Default for MaskRcnnConfig {
     fn default() -> Self {
-        Self {
-            levels: vec![2, 3, 4, 5],
-            rpn: RpnConfig::default(),
-            roi: RoiConfig::default(),
-            box_head: BoxHeadConfig::default(),
-            mask_head: MaskHeadConfig::default(),
-            coco_91: false,
-        }
+        let FasterRcnnConfig { levels, rpn, roi, box_head, coco_91 } = FasterRcnnConfig::default();
+        Self { levels, rpn, roi, box_head, mask_head: MaskHeadConfig::default(), coco_91 }
+    }
+}
+
+impl MaskRcnnConfig {
+    /// The part that is not about masks.
+    pub fn faster(&self) -> FasterRcnnConfig {
+        let Self { levels, rpn, roi, box_head, mask_head: _, coco_91 } = self.clone();
+        FasterRcnnConfig { levels, rpn, roi, box_head, coco_91 }
     }
 }
 
@@ -50,11 +81,11 @@ pub struct RpnConfig {
     pub anchor_sizes: Option<Vec<Vec<f64>>>,
     /// Height over width of anchors.
     pub aspect_ratios: Vec<f64>,
-    /// Best guesses of each level before NMS, in training.
+    /// Best anchors of each level before NMS, in training.
     pub pre_nms_top_n_train: usize,
     /// The same in inference.
     pub pre_nms_top_n_test: usize,
-    /// Proposals of an image after NMS, in training.
+    /// Proposals per image after NMS, in training.
     pub post_nms_top_n_train: usize,
     /// The same in inference.
     pub post_nms_top_n_test: usize,
@@ -64,7 +95,7 @@ pub struct RpnConfig {
     pub fg_iou_thresh: f64,
     /// Below this IoU an anchor is background.
     pub bg_iou_thresh: f64,
-    /// Anchors of an image that take part in the loss.
+    /// Anchors per image that take part in the loss.
     pub batch_size_per_image: usize,
     /// Share of foreground among them, at most.
     pub positive_fraction: f64,
@@ -123,7 +154,7 @@ pub struct RoiConfig {
     pub fg_iou_thresh: f64,
     /// Below this IoU a proposal is background.
     pub bg_iou_thresh: f64,
-    /// Proposals of an image that are trained.
+    /// Proposals per image that are trained.
     pub batch_size_per_image: usize,
     /// Share of foreground among them, at most.
     pub positive_fraction: f64,
@@ -156,7 +187,7 @@ impl RoiConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BoxHeadConfig {
-    /// Bins a side that regions are pooled to.
+    /// Bins per side that regions are pooled to.
     pub pool: usize,
     /// Channels of 3x3 convolutions (torchvision's v2 model has four of 256, the first model none).
     pub convs: Vec<i64>,
@@ -176,7 +207,7 @@ impl Default for BoxHeadConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MaskHeadConfig {
-    /// Bins a side that regions are pooled to; masks have twice as many.
+    /// Bins per side that regions are pooled to; masks have twice as many.
     pub pool: usize,
     /// Channels of 3x3 convolutions.
     pub convs: Vec<i64>,
@@ -192,7 +223,7 @@ impl Default for MaskHeadConfig {
     }
 }
 
-impl MaskRcnnConfig {
+impl FasterRcnnConfig {
     /// Refuses numbers outside their range.
     ///
     /// # Errors
@@ -206,14 +237,6 @@ impl MaskRcnnConfig {
             true => fraction(key, value),
             false => Err(HeadError::range(key, value, expected)),
         };
-        let some = |key, value: usize| match value > 0 {
-            true => Ok(()),
-            false => Err(HeadError::range(key, value, "positive")),
-        };
-        let widths = |key, values: &[i64]| match values.iter().all(|v| *v > 0) {
-            true => Ok(()),
-            false => Err(HeadError::range(key, format!("{values:?}"), "a list of positive numbers")),
-        };
         let (rpn, roi) = (&self.rpn, &self.roi);
         if self.levels.windows(2).any(|l| l[1] != l[0] + 1) {
             let found = format!("{:?}", self.levels);
@@ -224,21 +247,45 @@ impl MaskRcnnConfig {
         below("model.head.rpn.bg_iou_thresh", rpn.bg_iou_thresh, rpn.fg_iou_thresh, "at most model.head.rpn.fg_iou_thresh")?;
         fraction("model.head.rpn.positive_fraction", rpn.positive_fraction)?;
         fraction("model.head.rpn.score_thresh", rpn.score_thresh)?;
-        some("model.head.rpn.batch_size_per_image", rpn.batch_size_per_image)?;
+        positive("model.head.rpn.batch_size_per_image", rpn.batch_size_per_image)?;
         fraction("model.head.roi.fg_iou_thresh", roi.fg_iou_thresh)?;
         below("model.head.roi.bg_iou_thresh", roi.bg_iou_thresh, roi.fg_iou_thresh, "at most model.head.roi.fg_iou_thresh")?;
         fraction("model.head.roi.positive_fraction", roi.positive_fraction)?;
-        some("model.head.roi.batch_size_per_image", roi.batch_size_per_image)?;
+        positive("model.head.roi.batch_size_per_image", roi.batch_size_per_image)?;
         if !roi.bbox_reg_weights.iter().all(|w| w.is_finite() && *w > 0.0) {
             let found = format!("{:?}", roi.bbox_reg_weights);
             return Err(HeadError::range("model.head.roi.bbox_reg_weights", found, "four positive numbers"));
         }
-        some("model.head.box_head.pool", self.box_head.pool)?;
-        some("model.head.mask_head.pool", self.mask_head.pool)?;
-        some("model.head.box_head.fcs", self.box_head.fcs.len())?;
+        positive("model.head.box_head.pool", self.box_head.pool)?;
+        positive("model.head.box_head.fcs", self.box_head.fcs.len())?;
         widths("model.head.box_head.convs", &self.box_head.convs)?;
-        widths("model.head.box_head.fcs", &self.box_head.fcs)?;
+        widths("model.head.box_head.fcs", &self.box_head.fcs)
+    }
+}
+
+impl MaskRcnnConfig {
+    /// Refuses numbers outside their range.
+    ///
+    /// # Errors
+    /// The first key that is wrong.
+    pub fn check(&self) -> Result<(), HeadError> {
+        self.faster().check()?;
+        positive("model.head.mask_head.pool", self.mask_head.pool)?;
         widths("model.head.mask_head.convs", &self.mask_head.convs)?;
         widths("model.head.mask_head.deconv", &[self.mask_head.deconv])
+    }
+}
+
+fn positive(key: &'static str, value: usize) -> Result<(), HeadError> {
+    match value > 0 {
+        true => Ok(()),
+        false => Err(HeadError::range(key, value, "positive")),
+    }
+}
+
+fn widths(key: &'static str, values: &[i64]) -> Result<(), HeadError> {
+    match values.iter().all(|v| *v > 0) {
+        true => Ok(()),
+        false => Err(HeadError::range(key, format!("{values:?}"), "a list of positive numbers")),
     }
 }

@@ -1,0 +1,114 @@
+//! One training step of both stages: anchors are sampled for the first, proposals for the second.
+
+use rayon::prelude::*;
+use repghost_backbone::{Eager, Ops, Tree};
+use tch::{Kind, Tensor};
+
+use super::chunked_loss::chunked_loss;
+use super::heads::MaskHead;
+use super::mask_targets::{mask_targets, Wanted};
+use super::sampler::BalancedSampler;
+use super::targets::{sample_anchors, sample_rois, RoiSamples};
+use super::{losses, Rcnn, StageOne};
+use crate::box_coder::Corners;
+use crate::types::{ImageBatch, Losses, Target};
+
+/// Regions that pass the mask head together in training. Each holds about 2.5 MB there at 256 channels.
+const REGIONS_AT_ONCE: i64 = 32;
+
+/// The losses `loss_objectness`, `loss_rpn_box_reg`, `loss_classifier`, `loss_box_reg` and, with a mask branch, `loss_mask`. Objects of images
+/// without masks are left out of the last one.
+///
+/// # Panics
+/// When there are not as many targets as images, or labels are not class indices of this detector.
+pub(super) fn losses(net: &Rcnn, ops: &mut Eager, images: &ImageBatch, targets: &[Target]) -> Losses {
+    assert_eq!(images.pixels.size()[0], targets.len() as i64, "one target per image");
+    let draw = net.samples.next();
+    let (rpn, roi) = (&net.config.rpn, &net.config.roi);
+    let objects: Vec<_> = targets.iter().map(|t| net.decoder.labels.objects(t)).collect();
+
+    let StageOne { pyramid, rpn: raw } = net.stage_one(ops, &images.pixels);
+    let anchors = net.anchors(images.padded_size());
+    let sampler = BalancedSampler { total: rpn.batch_size_per_image, positive: rpn.positive_fraction };
+    let matcher = rpn.matcher();
+    let sampled: Vec<_> =
+        objects.par_iter().enumerate().map(|(i, o)| sample_anchors(o, &anchors, &matcher, sampler, draw, i)).collect();
+    let (objectness, rpn_box) = losses::rpn_losses(&raw, &sampled);
+
+    let proposals = net.decoder.propose(&raw, images.padded_size(), &images.sizes, true);
+    let sampler = BalancedSampler { total: roi.batch_size_per_image, positive: roi.positive_fraction };
+    let (matcher, coder) = (roi.matcher(), net.decoder.coder);
+    let sampled: Vec<RoiSamples> = proposals
+        .into_par_iter()
+        .zip(&objects)
+        .enumerate()
+        .map(|(i, (p, o))| sample_rois(o, p.boxes, &matcher, &coder, sampler, draw, i))
+        .collect();
+    let (classifier, box_reg) = box_losses(net, ops, &pyramid, &sampled);
+    let mut all = vec![
+        ("loss_objectness", objectness),
+        ("loss_rpn_box_reg", rpn_box),
+        ("loss_classifier", classifier),
+        ("loss_box_reg", box_reg),
+    ];
+    if let Some(head) = &net.mask_head {
+        all.push(("loss_mask", mask_loss(net, head, ops, &pyramid, &sampled, images, targets)));
+    }
+    all.into()
+}
+
+fn box_losses(net: &Rcnn, ops: &mut Eager, pyramid: &[Tensor], samples: &[RoiSamples]) -> (Tensor, Tensor) {
+    let boxes: Vec<Vec<Corners>> = samples.iter().map(|s| s.boxes.clone()).collect();
+    if net.box_head.has_norm() && boxes.iter().all(Vec::is_empty) {
+        return (zero(pyramid), zero(pyramid));
+    }
+    let raw = net.box_stage(ops, &net.decoder.pool_boxes(pyramid, &boxes));
+    losses::box_losses(&raw, samples)
+}
+
+fn mask_loss(
+    net: &Rcnn,
+    head: &MaskHead,
+    ops: &mut Eager,
+    pyramid: &[Tensor],
+    samples: &[RoiSamples],
+    images: &ImageBatch,
+    targets: &[Target],
+) -> Tensor {
+    let mut boxes = vec![Vec::new(); samples.len()];
+    let (mut outputs, mut wanted) = (Vec::new(), Vec::new());
+    for (i, (sample, target)) in samples.iter().zip(targets).enumerate() {
+        let Some(masks) = &target.masks else { continue };
+        for (row, object, _) in &sample.positive {
+            let Some(mask) = masks.get(*object) else { continue };
+            wanted.push(Wanted { bbox: sample.boxes[*row], mask, image: images.sizes[i] });
+            outputs.push(sample.outputs[*row]);
+            boxes[i].push(sample.boxes[*row]);
+        }
+    }
+    let Some(pooled) = net.decoder.pool_masks(pyramid, &boxes).filter(|_| !(head.has_norm() && wanted.is_empty())) else {
+        return zero(pyramid);
+    };
+    let targets = mask_targets(&wanted, net.decoder.mask_side()).to_device(pooled.device());
+    let outputs = Tensor::from_slice(&outputs).to_device(pooled.device());
+    if wanted.is_empty() {
+        // The head runs on an empty batch, so that its parameters get gradients of zero.
+        let logits = ops.scope("roi_heads", |ops| head.forward_of(ops, &pooled, &outputs));
+        return losses::mask_loss(&logits, &targets);
+    }
+    // Batch statistics are those of all regions, so a head with norms cannot be split.
+    let n = wanted.len() as i64;
+    let rows = if head.has_norm() { n } else { REGIONS_AT_ONCE };
+    let parameters = head.named_tensors().into_iter().map(|e| e.tensor).filter(Tensor::requires_grad).collect();
+    chunked_loss(&pooled, rows, parameters, |part, start| {
+        let len = part.size()[0];
+        let outputs = outputs.narrow(0, start, len);
+        let logits = ops.scope("roi_heads", |ops| head.forward_of(ops, part, &outputs));
+        losses::mask_loss(&logits, &targets.narrow(0, start, len)) * (len as f64 / n as f64)
+    })
+}
+
+/// A loss of zero where a stage had nothing to be trained on.
+fn zero(pyramid: &[Tensor]) -> Tensor {
+    Tensor::zeros([], (Kind::Float, pyramid.first().map_or(tch::Device::Cpu, Tensor::device)))
+}
