@@ -1,13 +1,13 @@
 //! A backbone is a list of named blocks, some of which are tapped.
 //!
-//! Families differ only in that list. A detector asks for [`Backbone::taps`] and learns channels and strides there, so that no
-//! channel number stands in an experiment file (the contract of detectron2's `Backbone.output_shape` and timm's `feature_info`).
+//! Families differ only in that list. A detector reads channels and strides from [`Backbone::taps`], so that no channel number stands
+//! in an experiment file (the contract of detectron2's `Backbone.output_shape` and timm's `feature_info`).
 
 use crate::blocks::Block;
-use crate::module::{FuseLevel, Module, Tree, Visitor};
+use crate::module::{FuseLevel, Module, Named, Tree, Visitor};
 use crate::ops::Ops;
 
-/// A feature map that a backbone gives.
+/// A tap: a feature map that a backbone returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tap {
     /// Pyramid level: C2 has stride 4, C3 stride 8, and so on (`stride == 1 << level`).
@@ -16,7 +16,7 @@ pub struct Tap {
     pub channels: i64,
     /// Input pixels per feature pixel.
     pub stride: i64,
-    /// Index of the body node whose output it is.
+    /// Index of the node of the body that computes it.
     pub node: usize,
 }
 
@@ -28,25 +28,12 @@ impl Tap {
 }
 
 /// A block and its name in the state dict (`"blocks.2.0"`, `"conv_stem"`; empty where the block's children carry full names).
-#[derive(Debug)]
-pub struct Node {
-    /// Path within the backbone.
-    pub name: String,
-    /// The block.
-    pub block: Block,
-}
-
-impl Node {
-    /// A named block.
-    pub fn new(name: impl Into<String>, block: impl Into<Block>) -> Self {
-        Self { name: name.into(), block: block.into() }
-    }
-}
+pub type Node = Named<Block>;
 
 /// A network: body (tapped by detectors) and tail (pooling and classifier).
 #[derive(Debug)]
 pub struct Backbone {
-    /// Name for people, with width: `"repghostnet 1.3x"`.
+    /// Name in reports, with the width: `"repghostnet 1.3x"`.
     pub name: String,
     body: Vec<Node>,
     tail: Vec<Node>,
@@ -56,7 +43,7 @@ pub struct Backbone {
 }
 
 impl Backbone {
-    /// Puts a backbone together.
+    /// A network of these nodes and taps.
     ///
     /// # Panics
     /// When taps are out of order or name nodes that do not exist: a family's definition is wrong then.
@@ -67,7 +54,7 @@ impl Backbone {
         Self { name: name.into(), body, tail, taps, stage_ends }
     }
 
-    /// The feature maps that [`Backbone::features`] gives, from fine to coarse.
+    /// The feature maps that [`Backbone::features`] returns, from fine to coarse.
     pub fn taps(&self) -> &[Tap] {
         &self.taps
     }
@@ -95,6 +82,12 @@ impl Backbone {
         true
     }
 
+    /// Drops the classifier and keeps every tap: the form whose feature maps are used.
+    pub fn drop_classifier(&mut self) {
+        let levels: Vec<u32> = self.taps.iter().map(|t| t.level).collect();
+        self.keep_levels(&levels);
+    }
+
     /// True while the classifier is there.
     pub fn has_classifier(&self) -> bool {
         !self.tail.is_empty()
@@ -105,7 +98,7 @@ impl Backbone {
         let mut out = Vec::with_capacity(self.taps.len());
         let mut x = O::share(image);
         for (i, node) in self.body.iter().enumerate() {
-            x = run(ops, node, &x);
+            x = node.forward(ops, &x);
             if self.taps.get(out.len()).is_some_and(|t| t.node == i) {
                 out.push(O::share(&x));
             }
@@ -115,14 +108,11 @@ impl Backbone {
 
     /// Class logits `[N, classes]`.
     pub fn classify<O: Ops>(&self, ops: &mut O, image: &O::Value) -> O::Value {
-        let mut x = O::share(image);
-        for node in self.body.iter().chain(&self.tail) {
-            x = run(ops, node, &x);
-        }
-        x
+        let x = self.body.forward(ops, image);
+        self.tail.forward(ops, &x)
     }
 
-    /// Number of stages: how far [`Backbone::stage_nodes`] tells them apart.
+    /// Number of stages, one per tap of the network as it was built.
     pub fn stages(&self) -> usize {
         self.stage_ends.len()
     }
@@ -139,24 +129,14 @@ impl Backbone {
     }
 }
 
-fn run<O: Ops>(ops: &mut O, node: &Node, x: &O::Value) -> O::Value {
-    if node.name.is_empty() {
-        node.block.forward(ops, x)
-    } else {
-        ops.scope(&node.name, |ops| node.block.forward(ops, x))
-    }
-}
-
 impl Tree for Backbone {
     fn visit(&self, v: &mut Visitor) {
-        for node in self.body.iter().chain(&self.tail) {
-            v.child(&node.name, &node.block);
-        }
+        self.body.visit(v);
+        self.tail.visit(v);
     }
 
     fn fuse(&mut self, level: FuseLevel) {
-        for node in self.body.iter_mut().chain(&mut self.tail) {
-            node.block.fuse(level);
-        }
+        self.body.fuse(level);
+        self.tail.fuse(level);
     }
 }

@@ -1,12 +1,12 @@
-//! The reader that prices a network from shapes alone: parameters, multiply-adds, activation elements, layer by layer.
+//! The reader that counts parameters, multiply-adds and activation elements from shapes alone, layer by layer.
 //!
 //! Multiply-adds are those of convolutions and fully connected layers, as the papers count them; norms, activations and sums
-//! count nothing.
+//! count zero.
 
 use crate::layers::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, Linear};
 use crate::ops::{Activation, Ops};
 
-/// The price of one operation.
+/// One operation.
 #[derive(Clone, Debug)]
 pub struct CostRow {
     /// Module path.
@@ -21,11 +21,11 @@ pub struct CostRow {
     pub activations: i64,
 }
 
-/// Records a row for each operation of a forward.
+/// Records one row per operation of a forward.
 #[derive(Debug, Default)]
 pub struct Cost {
     path: Vec<String>,
-    /// One row an operation, in order of execution.
+    /// One row per operation, in order of execution.
     pub rows: Vec<CostRow>,
 }
 
@@ -53,11 +53,12 @@ impl Ops for Cost {
         x.clone()
     }
 
-    fn scope<R>(&mut self, name: &str, f: impl FnOnce(&mut Self) -> R) -> R {
+    fn enter(&mut self, name: &str) {
         self.path.push(name.to_string());
-        let r = f(self);
+    }
+
+    fn leave(&mut self) {
         self.path.pop();
-        r
     }
 
     fn conv2d(&mut self, x: &Vec<i64>, layer: &Conv2d) -> Vec<i64> {
@@ -137,7 +138,7 @@ impl Ops for Cost {
         vec![x[0], x[1..].iter().product()]
     }
 
-    fn anchors_last(&mut self, x: &Vec<i64>, k: i64) -> Vec<i64> {
+    fn flatten_positions(&mut self, x: &Vec<i64>, k: i64) -> Vec<i64> {
         vec![x[0], x[1..].iter().product::<i64>() / k, k]
     }
 

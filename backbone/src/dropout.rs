@@ -1,7 +1,7 @@
 //! Dropout (Srivastava et al., 2014) that repeats: each thread draws from a generator of its own.
 //!
-//! torch has one generator a device. Where copies of a network run side by side (`train.replicas`), its draws would go to whichever thread
-//! comes first, and no two runs would be the same. Here a thread that has called [`seed`] draws what it would draw alone.
+//! torch has one generator per device. Where replicas of a network run side by side (`train.replicas`), its draws would go to whichever
+//! thread comes first, and no two runs would be the same. Here a thread that has called [`seed`] draws what it would draw alone.
 
 use std::cell::RefCell;
 
@@ -9,11 +9,19 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::Tensor;
 
+use crate::mix::{mix64, GAMMA};
+
 thread_local! {
     static GENERATOR: RefCell<ChaCha8Rng> = RefCell::new(ChaCha8Rng::seed_from_u64(0));
 }
 
-/// Starts this thread's draws anew.
+/// Seeds this thread's draws for step `step` of a run with seed `seed`: neighbours in either have unrelated streams.
+pub fn seed_step(run: u64, step: u64) {
+    const STEP_FACTOR: u64 = 0xD1B5_4A32_D192_ED03;
+    seed(mix64(run.wrapping_mul(GAMMA).wrapping_add(step).wrapping_mul(STEP_FACTOR)));
+}
+
+/// Restarts this thread's draws.
 pub fn seed(seed: u64) {
     GENERATOR.with(|g| *g.borrow_mut() = ChaCha8Rng::seed_from_u64(seed));
 }
@@ -59,6 +67,19 @@ mod tests {
         seed(8);
         assert_ne!(draw(64, 0.5), alone);
         assert_eq!(beside.join().unwrap(), alone);
+    }
+
+    /// Steps and runs are seeded apart, and a step repeats.
+    #[test]
+    fn a_step_repeats_and_its_neighbours_differ() {
+        let draws = |run, step| {
+            seed_step(run, step);
+            draw(64, 0.5)
+        };
+        let first = draws(4, 10);
+        assert_eq!(draws(4, 10), first);
+        assert_ne!(draws(4, 11), first);
+        assert_ne!(draws(5, 10), first);
     }
 
     #[test]

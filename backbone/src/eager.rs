@@ -1,4 +1,4 @@
-//! The reader that runs a network on tensors.
+//! The reader that executes a network on tensors.
 
 use tch::Tensor;
 
@@ -6,7 +6,7 @@ use crate::dropout::dropout;
 use crate::layers::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, Linear};
 use crate::ops::{Activation, Ops};
 
-/// Runs each operation at once. Gradients are recorded as usual (wrap in `tch::no_grad` for inference).
+/// Executes each operation at once. Gradients are recorded as usual (wrap in `tch::no_grad` for inference).
 #[derive(Clone, Copy, Debug)]
 pub struct Eager {
     /// Batch statistics and dropout when set; running statistics and no dropout otherwise.
@@ -32,6 +32,11 @@ impl Ops for Eager {
         x.shallow_clone()
     }
 
+    /// Tensors carry no names.
+    fn enter(&mut self, _: &str) {}
+
+    fn leave(&mut self) {}
+
     fn conv2d(&mut self, x: &Tensor, layer: &Conv2d) -> Tensor {
         let c = &layer.config;
         x.conv2d(&layer.weight, layer.bias.as_ref(), [c.stride; 2], c.padding, [c.dilation; 2], c.groups)
@@ -46,7 +51,7 @@ impl Ops for Eager {
     }
 
     fn batch_norm(&mut self, x: &Tensor, layer: &BatchNorm) -> Tensor {
-        // A single value a channel has no variance: PyTorch's module refuses it, the bare operator writes NaN into the running
+        // A single value per channel has no variance: PyTorch's module refuses it, the bare operator writes NaN into the running
         // variance. Here such a batch (one image, 1x1 map) is normalised by the running statistics and leaves them alone.
         let values = x.numel() as i64 / x.size()[1].max(1);
         let train = self.train && !layer.use_running_stats.get() && values > 1;
@@ -119,7 +124,7 @@ impl Ops for Eager {
         x.flatten(1, -1)
     }
 
-    fn anchors_last(&mut self, x: &Tensor, k: i64) -> Tensor {
+    fn flatten_positions(&mut self, x: &Tensor, k: i64) -> Tensor {
         // [N, A*k, H, W] -> [N, H, W, A*k] -> [N, H*W*A, k]
         let n = x.size()[0];
         x.permute([0, 2, 3, 1]).reshape([n, -1, k])

@@ -1,14 +1,13 @@
 //! The three batch-norm and freezing switches of detector training, each on its own.
 //!
-//! | switch | what stops | mmdetection's name |
+//! | switch | no longer updated | mmdetection's name |
 //! |---|---|---|
 //! | [`freeze_stages`] | weights and running statistics of the first stages | `frozen_stages` |
 //! | [`freeze_affine`] | scale and shift of every batch norm | `norm_cfg.requires_grad=False` |
 //! | [`use_running_stats`] | batch statistics: running ones normalise and are not updated | `norm_eval` |
 //!
-//! Peers entangle them (torchvision's `FrozenBatchNorm2d` is the last two at once), which makes "are my norms frozen?" the question
-//! that every forum knows. All three work through shared handles, so optimizers and EMA copies made before or after see the same
-//! tensors.
+//! torchvision's `FrozenBatchNorm2d` is the last two at once; here they are independent. All three work through shared handles, so
+//! optimizers and EMA copies made before or after see the same tensors.
 
 use std::collections::HashSet;
 
@@ -64,8 +63,6 @@ struct Nodes<'a>(&'a [Node]);
 
 impl Tree for Nodes<'_> {
     fn visit(&self, v: &mut Visitor) {
-        for node in self.0 {
-            v.child(&node.name, &node.block);
-        }
+        self.0.visit(v);
     }
 }

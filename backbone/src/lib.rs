@@ -1,37 +1,66 @@
 //! Backbones: image in, feature maps (or class logits) out.
 //!
-//! | module | what is in it |
+//! ```
+//! use repghost_backbone::{BackboneConfig, Eager, FuseLevel, Tree};
+//! use tch::{Device, Kind, Tensor};
+//!
+//! // RepGhostNet at half width, without its classifier.
+//! let mut net = BackboneConfig { width: 0.5, ..BackboneConfig::named("repghostnet") }.build_features()?;
+//! let image = Tensor::zeros([1, 3, 224, 224], (Kind::Float, Device::Cpu));
+//! let maps = tch::no_grad(|| net.features(&mut Eager::eval(), &image));
+//! let strides: Vec<i64> = net.taps().iter().map(|tap| tap.stride).collect();
+//! assert_eq!(strides, [4, 8, 16, 32]);
+//! assert_eq!(maps[0].size(), [1, net.taps()[0].channels, 56, 56]);
+//!
+//! // For inference, branches and batch norms are folded into the convolutions.
+//! net.fuse(FuseLevel::All);
+//! assert!(net.named_tensors().iter().all(|t| !t.name.ends_with("running_mean")));
+//! # Ok::<(), repghost_backbone::registry::RegistryError>(())
+//! ```
+//!
+//! | module | contents |
 //! |---|---|
-//! | [`ops`] | the vocabulary that forwards are written in, one for all readers |
+//! | [`ops`] | the operations that forwards are written in, one trait for all readers |
 //! | [`module`] | the module tree: names, parameters, fusing |
 //! | [`layers`] | convolution, norms, linear |
-//! | [`eager`], [`cost`] | readers: run on tensors; count parameters and multiply-adds |
-//! | [`dropout`] | dropout that repeats where copies of a network run side by side |
+//! | [`blocks`] | the blocks of all families, and [`blocks::Custom`] for those of other crates |
+//! | [`families`] | one file per family: a table of blocks |
+//! | [`config`], [`member`], [`registry`] | settings, rows and names of networks |
 //! | [`backbone`] | the [`Backbone`]: a list of named blocks with taps |
-//! | [`fill`], [`fixture`] | weights by rule and numbers from Python, for tests |
+//! | [`eager`], [`cost`] | readers: execute on tensors; count parameters and multiply-adds |
+//! | [`complexity`] | parameters, multiply-adds and activation memory of a network, stage by stage |
+//! | [`dropout`] | dropout that repeats where replicas of a network run side by side |
 //! | [`freeze`] | the three switches of batch norms and frozen stages |
-//! | [`price`] | what a network costs, stage by stage |
-//! | [`registry`] | names and settings to backbones |
 //! | [`weights`] | weight files: reading, comparing, loading, writing |
+//! | [`shapes`] | names and shapes by which weight files are recognised |
+//! | [`synthetic`] | deterministic weights and inputs, for parity checks and benchmarks |
+//! | `testing` (feature `testing`) | fixture files from Python and comparisons, for tests |
 
 pub mod backbone;
 pub mod blocks;
+pub mod complexity;
+pub mod config;
 pub mod cost;
 pub mod dropout;
 pub mod eager;
 pub mod families;
-pub mod fill;
-pub mod fixture;
 pub mod freeze;
 pub mod layers;
+pub mod member;
+mod mix;
 pub mod module;
 pub mod ops;
-pub mod price;
 pub mod registry;
+mod rounding;
+pub mod shapes;
+pub mod synthetic;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod weights;
 
-pub use backbone::{Backbone, Tap};
+pub use backbone::{Backbone, Node, Tap};
+pub use config::{BackboneConfig, NormKind, ReuseKind, TapStyle};
 pub use eager::Eager;
-pub use module::{Entry, FuseLevel, Module, Role, Tree, Visitor};
+pub use member::Member;
+pub use module::{Entry, FuseLevel, Module, Named, Role, Tree, Visitor};
 pub use ops::{Activation, Ops};
-pub use registry::{BackboneConfig, ReuseKind};

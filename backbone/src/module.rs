@@ -4,6 +4,8 @@
 //! tensor with its path, in the order of a PyTorch `state_dict`. So after fusing (which replaces modules) the names are right by
 //! construction, and no name can be registered twice.
 
+use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
@@ -14,7 +16,7 @@ use crate::ops::Ops;
 /// How far [`Tree::fuse`] folds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FuseLevel {
-    /// Only the re-parameterised branches, which gives the deploy form of the family's authors (384 keys for RepGhostNet).
+    /// Only the re-parameterised branches: the deploy form of the family's authors (384 keys for RepGhostNet).
     Branches,
     /// Branches and every batch norm that follows a convolution: no batch norm is left.
     All,
@@ -25,7 +27,7 @@ pub trait Tree {
     /// Reports every tensor below this node, in `state_dict` order.
     fn visit(&self, v: &mut Visitor);
 
-    /// Folds what can be folded, for inference. The default is for nodes that have nothing to fold.
+    /// Folds branches and batch norms into convolutions, for inference. The default is for nodes that have nothing to fold.
     ///
     /// A node with children must pass the call on.
     fn fuse(&mut self, level: FuseLevel) {
@@ -37,7 +39,7 @@ pub trait Tree {
         self.survey().entries
     }
 
-    /// Everything that a walk finds: tensors and batch-norm switches.
+    /// Everything below this node: tensors and batch-norm switches.
     fn survey(&self) -> Visitor {
         let mut v = Visitor::default();
         self.visit(&mut v);
@@ -67,6 +69,108 @@ pub trait Module: Tree {
     fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value;
 }
 
+/// A node and its name in the state dict (`"blocks.2.0"`, `"conv_stem"`, `"cheap_operation.0"`; empty where it adds no level).
+///
+/// The name is written once: the walk over the tree and the forward's scopes both take it from here. Fields and methods of the node are
+/// reached through `Deref`.
+#[derive(Debug)]
+pub struct Named<T> {
+    /// Path within the parent.
+    pub name: Cow<'static, str>,
+    inner: T,
+}
+
+impl<T> Named<T> {
+    /// A named node.
+    pub fn new(name: impl Into<Cow<'static, str>>, inner: impl Into<T>) -> Self {
+        Self { name: name.into(), inner: inner.into() }
+    }
+
+    /// The node without its name.
+    pub fn into_inner(self) -> T {
+        self.inner
+    }
+}
+
+impl<T> Deref for Named<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T> DerefMut for Named<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}
+
+impl<T: Tree> Tree for Named<T> {
+    fn visit(&self, v: &mut Visitor) {
+        v.child(&self.name, &self.inner);
+    }
+
+    fn fuse(&mut self, level: FuseLevel) {
+        self.inner.fuse(level);
+    }
+}
+
+impl<T: Module> Module for Named<T> {
+    fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
+        if self.name.is_empty() {
+            self.inner.forward(ops, x)
+        } else {
+            ops.scope(&self.name, |ops| self.inner.forward(ops, x))
+        }
+    }
+}
+
+/// An optional node: nothing to report, fold or compute where it is missing.
+impl<T: Tree> Tree for Option<T> {
+    fn visit(&self, v: &mut Visitor) {
+        if let Some(node) = self {
+            node.visit(v);
+        }
+    }
+
+    fn fuse(&mut self, level: FuseLevel) {
+        if let Some(node) = self {
+            node.fuse(level);
+        }
+    }
+}
+
+impl<T: Module> Module for Option<T> {
+    fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
+        match self {
+            Some(node) => node.forward(ops, x),
+            None => O::share(x),
+        }
+    }
+}
+
+/// Nodes in a row.
+impl<T: Tree> Tree for [T] {
+    fn visit(&self, v: &mut Visitor) {
+        for node in self {
+            node.visit(v);
+        }
+    }
+
+    fn fuse(&mut self, level: FuseLevel) {
+        for node in self {
+            node.fuse(level);
+        }
+    }
+}
+
+impl<T: Module> Module for [T] {
+    fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
+        self.iter().fold(O::share(x), |x, node| node.forward(ops, &x))
+    }
+}
+
 /// Whether a tensor is learned or kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -89,8 +193,7 @@ pub struct Entry {
 
 /// A shared switch of one batch norm: while on, running statistics are used (and not updated) in training too.
 ///
-/// Two hands hold it: `model.use_running_stats` sets and clears it for a whole network, freezing a stage turns it on for good. So
-/// the order of the two calls does not matter.
+/// Set by `train.batch_norm.use_running_stats`; forced on by freezing a stage. The order of the two does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct StatsSwitch(Arc<SwitchState>);
 

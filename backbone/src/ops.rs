@@ -3,22 +3,22 @@
 //! A network is described once, as a forward generic over [`Ops`] (the style that functional programmers call *tagless final*).
 //! Each reader of that description is an implementation of the trait:
 //!
-//! | reader | `Value` | what it makes of the forward |
+//! | reader | `Value` | result |
 //! |---|---|---|
-//! | [`Eager`](crate::eager::Eager) | `tch::Tensor` | runs it, in training or in inference mode |
+//! | [`Eager`](crate::eager::Eager) | `tch::Tensor` | outputs, in training or in inference mode |
 //! | [`Cost`](crate::cost::Cost) | a shape | parameters, multiply-adds and activation sizes, layer by layer |
 //! | `Onnx` (crate `repghost-export`) | a graph edge | nodes and initializers of an ONNX file |
+//! | `Script` (crate `repghost-export`) | a variable's name | lines of TorchScript |
 //!
-//! So a new backbone or head is one file: it trains, is priced and is exported without another line. A method here takes the
-//! *layer* (weights and geometry), not loose tensors, so that every reader finds what it needs: Eager the weights, Cost the
-//! kernel size, Onnx the initializers.
+//! A new backbone needs no change in any reader. A method here takes the *layer* (weights and geometry), not loose tensors, so that
+//! every reader finds what it needs: Eager the weights, Cost the kernel size, Onnx the initializers.
 
 use crate::layers::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, Linear};
 
 /// Point-wise non-linearities, by the definitions of PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// Nothing at all.
+    /// `x`.
     Identity,
     /// `max(x, 0)`.
     Relu,
@@ -32,18 +32,27 @@ pub enum Activation {
     Sigmoid,
 }
 
-/// What a forward may say. Values are `[N, C, H, W]` unless a method tells otherwise.
+/// The operations of a forward. Values are `[N, C, H, W]` unless a method states otherwise.
 pub trait Ops {
-    /// What flows between layers.
+    /// The inputs and outputs of layers.
     type Value;
 
     /// Another handle of the same value (tch's tensors are not `Clone`).
     fn share(x: &Self::Value) -> Self::Value;
 
-    /// Runs `f` inside the name scope `name`; nested scopes join with dots and equal the module path (`backbone.body.blocks.2.0`).
+    /// Starts the name scope `name` inside the present one. Scopes joined by dots equal the module path (`backbone.body.blocks.2.0`).
+    /// A reader that needs no names does nothing.
+    fn enter(&mut self, name: &str);
+
+    /// Ends the innermost name scope.
+    fn leave(&mut self);
+
+    /// Runs `f` inside the name scope `name`.
     fn scope<R>(&mut self, name: &str, f: impl FnOnce(&mut Self) -> R) -> R {
-        let _ = name;
-        f(self)
+        self.enter(name);
+        let result = f(self);
+        self.leave();
+        result
     }
 
     /// Cross-correlation with zero padding.
@@ -59,7 +68,7 @@ pub trait Ops {
     /// A point-wise non-linearity.
     fn activation(&mut self, x: &Self::Value, activation: Activation) -> Self::Value;
 
-    /// Element-wise sum of two values of one shape.
+    /// Element-wise sum of two values of one shape; `b` may be `[N, C, 1, 1]`.
     fn add(&mut self, a: &Self::Value, b: &Self::Value) -> Self::Value;
     /// Element-wise product; `b` may be `[N, C, 1, 1]`.
     fn mul(&mut self, a: &Self::Value, b: &Self::Value) -> Self::Value;
@@ -79,8 +88,9 @@ pub trait Ops {
 
     /// `[N, C, H, W]` to `[N, C * H * W]`.
     fn flatten(&mut self, x: &Self::Value) -> Self::Value;
-    /// `[N, A * k, H, W]` to `[N, H * W * A, k]`: the order in which anchors are laid out, position first.
-    fn anchors_last(&mut self, x: &Self::Value, k: i64) -> Self::Value;
+    /// `[N, A * k, H, W]` to `[N, H * W * A, k]`: the order in which detection heads lay out `A`
+    /// predictions of `k` numbers per position, position first.
+    fn flatten_positions(&mut self, x: &Self::Value, k: i64) -> Self::Value;
     /// Zeroes elements with probability `p` while training; nothing in inference.
     fn dropout(&mut self, x: &Self::Value, p: f64) -> Self::Value;
 }

@@ -1,7 +1,7 @@
 //! What every name of the registry promises: real taps, a train step that reaches every parameter, a fuse that changes nothing.
 
-use repghost_backbone::registry::NAMES;
-use repghost_backbone::{fill, Backbone, BackboneConfig, Eager, FuseLevel, Role, Tree};
+use repghost_backbone::registry;
+use repghost_backbone::{synthetic, Backbone, BackboneConfig, Eager, FuseLevel, Role, Tree};
 use tch::{Device, Kind, Tensor};
 
 const CLASSES: i64 = 5;
@@ -17,7 +17,7 @@ fn one_thread() {
 
 /// All names, and the rows of a family that differ in more than width.
 fn configs() -> Vec<BackboneConfig> {
-    let mut all: Vec<BackboneConfig> = NAMES.iter().map(|name| BackboneConfig::named(name)).collect();
+    let mut all: Vec<BackboneConfig> = registry::names().iter().map(|name| BackboneConfig::named(name)).collect();
     for name in ["ghost_resnet50", "repghost_resnet50"] {
         all.push(BackboneConfig { ratio: 4, ..BackboneConfig::named(name) });
     }
@@ -30,8 +30,8 @@ fn configs() -> Vec<BackboneConfig> {
 /// Weights by rule, with wide running variances: so the sums of many branches stay near 1 in inference.
 fn built(config: &BackboneConfig) -> Backbone {
     const SPREAD: f64 = 4.0;
-    let net = config.build(CLASSES).unwrap();
-    fill::fill(&net, "");
+    let net = config.build_classifier(CLASSES).unwrap();
+    synthetic::fill(&net, "");
     for mut entry in net.named_tensors().into_iter().filter(|e| e.name.ends_with("running_var")) {
         let _ = tch::no_grad(|| entry.tensor.g_mul_scalar_(SPREAD));
     }
@@ -42,8 +42,8 @@ fn built(config: &BackboneConfig) -> Backbone {
 fn declared_channels_and_strides_are_real() {
     one_thread();
     for config in configs() {
-        let net = config.build(CLASSES).unwrap();
-        let image = fill::input("image", &SMALL_INPUT);
+        let net = config.build_classifier(CLASSES).unwrap();
+        let image = synthetic::input("image", &SMALL_INPUT);
         let maps = tch::no_grad(|| net.features(&mut Eager::eval(), &image));
         assert_eq!(net.taps().iter().map(|t| t.level).collect::<Vec<_>>(), [2, 3, 4, 5], "{}", net.name);
         for (tap, map) in net.taps().iter().zip(&maps) {
@@ -67,7 +67,7 @@ fn every_parameter_gets_a_gradient_and_a_step_changes_it() {
     one_thread();
     tch::manual_seed(0);
     for config in configs() {
-        let image = fill::input("image", &INPUT);
+        let image = synthetic::input("image", &INPUT);
         let mut net = built(&config);
         let logits = net.classify(&mut Eager::train(), &image);
         step(&net, "classifier", &[logits]);
@@ -82,7 +82,7 @@ fn every_parameter_gets_a_gradient_and_a_step_changes_it() {
 fn step(net: &Backbone, form: &str, outputs: &[Tensor]) {
     let mut loss = Tensor::zeros([], (Kind::Float, Device::Cpu));
     for (i, y) in outputs.iter().enumerate() {
-        loss += (y * fill::input(&format!("projection {i}"), &y.size())).mean(None::<Kind>);
+        loss += (y * synthetic::input(&format!("projection {i}"), &y.size())).mean(None::<Kind>);
     }
     loss.backward();
     for mut entry in net.named_tensors().into_iter().filter(|e| e.role == Role::Parameter) {
@@ -104,7 +104,7 @@ fn small_images_are_classified() {
     for config in configs() {
         let net = built(&config);
         for size in [[2, 3, 32, 32], [1, 3, 16, 16], [2, 3, 20, 70]] {
-            let logits = tch::no_grad(|| net.classify(&mut Eager::eval(), &fill::input("small", &size)));
+            let logits = tch::no_grad(|| net.classify(&mut Eager::eval(), &synthetic::input("small", &size)));
             assert_eq!(logits.size(), [size[0], CLASSES], "{} {size:?}", net.name);
             assert_eq!(logits.isfinite().all().int64_value(&[]), 1, "{} {size:?}", net.name);
             let mut cost = repghost_backbone::cost::Cost::default();
@@ -128,7 +128,7 @@ fn fusing_changes_nothing() {
     one_thread();
     println!("{:<40}{:>12}{:>12}", "largest relative difference", "fp32", "fp64");
     for config in configs() {
-        let image = fill::input("image", &SMALL_INPUT);
+        let image = synthetic::input("image", &SMALL_INPUT);
         let mut found = vec![];
         for (kind, tolerance) in [(Kind::Float, 1e-4), (Kind::Double, 1e-10)] {
             let mut net = built(&config);
@@ -150,7 +150,12 @@ fn fusing_changes_nothing() {
             }
             assert!(net.survey().norms.is_empty(), "{}: a norm is left", net.name);
         }
-        println!("{:<40}{:>12.1e}{:>12.1e}", config.build(CLASSES).unwrap().name, found[0].max(found[1]), found[2].max(found[3]));
+        println!(
+            "{:<40}{:>12.1e}{:>12.1e}",
+            config.build_classifier(CLASSES).unwrap().name,
+            found[0].max(found[1]),
+            found[2].max(found[3])
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 
 use repghost_backbone::blocks::Branch;
 use repghost_backbone::cost::Cost;
-use repghost_backbone::registry::TapStyle;
+use repghost_backbone::TapStyle;
 use repghost_backbone::{BackboneConfig, FuseLevel, Tree};
 
 /// Width, parameters in training form, deploy form, all folded; multiply-adds at 224 px in millions.
@@ -22,7 +22,7 @@ const PUBLISHED: [(f64, i64, i64, i64, f64); 8] = [
 fn counts_equal_the_published_table() {
     for (width, train, deploy, folded, macs) in PUBLISHED {
         let config = BackboneConfig { width, ..Default::default() };
-        let mut net = config.build(1000).unwrap();
+        let mut net = config.build_classifier(1000).unwrap();
         assert_eq!(net.parameter_count(), train, "{width} train");
         assert_eq!(net.named_tensors().len(), 672, "{width} keys");
         let mut cost = Cost::default();
@@ -54,7 +54,7 @@ fn variants_have_the_published_counts_and_keys() {
         ("no shortcut", BackboneConfig { shortcut: false, ..with(&[Branch::Bn]) }, 2_313_968, 672),
     ];
     for (name, config, parameters, keys) in cases {
-        let mut net = config.build(1000).unwrap();
+        let mut net = config.build_classifier(1000).unwrap();
         assert_eq!((net.parameter_count(), net.named_tensors().len()), (parameters, keys), "{name}, training");
         net.fuse(FuseLevel::Branches);
         assert_eq!((net.parameter_count(), net.named_tensors().len()), (2_306_528, 384), "{name}, deploy");
@@ -70,7 +70,7 @@ fn without_squeeze_excite_seven_gates_are_gone() {
     let off = BackboneConfig { se: false, ..on.clone() };
     let gates = [(20, 8), (32, 8), (120, 32), (168, 44), (168, 44), (240, 60), (240, 60)];
     let expected: i64 = gates.iter().map(|(c, r)| c * r + r + r * c + c).sum();
-    let [on, off] = [on, off].map(|c| c.build(1000).unwrap());
+    let [on, off] = [on, off].map(|c| c.build_classifier(1000).unwrap());
     assert_eq!(on.parameter_count() - off.parameter_count(), expected);
     assert_eq!(on.named_tensors().len() - off.named_tensors().len(), 7 * 4);
 }
@@ -90,7 +90,7 @@ const TO_C5: [(f64, i64, i64, f64); 8] = [
 #[test]
 fn what_a_detector_keeps_has_the_published_counts() {
     for (width, train, folded, macs) in TO_C5 {
-        let mut net = BackboneConfig { width, ..Default::default() }.build(1000).unwrap();
+        let mut net = BackboneConfig { width, ..Default::default() }.build_classifier(1000).unwrap();
         assert!(net.keep_levels(&[3, 4, 5]));
         assert_eq!(net.parameter_count(), train, "{width}");
         for form in ["training", "folded"] {
@@ -120,7 +120,7 @@ fn taps_have_the_published_channels() {
     let timm_c4 = [40, 48, 64, 80, 88, 104, 120, 160];
     for ((width, channels), c4) in ends.into_iter().zip(timm_c4) {
         let taps = |taps| {
-            let net = BackboneConfig { width, taps, ..Default::default() }.build(1000).unwrap();
+            let net = BackboneConfig { width, taps, ..Default::default() }.build_classifier(1000).unwrap();
             net.taps().iter().map(|t| (t.level, t.stride, t.channels)).collect::<Vec<_>>()
         };
         let [c2, c3, end, c5] = channels;
@@ -132,11 +132,11 @@ fn taps_have_the_published_channels() {
 #[test]
 fn any_width_builds_and_others_are_refused() {
     for width in [0.05, 0.1, 0.33, 0.9, 1.07, 1.77, 3.0] {
-        let net = BackboneConfig { width, ..Default::default() }.build(7).unwrap();
+        let net = BackboneConfig { width, ..Default::default() }.build_classifier(7).unwrap();
         assert_eq!(net.classify(&mut Cost::default(), &vec![1, 3, 64, 64]), [1, 7], "{width}");
     }
     for width in [0.0, -1.0, f64::NAN, f64::INFINITY, 17.0] {
-        let error = BackboneConfig { width, ..Default::default() }.build(7).unwrap_err();
+        let error = BackboneConfig { width, ..Default::default() }.build_classifier(7).unwrap_err();
         assert!(error.to_string().starts_with("model.backbone.width: "), "{error}");
     }
 }

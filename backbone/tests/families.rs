@@ -2,8 +2,7 @@
 //! `fixtures/families.json` (made by `tools/fixtures/families.py`).
 
 use repghost_backbone::cost::Cost;
-use repghost_backbone::families::resnet;
-use repghost_backbone::{fill, Backbone, BackboneConfig, Eager, FuseLevel, Tree};
+use repghost_backbone::{synthetic, Backbone, BackboneConfig, Eager, FuseLevel, Tree};
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
@@ -52,7 +51,7 @@ fn fixture() -> Fixture {
 
 /// Weights by rule, with running variances spread as the fixture's script does it.
 fn fill_spread(net: &Backbone, spread: f64) {
-    fill::fill(net, "");
+    synthetic::fill(net, "");
     for mut entry in net.named_tensors().into_iter().filter(|e| e.name.ends_with("running_var")) {
         let _ = tch::no_grad(|| entry.tensor.g_mul_scalar_(spread));
     }
@@ -107,7 +106,7 @@ fn assert_counts(net: &Backbone, form: &str, expected: &Counts) {
 fn counts_and_names_equal_the_reference() {
     println!("{:<28}{:>12}{:>12}{:>12}{:>12}", "backbone", "parameters", "M macs", "deployed", "M macs");
     for row in fixture().rows {
-        let mut net = row.config.build(1000).unwrap();
+        let mut net = row.config.build_classifier(1000).unwrap();
         assert_counts(&net, "in training", &row.trained);
         net.fuse(FuseLevel::Branches);
         assert_counts(&net, "deployed", &row.deployed);
@@ -120,10 +119,10 @@ fn counts_and_names_equal_the_reference() {
 #[test]
 fn taps_and_logits_equal_the_reference() {
     let fixture = fixture();
-    let image = fill::input("image", &fixture.input);
+    let image = synthetic::input("image", &fixture.input);
     println!("{:<28}{:>10}{:>10}{:>10}{:>10}{:>10}", "largest difference", "C2", "C3", "C4", "C5", "logits");
     for row in &fixture.rows {
-        let net = row.config.build(fixture.classes).unwrap();
+        let net = row.config.build_classifier(fixture.classes).unwrap();
         fill_spread(&net, row.spread);
         let (taps, logits) =
             tch::no_grad(|| (net.features(&mut Eager::eval(), &image), net.classify(&mut Eager::eval(), &image)));
@@ -141,7 +140,7 @@ fn taps_and_logits_equal_the_reference() {
 #[test]
 fn ghost_resnet_has_its_counts() {
     for (ratio, parameters, giga) in [(2, 13.95, 2.15), (4, 8.15, 1.18)] {
-        let net = BackboneConfig { ratio, ..BackboneConfig::named("ghost_resnet50") }.build(1000).unwrap();
+        let net = BackboneConfig { ratio, ..BackboneConfig::named("ghost_resnet50") }.build_classifier(1000).unwrap();
         let (p, m) = (net.parameter_count() as f64 / 1e6, macs(&net) as f64 / 1e9);
         println!("{:<40}{p:>8.3} M{m:>8.3} G", net.name);
         assert!((p - parameters).abs() < 0.005, "{}: {p} M parameters", net.name);
@@ -174,7 +173,7 @@ fn repghost_resnet_is_counted_by_hand() {
                 inputs = outputs;
             }
         }
-        let net = BackboneConfig { ratio, ..BackboneConfig::named("repghost_resnet50") }.build(1000).unwrap();
+        let net = BackboneConfig { ratio, ..BackboneConfig::named("repghost_resnet50") }.build_classifier(1000).unwrap();
         assert_eq!((net.parameter_count(), macs(&net)), (parameters, macs_by_hand), "{}", net.name);
         assert!(net.name.contains("re-derived"));
     }
@@ -188,9 +187,9 @@ fn initial_values_are_the_references() {
         let entry = net.named_tensors().into_iter().find(|e| e.name == name).unwrap_or_else(|| panic!("no {name}"));
         f64::try_from(entry.tensor.std(false)).unwrap()
     };
-    let resnet = BackboneConfig::named("resnet50").build(1000).unwrap();
-    let v3 = BackboneConfig::named("mobilenet_v3_large").build(1000).unwrap();
-    let repvgg = BackboneConfig::named("repvgg_a0").build(1000).unwrap();
+    let resnet = BackboneConfig::named("resnet50").build_classifier(1000).unwrap();
+    let v3 = BackboneConfig::named("mobilenet_v3_large").build_classifier(1000).unwrap();
+    let repvgg = BackboneConfig::named("repvgg_a0").build_classifier(1000).unwrap();
     let cases = [
         (&resnet, "layer3.0.conv2.weight", (2.0f64 / (256.0 * 9.0)).sqrt()),
         (&resnet, "fc.weight", (1.0f64 / (3.0 * 2048.0)).sqrt()),
@@ -217,20 +216,14 @@ fn initial_values_are_the_references() {
 /// FrozenBatchNorm2d: nothing of the norms is learned, and training leaves the outputs of inference.
 #[test]
 fn frozen_norms_are_buffers() {
-    let config = BackboneConfig { norm: repghost_backbone::registry::NormKind::Frozen, ..BackboneConfig::named("resnet18") };
-    let net = config.build(4).unwrap();
+    let config = BackboneConfig { norm: repghost_backbone::NormKind::Frozen, ..BackboneConfig::named("resnet18") };
+    let net = config.build_classifier(4).unwrap();
     fill_spread(&net, 4.0);
     assert!(net.named_tensors().iter().all(|e| !e.name.ends_with("num_batches_tracked")));
     repghost_backbone::freeze::use_running_stats(&net, false);
-    let image = fill::input("image", &[2, 3, 64, 64]);
+    let image = synthetic::input("image", &[2, 3, 64, 64]);
     let [train, eval] = [Eager::train(), Eager::eval()].map(|mut ops| net.classify(&mut ops, &image));
     assert_eq!(f64::try_from((train - eval).abs().max()).unwrap(), 0.0);
-    let plain = resnet::Settings {
-        depth: resnet::Depth::D18,
-        form: resnet::Form::Plain,
-        norm: Default::default(),
-        classes: 4,
-        dropout: 0.0,
-    };
-    assert_eq!(resnet::build(&plain).parameter_count() - net.parameter_count(), 2 * 4800);
+    let plain = BackboneConfig::named("resnet18").build_classifier(4).unwrap();
+    assert_eq!(plain.parameter_count() - net.parameter_count(), 2 * 4800);
 }

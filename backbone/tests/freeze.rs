@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use repghost_backbone::freeze::{freeze, freeze_affine, freeze_stages, use_running_stats};
-use repghost_backbone::{fill, Backbone, BackboneConfig, Eager, Tree};
+use repghost_backbone::{synthetic, Backbone, BackboneConfig, Eager, Tree};
 use tch::Tensor;
 
 fn network() -> Backbone {
     // Tests run side by side; torch's threads would only wait for each other.
     tch::set_num_threads(1);
-    let mut net = BackboneConfig { width: 0.25, ..Default::default() }.build(4).unwrap();
-    fill::fill(&net, "");
+    let mut net = BackboneConfig { width: 0.25, ..Default::default() }.build_classifier(4).unwrap();
+    synthetic::fill(&net, "");
     assert!(net.keep_levels(&[3, 4, 5]));
     net
 }
@@ -18,7 +18,7 @@ fn network() -> Backbone {
 /// One step of plain gradient descent on every parameter that asks for a gradient; returns what changed, by name.
 fn changed_by_a_step(net: &Backbone) -> BTreeMap<String, bool> {
     let before: Vec<Tensor> = net.named_tensors().iter().map(|e| e.tensor.detach().copy()).collect();
-    let maps = net.features(&mut Eager::train(), &fill::input("image", &[2, 3, 64, 64]));
+    let maps = net.features(&mut Eager::train(), &synthetic::input("image", &[2, 3, 64, 64]));
     let loss = maps.iter().map(|m| (m * m).mean(None)).reduce(|a, b| a + b).unwrap();
     for e in net.named_tensors() {
         if e.tensor.requires_grad() {
@@ -51,7 +51,7 @@ fn all_moves_in_plain_training() {
 fn inference_moves_no_statistics() {
     let net = network();
     let before: Vec<Tensor> = net.named_tensors().iter().map(|e| e.tensor.detach().copy()).collect();
-    net.features(&mut Eager::eval(), &fill::input("image", &[2, 3, 64, 64]));
+    net.features(&mut Eager::eval(), &synthetic::input("image", &[2, 3, 64, 64]));
     assert!(net.named_tensors().iter().zip(&before).all(|(e, b)| e.tensor == *b));
 }
 
@@ -72,7 +72,7 @@ fn running_statistics_switch_stops_statistics_only() {
 #[test]
 fn running_statistics_give_the_outputs_of_inference() {
     let net = network();
-    let image = fill::input("image", &[2, 3, 64, 64]);
+    let image = synthetic::input("image", &[2, 3, 64, 64]);
     let [train, eval] = [Eager::train(), Eager::eval()].map(|mut ops| {
         use_running_stats(&net, ops.train);
         net.features(&mut ops, &image)
@@ -122,7 +122,7 @@ fn freezing_all_leaves_nothing_to_learn() {
 #[test]
 fn a_batch_of_one_value_a_channel_leaves_finite_statistics() {
     let net = network();
-    net.features(&mut Eager::train(), &fill::input("image", &[1, 3, 32, 32]));
+    net.features(&mut Eager::train(), &synthetic::input("image", &[1, 3, 32, 32]));
     for e in net.named_tensors() {
         assert!(e.tensor.isfinite().all().int64_value(&[]) == 1, "{}", e.name);
     }

@@ -1,8 +1,8 @@
 //! Fused networks compute what the unfused ones do, with random batch-norm statistics, borders included.
 
 use repghost_backbone::blocks::Branch::{Bn, Dw1x1, Identity};
-use repghost_backbone::fixture::largest_difference;
-use repghost_backbone::{fill, Backbone, BackboneConfig, Eager, FuseLevel, ReuseKind, Tree};
+use repghost_backbone::testing::largest_difference;
+use repghost_backbone::{synthetic, Backbone, BackboneConfig, Eager, FuseLevel, ReuseKind, Tree};
 use tch::{Device, Kind, Tensor};
 
 const CLASSES: i64 = 10;
@@ -46,16 +46,16 @@ fn outputs(net: &Backbone, image: &Tensor) -> Vec<Tensor> {
 fn agree(config: &BackboneConfig, kind: Kind, tolerance: f64, features_only: bool) -> f64 {
     // Tests run side by side; torch's threads would only wait for each other.
     tch::set_num_threads(1);
-    let mut net = config.build(CLASSES).unwrap();
+    let mut net = config.build_classifier(CLASSES).unwrap();
     if features_only {
         assert!(net.keep_levels(&[3, 4, 5]));
     }
     net.convert(Device::Cpu, kind);
     // Several branches in a sum raise the variance, gates lower it; less gain keeps outputs in the range of real ones.
     let tame = config.se && config.reuse == ReuseKind::Add;
-    let gain = fill::DEEP_GAIN * if tame { [1.0, 1.0, 0.6, 0.5][config.branches.len()] } else { 0.75 };
-    fill::fill_with_gain(&net, "", gain);
-    let image = fill::input("image", &IMAGE).to_kind(kind);
+    let gain = synthetic::DEEP_GAIN * if tame { [1.0, 1.0, 0.6, 0.5][config.branches.len()] } else { 0.75 };
+    synthetic::fill_with_gain(&net, "", gain);
+    let image = synthetic::input("image", &IMAGE).to_kind(kind);
     let unfused = outputs(&net, &image);
     let mut worst: f64 = 0.0;
     for level in [FuseLevel::Branches, FuseLevel::Branches, FuseLevel::All, FuseLevel::All] {
@@ -113,8 +113,8 @@ fn a_single_module_folds_exactly_at_the_border() {
     };
     let mut module = GhostModule::new(3, &config);
     module.convert(Device::Cpu, Kind::Double);
-    fill::fill(&module, "");
-    let x = fill::input("x", &[1, 3, 3, 3]).to_kind(Kind::Double);
+    synthetic::fill(&module, "");
+    let x = synthetic::input("x", &[1, 3, 3, 3]).to_kind(Kind::Double);
     let before = tch::no_grad(|| module.forward(&mut Eager::eval(), &x));
     module.fuse(FuseLevel::All);
     let after = tch::no_grad(|| module.forward(&mut Eager::eval(), &x));

@@ -2,9 +2,9 @@
 //!
 //! `tools/fixtures/repghostnet.py` makes the fixture.
 
-use repghost_backbone::fixture::Fixture;
-use repghost_backbone::registry::TapStyle;
-use repghost_backbone::{fill, BackboneConfig, Eager, Tree};
+use repghost_backbone::testing::Fixture;
+use repghost_backbone::TapStyle;
+use repghost_backbone::{synthetic, BackboneConfig, Eager, Tree};
 
 const WIDTHS: [(&str, f64); 8] =
     [("050", 0.5), ("058", 0.58), ("080", 0.8), ("100", 1.0), ("111", 1.11), ("130", 1.3), ("150", 1.5), ("200", 2.0)];
@@ -22,13 +22,13 @@ fn equals_timm_at_every_width() {
     // Tests run side by side; torch's threads would only wait for each other.
     tch::set_num_threads(1);
     let fixture = Fixture::open(env!("CARGO_MANIFEST_DIR"), "repghostnet_timm.safetensors");
-    let image = fill::input("image", &[2, 3, 64, 96]);
+    let image = synthetic::input("image", &[2, 3, 64, 96]);
     let mut worst: f64 = 0.0;
     for (label, width) in WIDTHS {
         for (taps, nodes) in [(TapStyle::StageEnd, [2, 4, 6, 8]), (TapStyle::Timm, [1, 3, 5, 7])] {
-            let net = BackboneConfig { width, taps, ..Default::default() }.build(1000).unwrap();
+            let net = BackboneConfig { width, taps, ..Default::default() }.build_classifier(1000).unwrap();
             assert_eq!(names_digest(&net), fixture.tensor(&format!("{label}.names")).int64_value(&[]), "{label}: names");
-            fill::fill_with_gain(&net, "", fill::DEEP_GAIN);
+            synthetic::fill_with_gain(&net, "", synthetic::DEEP_GAIN);
             tch::no_grad(|| {
                 let logits = net.classify(&mut Eager::eval(), &image);
                 worst = worst.max(fixture.compare_sampled(&format!("{label}.logits"), &logits, TOLERANCE));

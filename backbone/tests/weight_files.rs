@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use repghost_backbone::fill;
+use repghost_backbone::synthetic;
 use repghost_backbone::weights::{self, Container, StateDict, WeightsError};
 use tch::{Kind, Tensor};
 
@@ -24,7 +24,7 @@ fn check(state: &StateDict, name: &str, expected: &Tensor) {
 
 #[test]
 fn every_kind_in_every_container() {
-    let f = fill::input("kinds", &[2, 3]);
+    let f = synthetic::input("kinds", &[2, 3]);
     for (file, container) in [
         ("kinds.pth", Container::TorchZip),
         ("kinds_protocol4.pth", Container::TorchZip),
@@ -50,7 +50,7 @@ fn every_kind_in_every_container() {
 
 #[test]
 fn views_of_one_storage_keep_their_strides_and_offsets() {
-    let base = fill::input("base", &[4, 6]);
+    let base = synthetic::input("base", &[4, 6]);
     for file in ["views.pth", "views_legacy.pth"] {
         let state = read(file);
         check(&state, "base", &base);
@@ -68,7 +68,7 @@ fn a_training_checkpoint_gives_its_ema_weights_and_its_scalars() {
         let state = read(file);
         assert_eq!(state.chosen.as_deref(), Some("state_dict_ema"));
         assert_eq!(state.names().collect::<Vec<_>>(), ["w", "n.num_batches_tracked"], "module. is stripped");
-        check(&state, "w", &(fill::input("w", &[3]) * 2.0));
+        check(&state, "w", &(synthetic::input("w", &[3]) * 2.0));
         check(&state, "n.num_batches_tracked", &Tensor::from(7i64));
         for (key, value) in [("epoch", "296"), ("arch", "repghostnet_0_5x"), ("version", "2"), ("metric", "66.946")] {
             assert_eq!(state.metadata.get(key).map(String::as_str), Some(value), "{file}: {key}");
@@ -112,7 +112,7 @@ fn what_is_written_is_read_again_and_always_the_same_bytes() {
 fn views_and_reversed_layouts_are_written_contiguously() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.safetensors");
-    let x = fill::input("x", &[2, 3, 4, 5]);
+    let x = synthetic::input("x", &[2, 3, 4, 5]);
     let last = x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
     assert!(!last.is_contiguous());
     let state = StateDict { tensors: vec![("x".into(), last), ("t".into(), x.get(0).get(0).tr())], ..Default::default() };
@@ -126,7 +126,7 @@ fn views_and_reversed_layouts_are_written_contiguously() {
 fn two_tensors_of_one_name_are_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.safetensors");
-    let w = || ("w".to_string(), fill::input("w", &[1]));
+    let w = || ("w".to_string(), synthetic::input("w", &[1]));
     let state = StateDict { tensors: vec![w(), w()], ..Default::default() };
     assert!(matches!(weights::write(&path, &state), Err(WeightsError::DuplicateName { name, .. }) if name == "w"));
     assert!(!path.exists());

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use repghost_backbone::fill::uniform;
+use repghost_backbone::synthetic::uniform;
 use repghost_heads::rcnn::paste::paste_all;
 use repghost_heads::roi_align::taps::AxisTaps;
 use repghost_heads::roi_align::{roi_align, Backend, Roi, Sampling};

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use repghost_backbone::fill::uniform;
+use repghost_backbone::synthetic::uniform;
 use repghost_backbone::{BackboneConfig, Eager, Tree};
 use repghost_heads::detector::DetectorModel;
 use repghost_heads::losses::{ClassTarget, Focal};
@@ -18,7 +18,7 @@ const SIDE: i64 = 320;
 
 fn main() {
     let runs = std::env::args().filter(|a| a != "--bench").nth(1).and_then(|a| a.parse().ok()).unwrap_or(7);
-    let body = BackboneConfig { width: 0.5, ..Default::default() }.build(10).expect("0.5x exists");
+    let body = BackboneConfig { width: 0.5, ..Default::default() }.build_features().expect("0.5x exists");
     let fpn = FpnConfig { channels: 64, ..Default::default() };
     let net = RetinaNet::new(body, &fpn, &RetinaNetConfig::default(), 3).expect("a detector");
     let images = ImageBatch {

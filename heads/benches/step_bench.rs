@@ -5,7 +5,7 @@
 
 use std::time::Instant;
 
-use repghost_backbone::fill::uniform;
+use repghost_backbone::synthetic::uniform;
 use repghost_backbone::{BackboneConfig, Eager, Role, Tree};
 use repghost_heads::detector::HeadConfig;
 use repghost_heads::fpn::FpnConfig;
@@ -32,7 +32,7 @@ fn main() {
         "retinanet" => (HeadConfig::RetinaNet(RetinaNetConfig::default()), OUTPUTS),
         _ => (HeadConfig::MaskRcnn(MaskRcnnConfig::default()), OUTPUTS - 1),
     };
-    let body = BackboneConfig { width, ..BackboneConfig::default() }.build(1000).expect("a width that there is");
+    let body = BackboneConfig { width, ..BackboneConfig::default() }.build_features().expect("a width that there is");
     let detector = head.build(body, &FpnConfig::default(), classes).expect("the default head");
     let parameters: Vec<Tensor> =
         detector.named_tensors().into_iter().filter(|e| e.role == Role::Parameter).map(|e| e.tensor).collect();

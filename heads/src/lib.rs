@@ -9,7 +9,7 @@
 //! use repghost_heads::{FpnConfig, HeadConfig, ImageBatch, Target};
 //! use tch::{Device, Kind, Tensor};
 //!
-//! let body = BackboneConfig { width: 0.5, ..Default::default() }.build(1)?;
+//! let body = BackboneConfig { width: 0.5, ..Default::default() }.build_features()?;
 //! let detector = HeadConfig::default().build(body, &FpnConfig { channels: 32, ..Default::default() }, 3)?;
 //! let images = ImageBatch { pixels: Tensor::zeros([1, 3, 64, 96], (Kind::Float, Device::Cpu)), sizes: vec![[64, 80]] };
 //!

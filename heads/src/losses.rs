@@ -316,7 +316,7 @@ mod tests {
     /// The pass in plain Rust against the formula in tensors, at another gamma and with wild logits.
     #[test]
     fn both_ways_agree() {
-        use repghost_backbone::fill::input;
+        use repghost_backbone::synthetic::input;
         for gamma in [2.0, 1.5, 0.0] {
             let focal = Focal { alpha: 0.3, gamma };
             let targets: Vec<Vec<ClassTarget>> = (0..2)
@@ -346,7 +346,7 @@ mod tests {
     /// Half-precision logits give the loss of the same numbers in single precision: nothing is summed in half.
     #[test]
     fn half_precision_logits_are_widened_first() {
-        let logits = (repghost_backbone::fill::input("focal.half", &[1, 4000, 3]) * 4.0).to_kind(Kind::BFloat16);
+        let logits = (repghost_backbone::synthetic::input("focal.half", &[1, 4000, 3]) * 4.0).to_kind(Kind::BFloat16);
         let focal = Focal { alpha: 0.25, gamma: 2.0 };
         let loss = |l: &Tensor| f64::try_from(focal.loss(l, &[vec![ClassTarget::Background; 4000]], &[1.0])).unwrap();
         assert_eq!(loss(&logits), loss(&logits.to_kind(Kind::Float)));

@@ -193,7 +193,7 @@ mod tests {
     /// The blocked passes against the definition, over several blocks.
     #[test]
     fn blocks_do_not_show() {
-        let u = repghost_backbone::fill::uniform("matcher", 4 * (3 * BLOCK + 5));
+        let u = repghost_backbone::synthetic::uniform("matcher", 4 * (3 * BLOCK + 5));
         let all: Vec<Corners> = u
             .chunks_exact(4)
             .map(|c| [c[0] * 50.0, c[1] * 50.0, c[0] * 50.0 + 5.0 + 20.0 * c[2].abs(), c[1] * 50.0 + 5.0 + 20.0 * c[3].abs()])

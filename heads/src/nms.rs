@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn equals_the_definition_on_many_boxes() {
-        let u = repghost_backbone::fill::uniform("nms", 4 * 700);
+        let u = repghost_backbone::synthetic::uniform("nms", 4 * 700);
         let boxes: Vec<Corners> = u
             .chunks_exact(4)
             .map(|c| [c[0] * 50.0, c[1] * 50.0, c[0] * 50.0 + 9.0, c[1] * 50.0 + 5.0 + 9.0 * c[2].abs()])

@@ -1,8 +1,8 @@
 //! Every name of the registry under every head: the pyramid reads true channels and strides, a train step reaches every parameter, folding
 //! changes nothing.
 
-use repghost_backbone::fill::input;
-use repghost_backbone::registry::NAMES;
+use repghost_backbone::registry;
+use repghost_backbone::synthetic::input;
 use repghost_backbone::{BackboneConfig, Eager, FuseLevel, Role, Tree};
 use repghost_heads::{CroppedMask, Detector, FpnConfig, HeadConfig, ImageBatch, Target};
 
@@ -17,7 +17,7 @@ fn heads() -> Vec<HeadConfig> {
 fn build(name: &str, head: &HeadConfig) -> Detector {
     tch::manual_seed(1);
     let fpn = FpnConfig { channels: CHANNELS, ..FpnConfig::default() };
-    head.build(BackboneConfig::named(name).build(1).unwrap(), &fpn, CLASSES).unwrap()
+    head.build(BackboneConfig::named(name).build_features().unwrap(), &fpn, CLASSES).unwrap()
 }
 
 fn batch() -> (ImageBatch, Vec<Target>) {
@@ -37,7 +37,7 @@ fn batch() -> (ImageBatch, Vec<Target>) {
 #[test]
 fn every_backbone_serves_every_head() {
     tch::set_num_threads(1);
-    for (name, head) in NAMES.iter().flat_map(|name| heads().into_iter().map(move |head| (name, head))) {
+    for (name, head) in registry::names().into_iter().flat_map(|name| heads().into_iter().map(move |head| (name, head))) {
         let mut detector = build(name, &head);
         let (images, targets) = batch();
         let backbone = detector.backbone();

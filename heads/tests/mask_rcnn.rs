@@ -5,7 +5,7 @@ mod common;
 use std::collections::{BTreeMap, HashMap};
 
 use repghost_backbone::cost::Cost;
-use repghost_backbone::fill::{fill, input, uniform};
+use repghost_backbone::synthetic::{fill, input, uniform};
 use repghost_backbone::{BackboneConfig, Eager, FuseLevel, Tree};
 use repghost_heads::detector::DetectorModel;
 use repghost_heads::fpn::FpnConfig;
@@ -43,7 +43,7 @@ fn config(v2: bool) -> MaskRcnnConfig {
 }
 
 fn build_with(config: &MaskRcnnConfig, scales: &[(&str, i32)]) -> Rcnn {
-    let body = BackboneConfig { width: 0.5, ..BackboneConfig::default() }.build(1000).unwrap();
+    let body = BackboneConfig { width: 0.5, ..BackboneConfig::default() }.build_features().unwrap();
     let fpn = FpnConfig { channels: 32, ..FpnConfig::default() };
     let mut model = Rcnn::mask(body, &fpn, config, 3).unwrap();
     fill(&model, "");
@@ -236,7 +236,7 @@ fn names_are_torchvisions() {
             mask_head: MaskHeadConfig { norm: v2, ..MaskHeadConfig::default() },
             ..MaskRcnnConfig::default()
         };
-        let body = BackboneConfig::default().build(1000).unwrap();
+        let body = BackboneConfig::default().build_features().unwrap();
         let model = Rcnn::mask(body, &FpnConfig::default(), &config, 80).unwrap();
         let all = model.named_tensors().into_iter().map(|e| (e.name, e.tensor.size()));
         // The pyramid's 1x1 convolutions depend on the backbone; in the second model it has norms, which belong to another option.
@@ -299,7 +299,7 @@ fn trains_without_masks_and_with_empty_boxes() {
 /// transposed one, and a 1x1 to 91 on 28 x 28.
 #[test]
 fn stages_are_counted() {
-    let body = BackboneConfig::default().build(1000).unwrap();
+    let body = BackboneConfig::default().build_features().unwrap();
     let model = Rcnn::mask(body, &FpnConfig::default(), &MaskRcnnConfig::default(), 90).unwrap();
     let mut cost = Cost::default();
     let one = model.stage_one(&mut cost, &vec![2, 3, 320, 320]);
@@ -349,7 +349,7 @@ fn folds() {
 /// A detector with masks is three networks, one without is two, under the same names; what they give is named.
 #[test]
 fn stages_of_both_detectors() {
-    let body = || BackboneConfig { width: 0.5, ..BackboneConfig::default() }.build(1000).unwrap();
+    let body = || BackboneConfig { width: 0.5, ..BackboneConfig::default() }.build_features().unwrap();
     let fpn = FpnConfig { channels: 32, ..FpnConfig::default() };
     let config = config(false);
     let mask = Detector::Rcnn(Box::new(Rcnn::mask(body(), &fpn, &config, 3).unwrap()));

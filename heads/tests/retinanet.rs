@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::HashMap;
 
-use repghost_backbone::fill::{fill, input};
+use repghost_backbone::synthetic::{fill, input};
 use repghost_backbone::{BackboneConfig, Eager, Role, Tree};
 use repghost_heads::losses::BoxLoss;
 use repghost_heads::retinanet::{RawOutputs, RetinaNet, RetinaNetConfig};
@@ -48,7 +48,7 @@ fn targets() -> Vec<Target> {
 
 /// torchvision's first or second form, small.
 fn detector(v2: bool, box_loss: BoxLoss) -> Detector {
-    let backbone = BackboneConfig { width: 0.5, ..Default::default() }.build(10).unwrap();
+    let backbone = BackboneConfig { width: 0.5, ..Default::default() }.build_features().unwrap();
     let extra_levels = Some(if v2 { ExtraLevels::P6p7FromC5 } else { ExtraLevels::P6p7FromP5 });
     let fpn = FpnConfig { channels: if v2 { 64 } else { 32 }, extra_levels, ..Default::default() };
     let head = RetinaNetConfig { group_norm: v2, box_loss, ..Default::default() };

@@ -1,7 +1,7 @@
 //! A RetinaNet as it is built: names, initial values, complexity, fusing, and settings that are refused.
 
 use repghost_backbone::cost::Cost;
-use repghost_backbone::fill::{fill, input};
+use repghost_backbone::synthetic::{fill, input};
 use repghost_backbone::{BackboneConfig, Eager, FuseLevel, Tree};
 use repghost_heads::detector::DetectorModel;
 use repghost_heads::losses::BoxLoss;
@@ -10,7 +10,7 @@ use repghost_heads::{Detector, ExtraLevels, FpnConfig, HeadConfig, HeadError, Im
 use tch::Kind;
 
 fn build(fpn: FpnConfig, head: RetinaNetConfig) -> Result<RetinaNet, HeadError> {
-    let body = BackboneConfig { width: 0.5, ..Default::default() }.build(10).unwrap();
+    let body = BackboneConfig { width: 0.5, ..Default::default() }.build_features().unwrap();
     RetinaNet::new(body, &fpn, &head, 4)
 }
 
@@ -149,7 +149,7 @@ fn settings_are_read_and_refused() {
 
 #[test]
 fn a_detector_has_the_classes_and_levels_of_its_head() {
-    let body = BackboneConfig { width: 0.5, ..Default::default() }.build(10).unwrap();
+    let body = BackboneConfig { width: 0.5, ..Default::default() }.build_features().unwrap();
     let detector: Detector = HeadConfig::default().build(body, &narrow(), 7).unwrap();
     assert_eq!(detector.classes(), 7);
     assert_eq!(detector.backbone().fpn.levels(), [3, 4, 5, 6, 7]);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use repghost_backbone::fill::{input, uniform};
+use repghost_backbone::synthetic::{input, uniform};
 use repghost_heads::rcnn::paste::paste_all;
 use repghost_heads::roi_align::{roi_align, Backend, Roi, Sampling};
 use tch::{Kind, Tensor};

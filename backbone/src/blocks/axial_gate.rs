@@ -6,7 +6,7 @@
 //!
 //! (The pool works on maps of one pixel too, as the last ones of a 32-pixel image are; timm's refuses them.)
 //!
-//! A filter along rows followed by one along columns lets every position see a cross of others at the price of ten taps.
+//! A filter along rows followed by one along columns gives every position a cross-shaped field of view with ten weights per channel.
 
 use crate::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn};
 use crate::module::{FuseLevel, Module, Tree, Visitor};
@@ -36,12 +36,10 @@ impl AxialGate {
         }
     }
 
-    /// `y` times the gate that `x` opens.
+    /// `y` times the gate computed from `x`.
     pub fn apply<O: Ops>(&self, ops: &mut O, x: &O::Value, y: &O::Value) -> O::Value {
-        let mut g = ops.avg_pool2d(x, POOL, POOL);
-        for conv in &self.convs {
-            g = conv.forward(ops, &g);
-        }
+        let g = ops.avg_pool2d(x, POOL, POOL);
+        let g = self.convs.forward(ops, &g);
         let g = ops.activation(&g, Activation::Sigmoid);
         let g = ops.upsample_nearest(&g, y);
         ops.mul(y, &g)
@@ -50,14 +48,10 @@ impl AxialGate {
 
 impl Tree for AxialGate {
     fn visit(&self, v: &mut Visitor) {
-        for conv in &self.convs {
-            v.child("", conv);
-        }
+        self.convs.visit(v);
     }
 
     fn fuse(&mut self, level: FuseLevel) {
-        for conv in &mut self.convs {
-            conv.fuse(level);
-        }
+        self.convs.fuse(level);
     }
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::layers::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig, ConvBn};
-use crate::module::{FuseLevel, Module, Tree, Visitor};
+use crate::module::{FuseLevel, Module, Named, Tree, Visitor};
 use crate::ops::{Activation, Ops};
 
 /// Size of the cheap depthwise kernel, whatever kernel the bottleneck has.
@@ -34,7 +34,7 @@ pub enum Branch {
     Dw1x1,
 }
 
-/// How `x1` and the cheap features become one.
+/// How `x1` and the cheap features are combined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reuse {
     /// Concatenated: the Ghost module (figure 3a).
@@ -65,21 +65,20 @@ pub struct GhostModuleConfig {
 /// One added branch.
 #[derive(Debug)]
 struct AddedBranch {
-    conv: Option<Conv2d>,
-    bn: Option<BatchNorm>,
+    conv: Option<Named<Conv2d>>,
+    bn: Option<Named<BatchNorm>>,
 }
 
 /// The module.
 #[derive(Debug)]
 pub struct GhostModule {
     primary: ConvBn,
-    cheap: Conv2d,
-    cheap_bn: Option<BatchNorm>,
+    cheap: Named<Conv2d>,
+    cheap_bn: Option<Named<BatchNorm>>,
     branches: Vec<AddedBranch>,
     reuse: Reuse,
     activation: Activation,
     outputs: i64,
-    fused: bool,
 }
 
 impl GhostModule {
@@ -95,7 +94,9 @@ impl GhostModule {
         };
         let cheap = Conv2dConfig::same(CHEAP_KERNEL).groups(primary_outputs);
         let branches = match &config.reuse {
-            Reuse::Add(branches) => branches.iter().map(|b| AddedBranch::new(*b, outputs, config.norm)).collect(),
+            Reuse::Add(branches) => {
+                branches.iter().enumerate().map(|(i, b)| AddedBranch::new(i, *b, outputs, config.norm)).collect()
+            }
             _ => vec![],
         };
         Self {
@@ -105,13 +106,12 @@ impl GhostModule {
                 config.norm,
                 config.activation,
             ),
-            cheap: Conv2d::new(primary_outputs, cheap_outputs, cheap),
-            cheap_bn: Some(BatchNorm::new(cheap_outputs, config.norm)),
+            cheap: Named::new("cheap_operation.0", Conv2d::new(primary_outputs, cheap_outputs, cheap)),
+            cheap_bn: Some(Named::new("cheap_operation.1", BatchNorm::new(cheap_outputs, config.norm))),
             branches,
             reuse: config.reuse.clone(),
             activation: config.activation,
             outputs,
-            fused: false,
         }
     }
 
@@ -130,16 +130,15 @@ impl GhostModule {
             }
             self.cheap.set_bias(bias);
         });
-        self.fused = true;
+        self.cheap.name = "cheap_operation".into();
     }
 }
 
 impl AddedBranch {
-    fn new(kind: Branch, channels: i64, norm: BatchNormConfig) -> Self {
-        Self {
-            conv: (kind == Branch::Dw1x1).then(|| Conv2d::depthwise(channels, 1, 1)),
-            bn: (kind != Branch::Identity).then(|| BatchNorm::new(channels, norm)),
-        }
+    fn new(index: usize, kind: Branch, channels: i64, norm: BatchNormConfig) -> Self {
+        let conv = || Named::new(format!("fusion_conv.{index}"), Conv2d::depthwise(channels, 1, 1));
+        let bn = || Named::new(format!("fusion_bn.{index}"), BatchNorm::new(channels, norm));
+        Self { conv: (kind == Branch::Dw1x1).then(conv), bn: (kind != Branch::Identity).then(bn) }
     }
 
     /// The branch as `scale * x + shift`, both `[C]` in the kind and on the device of `like`.
@@ -157,25 +156,11 @@ impl AddedBranch {
 
 impl Tree for GhostModule {
     fn visit(&self, v: &mut Visitor) {
-        v.child("", &self.primary);
-        for (i, branch) in self.branches.iter().enumerate() {
-            if let Some(conv) = &branch.conv {
-                v.child(&format!("fusion_conv.{i}"), conv);
-            }
-        }
-        for (i, branch) in self.branches.iter().enumerate() {
-            if let Some(bn) = &branch.bn {
-                v.child(&format!("fusion_bn.{i}"), bn);
-            }
-        }
-        if self.fused {
-            v.child("cheap_operation", &self.cheap);
-        } else {
-            v.child("cheap_operation.0", &self.cheap);
-            if let Some(bn) = &self.cheap_bn {
-                v.child("cheap_operation.1", bn);
-            }
-        }
+        self.primary.visit(v);
+        self.branches.iter().for_each(|branch| branch.conv.visit(v));
+        self.branches.iter().for_each(|branch| branch.bn.visit(v));
+        self.cheap.visit(v);
+        self.cheap_bn.visit(v);
     }
 
     fn fuse(&mut self, level: FuseLevel) {
@@ -195,11 +180,8 @@ impl Tree for GhostModule {
 impl Module for GhostModule {
     fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
         let x1 = self.primary.forward(ops, x);
-        let name = if self.fused { "cheap_operation" } else { "cheap_operation.0" };
-        let mut y = ops.scope(name, |ops| ops.conv2d(&x1, &self.cheap));
-        if let Some(bn) = &self.cheap_bn {
-            y = ops.scope("cheap_operation.1", |ops| ops.batch_norm(&y, bn));
-        }
+        let y = self.cheap.forward(ops, &x1);
+        let mut y = self.cheap_bn.forward(ops, &y);
         match self.reuse {
             Reuse::Concat => {
                 let y = ops.activation(&y, self.activation);
@@ -215,14 +197,9 @@ impl Module for GhostModule {
                 ops.add(&y, &x1)
             }
             Reuse::Add(_) => {
-                for (i, branch) in self.branches.iter().enumerate() {
-                    let mut b = O::share(&x1);
-                    if let Some(conv) = &branch.conv {
-                        b = ops.scope(&format!("fusion_conv.{i}"), |ops| ops.conv2d(&b, conv));
-                    }
-                    if let Some(bn) = &branch.bn {
-                        b = ops.scope(&format!("fusion_bn.{i}"), |ops| ops.batch_norm(&b, bn));
-                    }
+                for branch in &self.branches {
+                    let b = branch.conv.forward(ops, &x1);
+                    let b = branch.bn.forward(ops, &b);
                     y = ops.add(&y, &b);
                 }
                 ops.activation(&y, self.activation)

@@ -6,7 +6,7 @@
 
 use super::SqueezeExcite;
 use crate::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn};
-use crate::module::{FuseLevel, Module, Tree, Visitor};
+use crate::module::{FuseLevel, Module, Named, Tree, Visitor};
 use crate::ops::{Activation, Ops};
 
 /// How torchvision names the steps of the block.
@@ -41,13 +41,13 @@ pub struct InvertedResidualConfig {
     pub names: InvertedNames,
 }
 
-/// The block. Each step has its path.
+/// The block.
 #[derive(Debug)]
 pub struct InvertedResidual {
-    expand: Option<(String, ConvBn)>,
-    depthwise: (String, ConvBn),
-    squeeze: Option<(String, SqueezeExcite)>,
-    project: (String, ConvBn),
+    expand: Option<Named<ConvBn>>,
+    depthwise: Named<ConvBn>,
+    squeeze: Option<Named<SqueezeExcite>>,
+    project: Named<ConvBn>,
     identity: bool,
 }
 
@@ -65,15 +65,15 @@ impl InvertedResidual {
         let conv = |conv, activation| ConvBn::new(["0", "1"], conv, c.norm, activation);
         let pointwise = |inputs, outputs| Conv2d::new(inputs, outputs, Conv2dConfig::default());
         let expands = c.expanded != c.inputs;
-        let expand = expands.then(|| (path(), conv(pointwise(c.inputs, c.expanded), c.activation)));
-        let depthwise = (path(), conv(Conv2d::depthwise(c.expanded, c.kernel, c.stride), c.activation));
+        let expand = expands.then(|| Named::new(path(), conv(pointwise(c.inputs, c.expanded), c.activation)));
+        let depthwise = Named::new(path(), conv(Conv2d::depthwise(c.expanded, c.kernel, c.stride), c.activation));
         let gate = |reduced| SqueezeExcite::new(c.expanded, reduced, ["fc1", "fc2"], Activation::HardSigmoid);
-        let squeeze = c.squeeze.map(|reduced| (path(), gate(reduced)));
+        let squeeze = c.squeeze.map(|reduced| Named::new(path(), gate(reduced)));
         let linear = pointwise(c.expanded, c.outputs);
         let project = match (c.names, expands) {
-            (InvertedNames::V3, _) => (path(), conv(linear, Activation::Identity)),
-            (InvertedNames::V2, true) => ("conv".into(), ConvBn::new(["2", "3"], linear, c.norm, Activation::Identity)),
-            (InvertedNames::V2, false) => ("conv".into(), ConvBn::new(["1", "2"], linear, c.norm, Activation::Identity)),
+            (InvertedNames::V3, _) => Named::new(path(), conv(linear, Activation::Identity)),
+            (InvertedNames::V2, true) => Named::new("conv", ConvBn::new(["2", "3"], linear, c.norm, Activation::Identity)),
+            (InvertedNames::V2, false) => Named::new("conv", ConvBn::new(["1", "2"], linear, c.norm, Activation::Identity)),
         };
         Self { expand, depthwise, squeeze, project, identity: c.stride == 1 && c.inputs == c.outputs }
     }
@@ -81,36 +81,25 @@ impl InvertedResidual {
 
 impl Tree for InvertedResidual {
     fn visit(&self, v: &mut Visitor) {
-        if let Some((name, expand)) = &self.expand {
-            v.child(name, expand);
-        }
-        v.child(&self.depthwise.0, &self.depthwise.1);
-        if let Some((name, squeeze)) = &self.squeeze {
-            v.child(name, squeeze);
-        }
-        v.child(&self.project.0, &self.project.1);
+        self.expand.visit(v);
+        self.depthwise.visit(v);
+        self.squeeze.visit(v);
+        self.project.visit(v);
     }
 
     fn fuse(&mut self, level: FuseLevel) {
-        if let Some((_, expand)) = &mut self.expand {
-            expand.fuse(level);
-        }
-        self.depthwise.1.fuse(level);
-        self.project.1.fuse(level);
+        self.expand.fuse(level);
+        self.depthwise.fuse(level);
+        self.project.fuse(level);
     }
 }
 
 impl Module for InvertedResidual {
     fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
-        let mut y = O::share(x);
-        if let Some((name, expand)) = &self.expand {
-            y = ops.scope(name, |ops| expand.forward(ops, &y));
-        }
-        y = ops.scope(&self.depthwise.0, |ops| self.depthwise.1.forward(ops, &y));
-        if let Some((name, squeeze)) = &self.squeeze {
-            y = ops.scope(name, |ops| squeeze.forward(ops, &y));
-        }
-        y = ops.scope(&self.project.0, |ops| self.project.1.forward(ops, &y));
+        let y = self.expand.forward(ops, x);
+        let y = self.depthwise.forward(ops, &y);
+        let y = self.squeeze.forward(ops, &y);
+        let y = self.project.forward(ops, &y);
         if self.identity {
             ops.add(&y, x)
         } else {

@@ -9,7 +9,7 @@
 
 use super::GhostModule;
 use crate::layers::ConvBn;
-use crate::module::{FuseLevel, Module, Tree, Visitor};
+use crate::module::{FuseLevel, Module, Named, Tree, Visitor};
 use crate::ops::{Activation, Ops};
 
 /// A convolution with norm and activation, or what replaces it.
@@ -18,21 +18,21 @@ pub enum Unit {
     /// The plain form; it names its children itself (`conv1`, `bn1`).
     Plain(ConvBn),
     /// A ghost module under a name (`conv1`).
-    Ghost(&'static str, Box<GhostModule>),
+    Ghost(Box<Named<GhostModule>>),
 }
 
 impl Tree for Unit {
     fn visit(&self, v: &mut Visitor) {
         match self {
             Unit::Plain(conv) => conv.visit(v),
-            Unit::Ghost(name, module) => v.child(name, module.as_ref()),
+            Unit::Ghost(module) => module.visit(v),
         }
     }
 
     fn fuse(&mut self, level: FuseLevel) {
         match self {
             Unit::Plain(conv) => conv.fuse(level),
-            Unit::Ghost(_, module) => module.fuse(level),
+            Unit::Ghost(module) => module.fuse(level),
         }
     }
 }
@@ -41,7 +41,7 @@ impl Module for Unit {
     fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
         match self {
             Unit::Plain(conv) => conv.forward(ops, x),
-            Unit::Ghost(name, module) => ops.scope(name, |ops| module.forward(ops, x)),
+            Unit::Ghost(module) => module.forward(ops, x),
         }
     }
 }
@@ -62,31 +62,21 @@ impl ResidualBlock {
 
 impl Tree for ResidualBlock {
     fn visit(&self, v: &mut Visitor) {
-        for unit in self.units.iter().chain(&self.shortcut) {
-            unit.visit(v);
-        }
+        self.units.visit(v);
+        self.shortcut.visit(v);
     }
 
     fn fuse(&mut self, level: FuseLevel) {
-        for unit in self.units.iter_mut().chain(&mut self.shortcut) {
-            unit.fuse(level);
-        }
+        self.units.fuse(level);
+        self.shortcut.fuse(level);
     }
 }
 
 impl Module for ResidualBlock {
     fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
-        let mut y = O::share(x);
-        for unit in &self.units {
-            y = unit.forward(ops, &y);
-        }
-        let y = match &self.shortcut {
-            Some(unit) => {
-                let s = unit.forward(ops, x);
-                ops.add(&y, &s)
-            }
-            None => ops.add(&y, x),
-        };
+        let y = self.units.forward(ops, x);
+        let s = self.shortcut.forward(ops, x);
+        let y = ops.add(&y, &s);
         ops.activation(&y, Activation::Relu)
     }
 }

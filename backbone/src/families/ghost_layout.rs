@@ -4,12 +4,14 @@
 //! Each stride-2 block is a group of its own and the rest of its resolution is the next group, as in timm's and the authors' code:
 //! so the name of a block is `blocks.GROUP.INDEX`.
 
-use super::make_divisible;
 use crate::backbone::{Backbone, Node, Tap};
 use crate::blocks::{Dropout, Flatten, GhostBottleneck, GhostBottleneckConfig, GlobalPool, HeadConv, Reuse};
+use crate::config::{BackboneConfig, TapStyle};
 use crate::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn, Linear};
+use crate::member::Recognised;
 use crate::ops::Activation;
-use crate::registry::TapStyle;
+use crate::rounding::make_divisible;
+use crate::shapes::{self, Shapes};
 
 /// A row of a paper's table: kernel, middle width, output width, squeeze-excite or not, stride (all widths at 1.0x).
 pub struct Row(pub i64, pub f64, pub f64, pub bool, pub i64);
@@ -24,33 +26,25 @@ const HEAD_CHANNELS: i64 = 1280;
 const DIVISOR: i64 = 4;
 const SQUEEZE_RATIO: f64 = 0.25;
 
+/// Dropout before the classifier, as the authors train.
+const DROPOUT: f64 = 0.2;
+
 /// What sets one network of this layout apart.
 pub struct Layout<'a> {
-    /// Name for people, without the width.
+    /// Name in reports, without the width.
     pub name: &'a str,
     /// The table.
     pub groups: &'a Groups,
-    /// Channel multiplier.
-    pub width: f64,
     /// How ghost modules reuse features.
-    pub reuse: &'a Reuse,
+    /// `None` for the branched modules of GhostNetV3.
+    pub reuse: Option<Reuse>,
     /// Index of the first block that is gated by axial attention (GhostNetV2); none where that is past the last block.
     pub gated_from: usize,
-    /// Identity shortcuts.
-    pub shortcut: bool,
-    /// Squeeze-and-excitation where the table has it.
-    pub squeeze_excite: bool,
-    /// Classes of the classifier.
-    pub classes: i64,
-    /// Dropout before the classifier.
-    pub dropout: f64,
-    /// Which blocks a detector taps.
-    pub taps: TapStyle,
 }
 
 /// Builds the network, with PyTorch's default initial values (the authors of these families changed none).
-pub fn build(l: &Layout) -> Backbone {
-    let scale = |c: f64| make_divisible(c * l.width, DIVISOR);
+pub fn build(l: &Layout, c: &BackboneConfig, classes: i64) -> Backbone {
+    let scale = |channels: f64| make_divisible(channels * c.width, DIVISOR);
     let norm = BatchNormConfig::default();
     let mut inputs = scale(STEM_CHANNELS);
     let stem = Conv2d::new(3, inputs, Conv2dConfig::same(3).stride(2));
@@ -66,10 +60,10 @@ pub fn build(l: &Layout) -> Backbone {
                 outputs: scale(outputs),
                 kernel,
                 stride: step,
-                squeeze: (se && l.squeeze_excite).then(|| make_divisible(middle as f64 * SQUEEZE_RATIO, DIVISOR)),
+                squeeze: (se && c.se).then(|| make_divisible(middle as f64 * SQUEEZE_RATIO, DIVISOR)),
                 reuse: l.reuse.clone(),
                 gate: body.len() > l.gated_from,
-                shortcut: l.shortcut,
+                shortcut: c.shortcut,
                 norm,
             };
             inputs = config.outputs;
@@ -77,7 +71,7 @@ pub fn build(l: &Layout) -> Backbone {
             body.push(Node::new(format!("blocks.{g}.{i}"), GhostBottleneck::new(&config)));
         }
         // Stages end after the even groups from 2 on; timm taps the stride-2 groups, which are the odd ones.
-        let tapped = match l.taps {
+        let tapped = match c.taps {
             TapStyle::StageEnd => g % 2 == 0 && g > 0,
             TapStyle::Timm => g % 2 == 1,
         };
@@ -93,8 +87,48 @@ pub fn build(l: &Layout) -> Backbone {
         Node::new("", GlobalPool),
         Node::new("conv_head", HeadConv { conv: head, activation: Activation::Relu }),
         Node::new("", Flatten),
-        Node::new("", Dropout(l.dropout)),
-        Node::new("classifier", Linear::new(HEAD_CHANNELS, l.classes)),
+        Node::new("", Dropout(c.dropout_or(DROPOUT))),
+        Node::new("classifier", Linear::new(HEAD_CHANNELS, classes)),
     ];
-    Backbone::new(format!("{} {}x", l.name, l.width), body, taps, tail)
+    Backbone::new(format!("{} {}x", l.name, c.width), body, taps, tail)
+}
+
+/// How the modules of a file's weights reuse features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Added: RepGhostNet.
+    Added,
+    /// Concatenated: GhostNet.
+    Concatenated,
+    /// Concatenated, with axial attention: GhostNetV2.
+    Gated,
+    /// The same with parallel branches, as trained or fused: GhostNetV3.
+    Branched,
+}
+
+/// Recognises weights of this layout. A RepGhost module's outputs are its primary convolution's; a Ghost module doubles them, which the
+/// depthwise convolution behind it shows. With all norms folded, GhostNetV3 *is* GhostNetV2, name by name, and is recognised as that.
+pub fn recognise(s: &Shapes, kind: Kind, widths: &[f64]) -> Option<Recognised> {
+    let stem = s.outputs(&["conv_stem.weight"])?;
+    let first = "blocks.1.0";
+    let primary = s.outputs(&[
+        &format!("{first}.ghost1.primary_conv.0.weight"),
+        &format!("{first}.ghost1.primary_rpr_conv.0.conv.weight"),
+    ])?;
+    let behind = s.outputs(&[&format!("{first}.conv_dw.weight"), &format!("{first}.dw_rpr_conv.0.conv.weight")])?;
+    let deploy = s.has(".primary_conv.0.bias") && s.has(".running_mean");
+    let branched = s.has(".primary_rpr_conv.") || deploy && s.has(".short_conv.");
+    let found = match (branched, s.has(".short_conv."), primary == behind) {
+        (true, _, _) => Kind::Branched,
+        (_, true, _) => Kind::Gated,
+        (_, _, true) => Kind::Added,
+        (_, _, false) => Kind::Concatenated,
+    };
+    // The projection shortcut's last convolution has the block's output channels, at widths 24, 40, 80 and 160.
+    let mut channels = vec![(STEM_CHANNELS, stem)];
+    for (group, base) in [(1, 24.0), (3, 40.0), (5, 80.0), (7, 160.0)] {
+        let name = format!("blocks.{group}.0.shortcut.2.weight");
+        channels.extend(s.outputs(&[&name]).map(|c| (base, c)));
+    }
+    (found == kind).then(|| Recognised { width: shapes::width(&channels, DIVISOR, widths) })
 }

@@ -1,9 +1,11 @@
-//! GhostNet (Han et al., 2020, table 7) and GhostNetV2 (Tang et al., 2022), which gates all bottlenecks but the first two.
+//! GhostNet (Han et al., 2020, table 7), GhostNetV2 (Tang et al., 2022), which gates all bottlenecks but the first two, and GhostNetV3
+//! (Liu et al., 2024), which is V2 with parallel branches in training.
 
-use super::ghost_layout::{self, Groups, Layout, Row};
+use super::ghost_layout::{self, Groups, Kind, Layout, Row};
 use crate::backbone::Backbone;
 use crate::blocks::Reuse;
-use crate::registry::TapStyle;
+use crate::config::BackboneConfig;
+use crate::member::Member;
 
 /// The paper's table 7.
 const GROUPS: Groups = [
@@ -29,47 +31,22 @@ const GROUPS: Groups = [
     ],
 ];
 const FIRST_GATED: usize = 2;
+/// Published widths; one list, as the shapes are tried against all of them.
+const WIDTHS: &[f64] = &[1.0, 0.5, 1.1, 1.3, 1.6];
 
-/// Which of the two networks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// GhostNet.
-    V1,
-    /// GhostNetV2. Its gate halves the map once more, so images must be larger than 32 pixels both ways.
-    V2,
-}
+/// The three versions. The gate of V2 and V3 halves the map once more; timm's networks take no image in which nothing is left to halve.
+pub const MEMBERS: &[Member] = &[
+    Member::new("ghostnet", |c, classes| build("ghostnet", Some(Reuse::Concat), usize::MAX, c, classes))
+        .keys(&["width", "taps"])
+        .recognised_by(|s| ghost_layout::recognise(s, Kind::Concatenated, WIDTHS)),
+    Member::new("ghostnetv2", |c, classes| build("ghostnetv2", Some(Reuse::Concat), FIRST_GATED, c, classes))
+        .keys(&["width", "taps"])
+        .recognised_by(|s| ghost_layout::recognise(s, Kind::Gated, WIDTHS)),
+    Member::new("ghostnetv3", |c, classes| build("ghostnetv3", None, FIRST_GATED, c, classes))
+        .keys(&["width", "taps"])
+        .recognised_by(|s| ghost_layout::recognise(s, Kind::Branched, WIDTHS)),
+];
 
-/// Settings of the network.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// GhostNet or GhostNetV2.
-    pub version: Version,
-    /// Channel multiplier; published are 0.5, 1.0, 1.1, 1.3 and, for V2, 1.0, 1.3, 1.6.
-    pub width: f64,
-    /// Classes of the classifier.
-    pub classes: i64,
-    /// Dropout before the classifier.
-    pub dropout: f64,
-    /// Which blocks a detector taps.
-    pub taps: TapStyle,
-}
-
-/// Builds the network.
-pub fn build(s: &Settings) -> Backbone {
-    let (name, gated_from) = match s.version {
-        Version::V1 => ("ghostnet", usize::MAX),
-        Version::V2 => ("ghostnetv2", FIRST_GATED),
-    };
-    ghost_layout::build(&Layout {
-        name,
-        groups: &GROUPS,
-        width: s.width,
-        reuse: &Reuse::Concat,
-        gated_from,
-        shortcut: true,
-        squeeze_excite: true,
-        classes: s.classes,
-        dropout: s.dropout,
-        taps: s.taps,
-    })
+fn build(name: &str, reuse: Option<Reuse>, gated_from: usize, c: &BackboneConfig, classes: i64) -> Backbone {
+    ghost_layout::build(&Layout { name, groups: &GROUPS, reuse, gated_from }, c, classes)
 }

@@ -26,6 +26,25 @@ pub fn small_linear_zero_bias(tree: &dyn Tree) {
     });
 }
 
+/// The rule of the EfficientNets' code: as [`kaiming_fan_out`], but a depthwise convolution's fan is its kernel alone; fully connected
+/// layers from `U(-1 / sqrt(out), 1 / sqrt(out))`, all biases zero.
+pub fn efficientnet(tree: &dyn Tree) {
+    each(tree, |name, tensor| match tensor.size()[..] {
+        [outputs, per_group, kh, kw] => {
+            let fan = if per_group == 1 { kh * kw } else { outputs * kh * kw };
+            let _ = tensor.normal_(0.0, (2.0 / fan as f64).sqrt());
+        }
+        [outputs, _] => {
+            let bound = 1.0 / (outputs as f64).sqrt();
+            let _ = tensor.uniform_(-bound, bound);
+        }
+        _ if name.ends_with("bias") => {
+            let _ = tensor.zero_();
+        }
+        _ => {}
+    });
+}
+
 fn each(tree: &dyn Tree, f: impl Fn(&str, &mut Tensor)) {
     tch::no_grad(|| {
         for mut entry in tree.named_tensors().into_iter().filter(|e| e.role == Role::Parameter) {

@@ -1,10 +1,14 @@
 //! MobileNetV2 (Sandler et al., 2018, table 2), with torchvision's names.
 
-use super::{init, make_divisible};
+use super::init;
 use crate::backbone::{Backbone, Node, Tap};
 use crate::blocks::{Dropout, Flatten, GlobalPool, InvertedNames, InvertedResidual, InvertedResidualConfig};
+use crate::config::BackboneConfig;
 use crate::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn, Linear};
+use crate::member::{Member, Recognised};
 use crate::ops::Activation;
+use crate::rounding::make_divisible;
+use crate::shapes::{self, Shapes};
 
 /// Expansion, output width at 1.0x, number of blocks, stride of the first of them.
 struct Row(i64, f64, usize, i64);
@@ -25,8 +29,16 @@ const LAST_CHANNELS: f64 = 1280.0;
 const DIVISOR: i64 = 8;
 const KERNEL: i64 = 3;
 
-/// Builds the network. `width` scales all channels but, below 1, not the last convolution.
-pub fn build(width: f64, classes: i64, dropout: f64) -> Backbone {
+const DROPOUT: f64 = 0.2;
+/// Widths of published weights.
+const WIDTHS: &[f64] = &[1.0, 0.75, 0.5, 0.35, 1.4];
+
+/// The network at every width.
+pub const MEMBERS: &[Member] = &[Member::new("mobilenet_v2", build).keys(&["width"]).recognised_by(recognise)];
+
+/// Builds the network. The width scales all channels but, below 1, not the last convolution.
+fn build(c: &BackboneConfig, classes: i64) -> Backbone {
+    let width = c.width;
     let scale = |c: f64| make_divisible(c * width, DIVISOR);
     let norm = BatchNormConfig::default();
     let activation = Activation::Relu6;
@@ -62,11 +74,20 @@ pub fn build(width: f64, classes: i64, dropout: f64) -> Backbone {
         Node::new(format!("features.{}", body.len()), ConvBn::new(["0", "1"], last_conv, norm, activation)),
         Node::new("", GlobalPool),
         Node::new("", Flatten),
-        Node::new("", Dropout(dropout)),
+        Node::new("", Dropout(c.dropout_or(DROPOUT))),
         Node::new("classifier.1", Linear::new(last, classes)),
     ];
     let net = Backbone::new(format!("mobilenet_v2 {width}x"), body, taps, tail);
     init::kaiming_fan_out(&net);
     init::small_linear_zero_bias(&net);
     net
+}
+
+/// torchvision's names, without gates and with more blocks than MobileNetV3. The last block's projection shows the width.
+fn recognise(s: &Shapes) -> Option<Recognised> {
+    const LAST: (usize, f64) = (17, 320.0);
+    let stem = s.outputs(&["features.0.0.weight"])?;
+    let last = s.outputs(&[&format!("features.{}.conv.2.weight", LAST.0)])?;
+    let width = shapes::width(&[(STEM_CHANNELS, stem), (LAST.1, last)], DIVISOR, WIDTHS);
+    (!s.has(".fc1.")).then_some(Recognised { width })
 }

@@ -3,11 +3,15 @@
 //! torchvision's batch norms have eps 1e-3 and momentum 0.01 here. timm's files of the same network were trained with eps 1e-5:
 //! loading those gives slightly different outputs, and no error.
 
-use super::{init, make_divisible};
+use super::init;
 use crate::backbone::{Backbone, Node, Tap};
 use crate::blocks::{Act, Dropout, Flatten, GlobalPool, InvertedNames, InvertedResidual, InvertedResidualConfig};
+use crate::config::BackboneConfig;
 use crate::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn, Linear};
+use crate::member::{Member, Recognised};
 use crate::ops::Activation::{self, HardSwish, Relu};
+use crate::rounding::make_divisible;
+use crate::shapes::{self, Shapes};
 
 /// Kernel, expanded width, output width (at 1.0x), squeeze-excite or not, activation, stride.
 struct Row(i64, f64, f64, bool, Activation, i64);
@@ -53,22 +57,38 @@ const NORM: BatchNormConfig = BatchNormConfig { eps: 1e-3, momentum: 0.01, track
 /// Nothing finer than this is tapped.
 const FIRST_TAP_STRIDE: i64 = 4;
 
-/// Which of the two networks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Size {
-    /// 5.5 M parameters at 1.0x.
-    Large,
-    /// 2.5 M parameters at 1.0x.
-    Small,
+const DROPOUT: f64 = 0.2;
+/// Widths of published weights.
+const WIDTHS: &[f64] = &[1.0, 0.75, 0.5];
+
+/// What sets one of the two networks apart.
+struct Size {
+    name: &'static str,
+    rows: &'static [Row],
+    /// Width of the classifier's hidden layer.
+    hidden: f64,
+    /// Output width of the last block.
+    last: f64,
 }
 
-/// Builds the network.
-pub fn build(size: Size, width: f64, classes: i64, dropout: f64) -> Backbone {
-    let (name, rows, hidden): (_, &[Row], f64) = match size {
-        Size::Large => ("mobilenet_v3_large", &LARGE, 1280.0),
-        Size::Small => ("mobilenet_v3_small", &SMALL, 1024.0),
-    };
-    let scale = |c: f64| make_divisible(c * width, DIVISOR);
+/// 5.5 M parameters at 1.0x.
+const LARGE_SIZE: Size = Size { name: "mobilenet_v3_large", rows: &LARGE, hidden: 1280.0, last: 160.0 };
+/// 2.5 M parameters at 1.0x.
+const SMALL_SIZE: Size = Size { name: "mobilenet_v3_small", rows: &SMALL, hidden: 1024.0, last: 96.0 };
+
+/// The large and the small network at every width.
+pub const MEMBERS: &[Member] = &[
+    Member::new(LARGE_SIZE.name, |c, classes| build(&LARGE_SIZE, c, classes))
+        .keys(&["width"])
+        .recognised_by(|s| recognise(s, &LARGE_SIZE)),
+    Member::new(SMALL_SIZE.name, |c, classes| build(&SMALL_SIZE, c, classes))
+        .keys(&["width"])
+        .recognised_by(|s| recognise(s, &SMALL_SIZE)),
+];
+
+fn build(size: &Size, c: &BackboneConfig, classes: i64) -> Backbone {
+    let (rows, width) = (size.rows, c.width);
+    let scale = |channels: f64| make_divisible(channels * width, DIVISOR);
     let mut inputs = scale(STEM_CHANNELS);
     let stem = Conv2d::new(3, inputs, Conv2dConfig::same(3).stride(2));
     let mut body = vec![Node::new("features.0", ConvBn::new(["0", "1"], stem, NORM, HardSwish))];
@@ -96,7 +116,7 @@ pub fn build(size: Size, width: f64, classes: i64, dropout: f64) -> Backbone {
         }
     }
     let last = LAST_EXPANSION * inputs;
-    let hidden = scale(hidden);
+    let hidden = scale(size.hidden);
     let last_conv = Conv2d::new(inputs, last, Conv2dConfig::default());
     let tail = vec![
         Node::new(format!("features.{}", body.len()), ConvBn::new(["0", "1"], last_conv, NORM, HardSwish)),
@@ -104,11 +124,21 @@ pub fn build(size: Size, width: f64, classes: i64, dropout: f64) -> Backbone {
         Node::new("", Flatten),
         Node::new("classifier.0", Linear::new(last, hidden)),
         Node::new("", Act(HardSwish)),
-        Node::new("", Dropout(dropout)),
+        Node::new("", Dropout(c.dropout_or(DROPOUT))),
         Node::new("classifier.3", Linear::new(hidden, classes)),
     ];
-    let net = Backbone::new(format!("{name} {width}x"), body, taps, tail);
+    let net = Backbone::new(format!("{} {width}x", size.name), body, taps, tail);
     init::kaiming_fan_out(&net);
     init::small_linear_zero_bias(&net);
     net
+}
+
+/// torchvision's names with gates; the number of blocks shows the size, the last block's projection the width.
+fn recognise(s: &Shapes, size: &Size) -> Option<Recognised> {
+    let stem = s.outputs(&["features.0.0.weight"])?;
+    let blocks = size.rows.len();
+    let last = s.outputs(&[&format!("features.{blocks}.block.3.0.weight")])?;
+    let behind = s.has(&format!("features.{}.block.", blocks + 1));
+    let width = shapes::width(&[(STEM_CHANNELS, stem), (size.last, last)], DIVISOR, WIDTHS);
+    (!behind && s.has(".fc1.")).then_some(Recognised { width })
 }

@@ -1,9 +1,9 @@
 //! RepGhostNet (Chen et al., 2022, table 1): GhostNet's layout with thinner middles and RepGhost modules.
 
-use super::ghost_layout::{self, Groups, Layout, Row};
+use super::ghost_layout::{self, Groups, Kind, Layout, Row};
 use crate::backbone::Backbone;
-use crate::blocks::Reuse;
-use crate::registry::TapStyle;
+use crate::config::BackboneConfig;
+use crate::member::Member;
 
 /// The paper's table 1.
 const GROUPS: Groups = [
@@ -29,37 +29,15 @@ const GROUPS: Groups = [
     ],
 ];
 
-/// Settings of the network.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Channel multiplier; the paper has 0.5, 0.58, 0.8, 1.0, 1.11, 1.3, 1.5 and 2.0.
-    pub width: f64,
-    /// How ghost modules reuse features; the paper's network has `Add([Bn])`.
-    pub reuse: Reuse,
-    /// Identity shortcuts.
-    pub shortcut: bool,
-    /// Squeeze-and-excitation where the table has it.
-    pub squeeze_excite: bool,
-    /// Classes of the classifier.
-    pub classes: i64,
-    /// Dropout before the classifier.
-    pub dropout: f64,
-    /// Which blocks a detector taps.
-    pub taps: TapStyle,
-}
+/// Published widths.
+const WIDTHS: &[f64] = &[1.0, 0.5, 0.58, 0.8, 1.11, 1.3, 1.5, 2.0];
 
-/// Builds the network.
-pub fn build(s: &Settings) -> Backbone {
-    ghost_layout::build(&Layout {
-        name: "repghostnet",
-        groups: &GROUPS,
-        width: s.width,
-        reuse: &s.reuse,
-        gated_from: usize::MAX,
-        shortcut: s.shortcut,
-        squeeze_excite: s.squeeze_excite,
-        classes: s.classes,
-        dropout: s.dropout,
-        taps: s.taps,
-    })
+/// The network at every width; the ablations of the paper are its keys.
+pub const MEMBERS: &[Member] = &[Member::new("repghostnet", build)
+    .keys(&["width", "reuse", "branches", "shortcut", "se", "taps"])
+    .recognised_by(|s| ghost_layout::recognise(s, Kind::Added, WIDTHS))];
+
+fn build(c: &BackboneConfig, classes: i64) -> Backbone {
+    let layout = Layout { name: "repghostnet", groups: &GROUPS, reuse: Some(c.reuse()), gated_from: usize::MAX };
+    ghost_layout::build(&layout, c, classes)
 }

@@ -13,8 +13,12 @@
 use super::init;
 use crate::backbone::{Backbone, Node, Tap};
 use crate::blocks::{Branch, Dropout, Flatten, GhostModule, GhostModuleConfig, GlobalPool, MaxPool, ResidualBlock, Reuse, Unit};
+use crate::config::BackboneConfig;
 use crate::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn, Linear};
+use crate::member::{Member, Recognised};
+use crate::module::Named;
 use crate::ops::Activation;
+use crate::shapes::Shapes;
 
 const STEM_CHANNELS: i64 = 64;
 const STEM_KERNEL: i64 = 7;
@@ -26,22 +30,42 @@ const SHORTCUT_NAMES: [&str; 2] = ["downsample.0", "downsample.1"];
 /// Name of a ghost module in the shortcut's place.
 const GHOST_SHORTCUT: &str = "downsample";
 
-/// Number of layers that learn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// Basic blocks, 2-2-2-2.
-    D18,
-    /// Basic blocks, 3-4-6-3.
-    D34,
-    /// Bottlenecks, 3-4-6-3.
-    D50,
-    /// Bottlenecks, 3-4-23-3.
-    D101,
-}
+const NORM_KEYS: &[&str] = &["norm", "norm_eps"];
+const GHOST_KEYS: &[&str] = &["norm", "norm_eps", "ratio"];
+
+/// ResNet-18 to ResNet-101 and the two ghost forms of ResNet-50.
+pub const MEMBERS: &[Member] = &[
+    Member::new("resnet18", |c, classes| build(&D18, Form::Plain, c, classes))
+        .keys(NORM_KEYS)
+        .recognised_by(|s| recognise(s, &D18, Modules::Plain)),
+    Member::new("resnet34", |c, classes| build(&D34, Form::Plain, c, classes))
+        .keys(NORM_KEYS)
+        .recognised_by(|s| recognise(s, &D34, Modules::Plain)),
+    Member::new("resnet50", |c, classes| build(&D50, Form::Plain, c, classes))
+        .keys(NORM_KEYS)
+        .recognised_by(|s| recognise(s, &D50, Modules::Plain)),
+    Member::new("resnet101", |c, classes| build(&D101, Form::Plain, c, classes))
+        .keys(NORM_KEYS)
+        .recognised_by(|s| recognise(s, &D101, Modules::Plain)),
+    Member::new("ghost_resnet50", |c, classes| build(&D50, Form::Ghost(c.ratio), c, classes))
+        .keys(GHOST_KEYS)
+        .recognised_by(|s| recognise(s, &D50, Modules::Ghost)),
+    Member::new("repghost_resnet50", |c, classes| build(&D50, Form::RepGhost(c.ratio), c, classes))
+        .keys(GHOST_KEYS)
+        .recognised_by(|s| recognise(s, &D50, Modules::RepGhost)),
+];
+
+/// Learned layers, bottlenecks instead of basic blocks, and blocks per stage.
+struct Depth(u32, bool, [usize; 4]);
+
+const D18: Depth = Depth(18, false, [2, 2, 2, 2]);
+const D34: Depth = Depth(34, false, [3, 4, 6, 3]);
+const D50: Depth = Depth(50, true, [3, 4, 6, 3]);
+const D101: Depth = Depth(101, true, [3, 4, 23, 3]);
 
 /// What stands for a convolution with its norm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+enum Form {
     /// The convolution.
     Plain,
     /// A Ghost module; the number is `s`.
@@ -50,29 +74,16 @@ pub enum Form {
     RepGhost(i64),
 }
 
-/// Settings of the network.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Layers.
-    pub depth: Depth,
-    /// Plain or ghost convolutions.
-    pub form: Form,
-    /// Constants of all batch norms; `tracked: false` is torchvision's FrozenBatchNorm2d.
-    pub norm: BatchNormConfig,
-    /// Classes of the classifier.
-    pub classes: i64,
-    /// Dropout before the classifier (torchvision has none).
-    pub dropout: f64,
+/// Settings of all units.
+#[derive(Clone, Copy)]
+struct Settings {
+    form: Form,
+    norm: BatchNormConfig,
 }
 
 /// Builds the network, with Kaiming's initial values over the outputs of each convolution.
-pub fn build(s: &Settings) -> Backbone {
-    let (layers, bottleneck, repeats) = match s.depth {
-        Depth::D18 => (18, false, [2, 2, 2, 2]),
-        Depth::D34 => (34, false, [3, 4, 6, 3]),
-        Depth::D50 => (50, true, [3, 4, 6, 3]),
-        Depth::D101 => (101, true, [3, 4, 23, 3]),
-    };
+fn build(&Depth(layers, bottleneck, repeats): &Depth, form: Form, c: &BackboneConfig, classes: i64) -> Backbone {
+    let s = &Settings { form, norm: c.batch_norm() };
     let geometry = Conv2dConfig::same(STEM_KERNEL).stride(2);
     let stem = ConvBn::new(UNIT_NAMES[0], Conv2d::new(3, STEM_CHANNELS, geometry), s.norm, Activation::Relu);
     let mut body = vec![Node::new("", stem), Node::new("", MaxPool { kernel: 3, stride: 2, padding: 1 })];
@@ -88,7 +99,7 @@ pub fn build(s: &Settings) -> Backbone {
             let shortcut = projects.then(|| {
                 let geometry = Conv2dConfig::default().stride(step);
                 let form = if let Form::RepGhost(_) = s.form { Form::Plain } else { s.form };
-                let s = Settings { form, ..s.clone() };
+                let s = Settings { form, ..*s };
                 unit(&s, SHORTCUT_NAMES, GHOST_SHORTCUT, [inputs, outputs], geometry, Activation::Identity)
             });
             inputs = outputs;
@@ -98,8 +109,8 @@ pub fn build(s: &Settings) -> Backbone {
         taps.push(Tap::new(inputs, stride, body.len() - 1));
     }
     let mut tail = vec![Node::new("", GlobalPool), Node::new("", Flatten)];
-    tail.push(Node::new("", Dropout(s.dropout)));
-    tail.push(Node::new("fc", Linear::new(inputs, s.classes)));
+    tail.push(Node::new("", Dropout(c.dropout_or(0.0))));
+    tail.push(Node::new("fc", Linear::new(inputs, classes)));
     let name = match s.form {
         Form::Plain => format!("resnet{layers}"),
         Form::Ghost(ratio) => format!("ghost_resnet{layers} s={ratio}"),
@@ -153,5 +164,26 @@ fn unit(
         Form::RepGhost(ratio) => (Reuse::Add(vec![Branch::Bn]), ratio),
     };
     let config = GhostModuleConfig { outputs, activation, reuse, ratio, primary, norm: s.norm };
-    Unit::Ghost(ghost_name, Box::new(GhostModule::new(inputs, &config)))
+    Unit::Ghost(Box::new(Named::new(ghost_name, GhostModule::new(inputs, &config))))
+}
+
+/// The modules that a file's weights show.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Modules {
+    Plain,
+    Ghost,
+    RepGhost,
+}
+
+/// torchvision's names: blocks per stage, bottlenecks or not, and the modules inside.
+fn recognise(s: &Shapes, &Depth(_, bottleneck, repeats): &Depth, modules: Modules) -> Option<Recognised> {
+    s.outputs(&["conv1.weight"])?;
+    let added = s.has(".fusion_bn.") || s.has(".cheap_operation.weight");
+    let found = match (s.has(".primary_conv."), added) {
+        (false, _) => Modules::Plain,
+        (true, false) => Modules::Ghost,
+        (true, true) => Modules::RepGhost,
+    };
+    let depth = [1, 2, 3, 4].map(|layer| s.count(&format!("layer{layer}")));
+    (depth == repeats && s.has("layer1.0.conv3.") == bottleneck && found == modules).then(Recognised::default)
 }

@@ -3,36 +3,33 @@
 use tch::Tensor;
 
 use super::{BatchNorm, BatchNormConfig, Conv2d};
-use crate::module::{FuseLevel, Module, Tree, Visitor};
+use crate::module::{FuseLevel, Module, Named, Tree, Visitor};
 use crate::ops::{Activation, Ops};
 
 /// Convolution → batch norm → activation. Folding removes the norm; the convolution keeps its name and gains a bias.
 #[derive(Debug)]
 pub struct ConvBn {
     /// The convolution.
-    pub conv: Conv2d,
+    pub conv: Named<Conv2d>,
     /// The norm; `None` once folded (or where the network has none).
-    pub bn: Option<BatchNorm>,
+    pub bn: Option<Named<BatchNorm>>,
     /// What follows.
     pub activation: Activation,
-    names: [&'static str; 2],
 }
 
 impl ConvBn {
     /// Children named `names` (convolution, norm), as the family's published state dict has them: `["0", "1"]`,
     /// `["conv", "bn1"]`, `["conv_stem", "bn1"]`.
     pub fn new(names: [&'static str; 2], conv: Conv2d, norm: BatchNormConfig, activation: Activation) -> Self {
-        let bn = Some(BatchNorm::new(conv.outputs(), norm));
-        Self { conv, bn, activation, names }
+        let bn = BatchNorm::new(conv.outputs(), norm);
+        Self { conv: Named::new(names[0], conv), bn: Some(Named::new(names[1], bn)), activation }
     }
 }
 
 impl Tree for ConvBn {
     fn visit(&self, v: &mut Visitor) {
-        v.child(self.names[0], &self.conv);
-        if let Some(bn) = &self.bn {
-            v.child(self.names[1], bn);
-        }
+        self.conv.visit(v);
+        self.bn.visit(v);
     }
 
     fn fuse(&mut self, level: FuseLevel) {
@@ -46,10 +43,8 @@ impl Tree for ConvBn {
 
 impl Module for ConvBn {
     fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
-        let mut y = ops.scope(self.names[0], |ops| ops.conv2d(x, &self.conv));
-        if let Some(bn) = &self.bn {
-            y = ops.scope(self.names[1], |ops| ops.batch_norm(&y, bn));
-        }
+        let y = self.conv.forward(ops, x);
+        let y = self.bn.forward(ops, &y);
         ops.activation(&y, self.activation)
     }
 }

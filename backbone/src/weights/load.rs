@@ -100,7 +100,7 @@ pub fn load(tree: &dyn Tree, prefix: &str, state: &StateDict, strictness: Strict
 ///
 /// # Errors
 /// [`WeightsError::FormMismatch`] where the tree is folded further than the file, and those of [`load`].
-pub fn load_backbone(
+pub fn load_any_form(
     tree: &mut dyn Tree,
     prefix: &str,
     state: &StateDict,

@@ -12,7 +12,6 @@
 //! [`load`] copies tensors into a module tree. It never renames, broadcasts or casts in silence: everything that did not match
 //! one to one is listed in the [`LoadReport`].
 
-pub mod atomic;
 mod checkpoint;
 mod error;
 mod form;
@@ -30,12 +29,11 @@ use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-pub use atomic::write_atomic;
 pub use error::{TensorError, WeightsError};
 pub use form::{detect_form, Form};
 pub use guess::{guess, Guess};
 pub use inspect::{inspect, Inspection, TensorInfo};
-pub use load::{load, load_backbone, Converted, LoadReport, Mismatch, Strictness};
+pub use load::{load, load_any_form, Converted, LoadReport, Mismatch, Strictness};
 pub use state_dict::StateDict;
 
 /// What a file's first bytes say it is.

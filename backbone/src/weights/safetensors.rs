@@ -10,7 +10,7 @@ use ::safetensors::Dtype;
 use tch::{Device, Kind, Tensor};
 
 use super::error::{TensorError, WeightsError};
-use super::{atomic, storage, StateDict};
+use super::{storage, StateDict};
 
 /// Element kinds that both sides have.
 const KINDS: [(Dtype, Kind); 9] = [
@@ -62,7 +62,7 @@ pub(super) fn write(path: &Path, state: &StateDict) -> Result<(), WeightsError> 
     let wrong = |source| WeightsError::Safetensors { path: path.into(), source };
     let plain = ::safetensors::serialize(views, None).map_err(wrong)?;
     let (header, data) = with_metadata(&plain, state).map_err(|e| wrong(e.into()))?;
-    atomic::write_atomic(path, |file| {
+    repghost_files::write_atomic(path, |file| {
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(&header)?;
         file.write_all(data)

@@ -62,7 +62,7 @@ fn reduce(bits: &[u8], left: i64, xs: &AxisTaps, row: &mut [f32]) {
 
 #[cfg(test)]
 mod tests {
-    use repghost_backbone::fill::uniform;
+    use repghost_backbone::synthetic::uniform;
 
     use super::*;
 

@@ -51,11 +51,11 @@ impl RpnHead {
             }
             logits.push(ops.scope("cls_logits", |ops| {
                 let y = ops.conv2d(&x, &self.cls_logits);
-                ops.anchors_last(&y, 1)
+                ops.flatten_positions(&y, 1)
             }));
             deltas.push(ops.scope("bbox_pred", |ops| {
                 let y = ops.conv2d(&x, &self.bbox_pred);
-                ops.anchors_last(&y, 4)
+                ops.flatten_positions(&y, 4)
             }));
         }
         RpnOutputs { logits: ops.concat(&logits, 1), deltas: ops.concat(&deltas, 1) }

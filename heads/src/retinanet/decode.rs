@@ -188,7 +188,7 @@ fn above(values: &[f32], threshold: f32) -> Vec<(f32, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use repghost_backbone::fill::input;
+    use repghost_backbone::synthetic::input;
 
     use super::*;
 

@@ -60,7 +60,7 @@ impl Subnet {
         }
         ops.scope(self.name, |ops| {
             let y = ops.conv2d(&x, &self.predict);
-            ops.anchors_last(&y, self.per_anchor)
+            ops.flatten_positions(&y, self.per_anchor)
         })
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use anyhow::{Context, Result};
-use repghost_backbone::fill::{fill, input, uniform};
+use repghost_backbone::synthetic::{fill, input, uniform};
 use repghost_backbone::{BackboneConfig, Eager, Role, Tree};
 use repghost_heads::losses::BoxLoss;
 use repghost_heads::rcnn::config::{BoxHeadConfig, MaskHeadConfig, MaskRcnnConfig, RoiConfig, RpnConfig};
@@ -100,7 +100,7 @@ pub fn read(file: &[u8]) -> Result<Numbers> {
 
 impl Case {
     fn retinanet(&self) -> Result<Detector> {
-        let backbone = BackboneConfig { width: 0.5, ..Default::default() }.build(10)?;
+        let backbone = BackboneConfig { width: 0.5, ..Default::default() }.build_features()?;
         let extra_levels = Some(if self.v2 { ExtraLevels::P6p7FromC5 } else { ExtraLevels::P6p7FromP5 });
         let fpn = FpnConfig { channels: if self.v2 { 64 } else { 32 }, extra_levels, ..Default::default() };
         let box_loss = if self.v2 { BoxLoss::Giou } else { BoxLoss::L1 };
@@ -131,7 +131,7 @@ impl Case {
             mask_head: MaskHeadConfig { convs: vec![32, 32], deconv: 24, norm: self.v2, ..MaskHeadConfig::default() },
             ..MaskRcnnConfig::default()
         };
-        let body = BackboneConfig { width: 0.5, ..BackboneConfig::default() }.build(1000)?;
+        let body = BackboneConfig { width: 0.5, ..BackboneConfig::default() }.build_features()?;
         let mut detector =
             HeadConfig::MaskRcnn(config).build(body, &FpnConfig { channels: 32, ..FpnConfig::default() }, CLASSES)?;
         detector.set_postprocess(PostprocessConfig { score_threshold: 0.15, max_detections: 30, ..Default::default() });

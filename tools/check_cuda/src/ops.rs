@@ -1,6 +1,6 @@
 //! Each kernel against its definition in double precision, and against the code that serves on the CPU.
 
-use repghost_backbone::fill::{input, uniform};
+use repghost_backbone::synthetic::{input, uniform};
 use repghost_heads::matcher::{Match, Matcher};
 use repghost_heads::nms::batched_nms;
 use repghost_kernels::cuda::roi_align::{Region, Sampling};

@@ -1,7 +1,7 @@
 //! The device of a check, and detectors and batches that need no files.
 
 use anyhow::{bail, Result};
-use repghost_backbone::fill::{fill_with_gain, input, uniform, DEEP_GAIN};
+use repghost_backbone::synthetic::{fill_with_gain, input, uniform, DEEP_GAIN};
 use repghost_backbone::{BackboneConfig, Role, Tree};
 use repghost_heads::{CroppedMask, Detector, FpnConfig, HeadConfig, ImageBatch, Target};
 use repghost_kernels::device::Choice;
@@ -40,7 +40,7 @@ pub fn head(name: &str) -> Result<HeadConfig> {
 /// Settings that make no detector.
 pub fn detector(name: &str, width: f64, channels: i64, classes: i64, by_rule: bool) -> Result<Detector> {
     tch::manual_seed(0);
-    let body = BackboneConfig { width, ..BackboneConfig::default() }.build(1000)?;
+    let body = BackboneConfig { width, ..BackboneConfig::default() }.build_features()?;
     let detector = head(name)?.build(body, &FpnConfig { channels, ..FpnConfig::default() }, classes)?;
     if by_rule {
         fill_with_gain(&detector, "", DEEP_GAIN);

@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 
 use common::{run, Folder, Ran};
-use repghost_backbone::fill;
+use repghost_backbone::synthetic::input;
 use repghost_backbone::weights::{self, StateDict};
 use repghost_coco::{ShapesSource, Source};
 use repghost_export::runtime::onnxruntime;
@@ -31,7 +31,7 @@ fn folder(head: &str) -> (Folder, String) {
     let mut e = Loaded::read(&folder.path().join("a.yaml"), &[]).unwrap().experiment;
     let val = data::open(&e, Split::Val, None).unwrap();
     let classes = model::classes_of(&val.dataset);
-    let pixels = fill::input("gate", &[1, 3, 96, 96]);
+    let pixels = input("gate", &[1, 3, 96, 96]);
     let detector = synthetic::detector(&mut e, classes.len(), &pixels).unwrap();
     let mut state = StateDict::of(&detector, "");
     state.metadata = model::metadata("", &classes);

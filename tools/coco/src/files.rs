@@ -1,36 +1,19 @@
 //! Files that are either old or new, never half written.
 
-use std::io::{self, Cursor, Write};
+use std::io::{self, Cursor};
 use std::path::Path;
 
 use image::{ImageFormat, RgbImage};
 
-/// Writes beside the target under a temporary name, syncs, renames. Parent folders are made.
+/// Writes `bytes` atomically (see [`repghost_files`]). Parent folders are made.
 ///
 /// # Errors
-/// What the system says; the target is then as it was.
+/// Those of the file system; the target is then as it was.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(parent) = parent {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         std::fs::create_dir_all(parent)?;
     }
-    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?;
-    let mut temporary = std::ffi::OsString::from(".");
-    temporary.push(name);
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    let temporary = path.with_file_name(temporary);
-    let written = std::fs::File::create(&temporary).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    match written.and_then(|()| std::fs::rename(&temporary, path)) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            // The first error is the one to tell; a leftover file is not worth a second.
-            let _ = std::fs::remove_file(&temporary);
-            Err(error)
-        }
-    }
+    repghost_files::write_bytes(path, bytes)
 }
 
 /// Writes a picture as PNG, as [`write_atomic`] does.

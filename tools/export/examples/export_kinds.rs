@@ -4,8 +4,9 @@
 
 use std::path::Path;
 
+use repghost_backbone::synthetic::input;
 use repghost_backbone::weights::Form;
-use repghost_backbone::{fill, BackboneConfig, FuseLevel, Tree};
+use repghost_backbone::{BackboneConfig, FuseLevel, Tree};
 use repghost_export::metadata::Metadata;
 use repghost_export::model::{Model, Network};
 use repghost_export::onnx::ElementType;
@@ -23,7 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     std::fs::create_dir_all(folder)?;
     let _guard = tch::no_grad_guard();
     let config = BackboneConfig { width: 0.5, ..Default::default() };
-    let pixels = fill::input("gate", &[1, 3, SIZE[0], SIZE[1]]);
+    let pixels = input("gate", &[1, 3, SIZE[0], SIZE[1]]);
     let model = |network: Network| Model { network, classes: synthetic::classes(CLASSES), form: Form::Folded };
     let mut backbone = synthetic::backbone(&config, CLASSES as i64)?;
     backbone.fuse(FuseLevel::All);

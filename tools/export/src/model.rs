@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use repghost_backbone::weights::{self, detect_form, load_backbone, Form, StateDict, Strictness};
+use repghost_backbone::weights::{self, detect_form, load_any_form, Form, StateDict, Strictness};
 use repghost_backbone::{Backbone, FuseLevel, Ops, Tree};
 use repghost_heads::{Decoder, Detector, Outputs, Stage};
 use repghost_train::checkpoint::file::published;
@@ -124,17 +124,15 @@ fn backbone(e: &Experiment, path: &Path) -> Result<Model, ExportError> {
         let body = ready_for_val(e, path)?.detector.into_body();
         return Ok(Model { network: Network::Backbone(Box::new(body)), classes: vec![], form });
     }
-    let mut body = e.model.backbone.build(1).map_err(TrainError::from)?;
-    let levels: Vec<u32> = body.taps().iter().map(|t| t.level).collect();
-    body.keep_levels(&levels);
-    load_backbone(&mut body, "", &state, Strictness::Covering).map_err(TrainError::from)?;
+    let mut body = e.model.backbone.build_features().map_err(TrainError::from)?;
+    load_any_form(&mut body, "", &state, Strictness::Covering).map_err(TrainError::from)?;
     Ok(Model { network: Network::Backbone(Box::new(body)), classes: vec![], form })
 }
 
 fn classifier(e: &Experiment, path: &Path) -> Result<Model, ExportError> {
     let state = read(path)?;
     let part = "classifier";
-    let one = e.model.backbone.build(1).map_err(TrainError::from)?;
+    let one = e.model.backbone.build_classifier(1).map_err(TrainError::from)?;
     // The last tensor of a network is its classifier's bias, one element a class.
     let last = one.named_tensors().pop().map_or_else(String::new, |t| t.name);
     let Some(bias) = state.get(&last) else {
@@ -142,7 +140,7 @@ fn classifier(e: &Experiment, path: &Path) -> Result<Model, ExportError> {
         return Err(ExportError::Part { part, why });
     };
     let classes = bias.size().first().copied().unwrap_or(1);
-    let mut net = e.model.backbone.build(classes).map_err(TrainError::from)?;
-    load_backbone(&mut net, "", &state, Strictness::Exact).map_err(TrainError::from)?;
+    let mut net = e.model.backbone.build_classifier(classes).map_err(TrainError::from)?;
+    load_any_form(&mut net, "", &state, Strictness::Exact).map_err(TrainError::from)?;
     Ok(Model { network: Network::Backbone(Box::new(net)), classes: vec![], form: detect_form(&state) })
 }

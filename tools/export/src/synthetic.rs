@@ -4,7 +4,7 @@
 //! Weights by rule give the same score to everything, or a high one. Here the prediction layers are scaled so that logits reach four and
 //! offsets one, and the score threshold is set so that [`TARGET_CANDIDATES`] candidates pass.
 
-use repghost_backbone::{fill, Backbone, BackboneConfig, Eager, Tree};
+use repghost_backbone::{synthetic, Backbone, BackboneConfig, Eager, Tree};
 use repghost_heads::{Detector, FpnConfig, HeadConfig, Outputs, PostprocessConfig, Stage};
 use repghost_train::detection::model::{self, Class};
 use repghost_train::error::TrainError;
@@ -16,7 +16,7 @@ use crate::error::ExportError;
 /// Candidates that pass the score threshold on the image that it is set on.
 pub const TARGET_CANDIDATES: usize = 120;
 /// Gains that are tried in turn, and what maps may reach.
-const GAINS: [f64; 2] = [fill::DEEP_GAIN, 0.5];
+const GAINS: [f64; 2] = [synthetic::DEEP_GAIN, 0.5];
 const LARGEST_MAP: f64 = 1e3;
 /// Largest logit.
 const LOGIT: f64 = 4.0;
@@ -47,7 +47,7 @@ pub fn classes(n: usize) -> Vec<Class> {
 /// usual gain, MobileOne-S0's sums of six branches reach 1e9.
 fn fill_within_half(tree: &dyn Tree, body: &Backbone, pixels: &Tensor) -> Result<(), ExportError> {
     for gain in GAINS {
-        fill::fill_with_gain(tree, "", gain);
+        synthetic::fill_with_gain(tree, "", gain);
         let maps = tch::no_grad(|| body.features(&mut Eager::eval(), pixels));
         let reached = maps.iter().map(largest).collect::<Result<Vec<_>, _>>()?.into_iter().fold(0.0, f64::max);
         if reached <= LARGEST_MAP {
@@ -62,8 +62,8 @@ fn fill_within_half(tree: &dyn Tree, body: &Backbone, pixels: &Tensor) -> Result
 /// # Errors
 /// Settings that make none.
 pub fn backbone(config: &BackboneConfig, classes: i64) -> Result<Backbone, ExportError> {
-    let net = config.build(classes).map_err(TrainError::from)?;
-    fill_within_half(&net, &net, &fill::input("sample", &[1, 3, 64, 64]))?;
+    let net = config.build_classifier(classes).map_err(TrainError::from)?;
+    fill_within_half(&net, &net, &synthetic::input("sample", &[1, 3, 64, 64]))?;
     Ok(net)
 }
 

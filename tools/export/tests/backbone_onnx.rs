@@ -1,6 +1,7 @@
 //! RepGhostNet written as ONNX computes what the model computes, in onnxruntime.
 
-use repghost_backbone::{fill, BackboneConfig, Eager, FuseLevel, Tree};
+use repghost_backbone::synthetic::{fill, input};
+use repghost_backbone::{BackboneConfig, Eager, FuseLevel, Tree};
 use repghost_export::onnx::ElementType;
 use repghost_export::parity;
 use repghost_export::parts::backbone::{classifier, features};
@@ -14,7 +15,7 @@ fn named(name: &str, t: &Tensor) -> NamedOutput {
 }
 
 fn pixels(shape: &[i64]) -> (Tensor, Vec<f32>) {
-    let t = fill::input("image", shape);
+    let t = input("image", shape);
     let data = Vec::try_from(t.reshape(-1)).unwrap();
     (t, data)
 }
@@ -29,8 +30,8 @@ fn unfused_fused_and_half_precision_agree_at_two_batch_sizes() {
         (Some(FuseLevel::All), ElementType::F32, 1e-4),
         (Some(FuseLevel::All), ElementType::F16, 2e-2),
     ] {
-        let mut net = BackboneConfig { width: 0.5, ..Default::default() }.build(10).unwrap();
-        fill::fill(&net, "");
+        let mut net = BackboneConfig { width: 0.5, ..Default::default() }.build_classifier(10).unwrap();
+        fill(&net, "");
         if let Some(level) = level {
             net.fuse(level);
         }
@@ -57,7 +58,7 @@ fn unfused_fused_and_half_precision_agree_at_two_batch_sizes() {
 
 #[test]
 fn a_size_that_does_not_halve_evenly_is_refused() {
-    let net = BackboneConfig { width: 0.5, ..Default::default() }.build(10).unwrap();
+    let net = BackboneConfig { width: 0.5, ..Default::default() }.build_classifier(10).unwrap();
     let spec = ExportSpec { precision: ElementType::F32, batch: BatchSize::Fixed(1), size: [60, 96] };
     let message = features(&net, &spec, &[]).unwrap_err().to_string();
     assert!(message.contains("60") && message.contains("32"), "{message}");

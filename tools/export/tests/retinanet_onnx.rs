@@ -1,7 +1,8 @@
 //! RetinaNet as a file gives the model's detections, in onnxruntime: raw outputs decoded on the host, and both ways of suppression in
 //! the graph, at two batch sizes.
 
-use repghost_backbone::{fill, BackboneConfig, Eager, FuseLevel, Tree};
+use repghost_backbone::synthetic::{fill, input};
+use repghost_backbone::{BackboneConfig, Eager, FuseLevel, Tree};
 use repghost_export::onnx::ElementType;
 use repghost_export::onnx::Nms;
 use repghost_export::parity;
@@ -16,11 +17,11 @@ const SIZE: [i64; 2] = [128, 160];
 
 fn net() -> Detector {
     let _guard = tch::no_grad_guard();
-    let body = BackboneConfig { width: 0.5, ..Default::default() }.build(10).unwrap();
+    let body = BackboneConfig { width: 0.5, ..Default::default() }.build_features().unwrap();
     let fpn = FpnConfig { channels: 32, ..Default::default() };
     let head = RetinaNetConfig { tower_depth: 2, ..Default::default() };
     let mut net = HeadConfig::RetinaNet(head).build(body, &fpn, 3).unwrap();
-    fill::fill(&net, "");
+    fill(&net, "");
     // The rule's weights let activations grow to thousands; a trained network's last layers give numbers around one.
     for mut entry in net.named_tensors() {
         let scale = match entry.name.rsplit_once('.').map(|(path, _)| path.ends_with("bbox_reg")) {
@@ -37,7 +38,7 @@ fn net() -> Detector {
 }
 
 fn images(n: i64) -> (ImageBatch, Vec<f32>) {
-    let pixels = fill::input("image", &[n, 3, SIZE[0], SIZE[1]]);
+    let pixels = input("image", &[n, 3, SIZE[0], SIZE[1]]);
     let data = Vec::try_from(pixels.reshape(-1)).unwrap();
     (ImageBatch { pixels, sizes: vec![SIZE; n as usize] }, data)
 }

@@ -1,6 +1,6 @@
 //! Suppression as graph nodes against a greedy loop, on crowded random boxes.
 
-use repghost_backbone::fill;
+use repghost_backbone::synthetic::uniform;
 use repghost_export::onnx::graph::ElementType;
 use repghost_export::onnx::{suppress::suppress, OnnxWriter};
 use repghost_export::runtime::{onnxruntime, Settings, REFERENCE};
@@ -12,7 +12,7 @@ const CLASSES: usize = 3;
 
 /// Corners within 65 px, sizes 15 to 45 px; scores sorted; labels by turns.
 fn scene(trial: usize) -> (Vec<[f32; 4]>, Vec<f32>, Vec<f32>) {
-    let u = fill::uniform(&format!("scene {trial}"), M * 5);
+    let u = uniform(&format!("scene {trial}"), M * 5);
     let unit = |i: usize| (u[i] + 1.0) / 2.0;
     let boxes = (0..M)
         .map(|i| {

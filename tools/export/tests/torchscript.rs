@@ -3,7 +3,7 @@
 
 use std::io::Cursor;
 
-use repghost_backbone::{fill, BackboneConfig, FuseLevel, Tree};
+use repghost_backbone::{BackboneConfig, FuseLevel, Tree};
 use repghost_export::model::{Model, Network};
 use repghost_export::parity::inputs::Input;
 use repghost_export::spec::Part;
@@ -12,7 +12,7 @@ use repghost_export::torchscript::parts::{build, check};
 use tch::{CModule, IValue};
 
 fn input(shape: [i64; 4]) -> Input {
-    let pixels = Vec::try_from(fill::input("image", &shape).reshape(-1)).unwrap();
+    let pixels = Vec::try_from(repghost_backbone::synthetic::input("image", &shape).reshape(-1)).unwrap();
     Input { name: format!("{shape:?}"), pixels, shape, sizes: vec![[shape[2], shape[3]]; shape[0] as usize] }
 }
 
@@ -49,7 +49,7 @@ fn detectors_in_one_and_in_three_files() {
     let _guard = tch::no_grad_guard();
     let config = BackboneConfig { width: 0.5, ..Default::default() };
     for (head, count) in [("retinanet", 1), ("mask_rcnn", 3)] {
-        let pixels = fill::input("gate", &[1, 3, 64, 96]);
+        let pixels = repghost_backbone::synthetic::input("gate", &[1, 3, 64, 96]);
         let detector = synthetic::detector(&mut synthetic::narrow(&config, head).unwrap(), 3, &pixels).unwrap();
         let model = model(Network::Detector(Box::new(detector)));
         let files = build(&model, Part::Raw).unwrap();

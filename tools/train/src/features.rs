@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use repghost_backbone::weights::{self, load_backbone, StateDict, Strictness};
+use repghost_backbone::weights::{self, load_any_form, StateDict, Strictness};
 use repghost_backbone::{Backbone, Eager, Tree};
 use tch::{Device, Kind, Tensor};
 
@@ -59,10 +59,8 @@ fn network(e: &Experiment, path: &Path) -> Result<Network, TrainError> {
     if state.names().any(|n| n.starts_with("backbone.body.")) {
         return Ok(Network::Detector(Box::new(model::ready_for_val(e, path)?.detector)));
     }
-    let mut backbone = e.model.backbone.build(1)?;
-    let levels: Vec<u32> = backbone.taps().iter().map(|t| t.level).collect();
-    backbone.keep_levels(&levels);
-    load_backbone(&mut backbone, "", &state, Strictness::Covering)?;
+    let mut backbone = e.model.backbone.build_features()?;
+    load_any_form(&mut backbone, "", &state, Strictness::Covering)?;
     backbone.convert(model::device(), Kind::Float);
     Ok(Network::Backbone(Box::new(backbone)))
 }

@@ -24,7 +24,7 @@ fn detectors_have_torchvisions_parameters() {
     let mut retinanet = on("resnet50", HeadConfig::default());
     let options = Options { size, classes: Some(91) };
     assert_eq!(analyze::experiment(&retinanet, &options).unwrap().total.unfused.parameters, 34_068_119);
-    retinanet.model.backbone.norm = repghost_backbone::registry::NormKind::Frozen;
+    retinanet.model.backbone.norm = repghost_backbone::NormKind::Frozen;
     assert_eq!(analyze::experiment(&retinanet, &options).unwrap().total.unfused.parameters, 34_014_999);
     // Our classes do not count the background; torchvision's 91 do.
     let maskrcnn = on("resnet50", HeadConfig::Detector(repghost_heads::HeadConfig::MaskRcnn(Default::default())));

@@ -202,7 +202,7 @@ fn without_axes_there_is_one_row() {
 fn built(e: &Experiment) -> Result<usize, TrainError> {
     Ok(match e.task {
         Task::Detection => model::build(e, 5)?.named_tensors().len(),
-        Task::Classification => e.model.backbone.build(1000)?.named_tensors().len(),
+        Task::Classification => e.model.backbone.build_classifier(1000)?.named_tensors().len(),
     })
 }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 
 use common::alone;
 use image::{Rgb, RgbImage};
-use repghost_backbone::fill::fill_with_gain;
+use repghost_backbone::synthetic::fill_with_gain;
 use repghost_backbone::weights::{self, StateDict};
 use repghost_backbone::Tree;
 use repghost_train::config::Loaded;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{torch, Id, Pickle, PickleError, Value};
+use super::{torch, Id, Pickle, PickleError, Value, Values};
 
 /// Values of one pickle; the largest checkpoints (optimizer state included) have some ten thousand.
 const MAX_VALUES: usize = 1 << 22;
@@ -73,24 +73,21 @@ pub fn parse(bytes: &[u8]) -> Result<Pickle, PickleError> {
     let mut machine = Machine {
         bytes,
         next: 0,
-        at: 0,
-        values: vec![],
+        values: Values::default(),
         stack: vec![],
         marks: vec![],
         memo: HashMap::new(),
         foreign: BTreeSet::new(),
     };
     let root = machine.run()?;
-    Ok(Pickle { values: machine.values, root, length: machine.next, foreign: machine.foreign })
+    Ok(Pickle { values: machine.values.items, root, length: machine.next, foreign: machine.foreign })
 }
 
-pub(super) struct Machine<'a> {
+struct Machine<'a> {
     bytes: &'a [u8],
     /// First byte not yet read.
     next: usize,
-    /// Byte of the present opcode, for messages.
-    at: usize,
-    values: Vec<Value>,
+    values: Values,
     stack: Vec<Id>,
     /// Heights of the stack at each mark.
     marks: Vec<usize>,
@@ -101,7 +98,7 @@ pub(super) struct Machine<'a> {
 impl Machine<'_> {
     fn run(&mut self) -> Result<Id, PickleError> {
         loop {
-            self.at = self.next;
+            self.values.at = self.next;
             let opcode = self.byte()?;
             if opcode == op::STOP {
                 return self.pop();
@@ -161,7 +158,7 @@ impl Machine<'_> {
             op::GLOBAL | op::STACK_GLOBAL | op::REDUCE | op::NEWOBJ | op::NEWOBJ_EX | op::BUILD | op::BINPERSID => {
                 self.call(opcode)
             }
-            _ => Err(PickleError::Opcode { opcode, at: self.at }),
+            _ => Err(PickleError::Opcode { opcode, at: self.values.at }),
         }
     }
 
@@ -172,7 +169,7 @@ impl Machine<'_> {
             _ => self.memo.len() as u64,
         };
         if matches!(opcode, op::BINGET | op::LONG_BINGET) {
-            let id = *self.memo.get(&index).ok_or(PickleError::Memo { index, at: self.at })?;
+            let id = *self.memo.get(&index).ok_or(PickleError::Memo { index, at: self.values.at })?;
             return self.push_id(id);
         }
         let top = self.top()?;
@@ -205,7 +202,7 @@ impl Machine<'_> {
             _ => 4,
         };
         let length = self.length(width)?;
-        let at = self.at;
+        let at = self.values.at;
         let text = std::str::from_utf8(self.take(length)?).map_err(|_| PickleError::Utf8 { at })?.to_string();
         self.push(Value::Str(text))
     }
@@ -253,7 +250,7 @@ impl Machine<'_> {
                 }
                 // A dict of a foreign class: what is in it does not matter to us.
                 Value::Object { .. } => Ok(()),
-                _ => Err(PickleError::Type { expected: "a dict to put items in", at: self.at }),
+                _ => Err(PickleError::Type { expected: "a dict to put items in", at: self.values.at }),
             };
         }
         let items = if opcode == op::APPEND { self.pop_n(1)? } else { self.above_mark()? };
@@ -263,7 +260,7 @@ impl Machine<'_> {
                 Ok(())
             }
             Value::Object { .. } => Ok(()),
-            _ => Err(PickleError::Type { expected: "a list or set to append to", at: self.at }),
+            _ => Err(PickleError::Type { expected: "a list or set to append to", at: self.values.at }),
         }
     }
 
@@ -276,9 +273,9 @@ impl Machine<'_> {
             }
             op::STACK_GLOBAL => {
                 let pair = self.pop_n(2)?;
-                let text = |id: Id| match &self.values[id.0 as usize] {
+                let text = |id: Id| match self.values.get(id) {
                     Value::Str(s) => Ok(s.clone()),
-                    _ => Err(PickleError::Type { expected: "a module and a name", at: self.at }),
+                    _ => Err(PickleError::Type { expected: "a module and a name", at: self.values.at }),
                 };
                 let (module, name) = (text(pair[0])?, text(pair[1])?);
                 self.global(&module, &name)
@@ -293,7 +290,7 @@ impl Machine<'_> {
             }
             op::BINPERSID => {
                 let id = self.pop()?;
-                let storage = torch::storage(self, id)?;
+                let storage = torch::storage(&self.values, id)?;
                 self.push(Value::Storage(storage))
             }
             _ => {
@@ -302,7 +299,7 @@ impl Machine<'_> {
                 }
                 let arguments = self.pop()?;
                 let callable = self.pop()?;
-                let value = torch::construct(self, callable, arguments)?;
+                let value = torch::construct(&self.values, callable, arguments)?;
                 self.push(value)
             }
         }
@@ -316,20 +313,12 @@ impl Machine<'_> {
         self.push(Value::Global(path))
     }
 
-    pub(super) fn value(&self, id: Id) -> &Value {
-        &self.values[id.0 as usize]
-    }
-
-    pub(super) fn at(&self) -> usize {
-        self.at
-    }
-
     fn push(&mut self, value: Value) -> Result<(), PickleError> {
-        if self.values.len() >= MAX_VALUES {
+        if self.values.items.len() >= MAX_VALUES {
             return Err(PickleError::TooManyValues { limit: MAX_VALUES });
         }
-        let id = Id(self.values.len() as u32);
-        self.values.push(value);
+        let id = Id(self.values.items.len() as u32);
+        self.values.items.push(value);
         self.push_id(id)
     }
 
@@ -342,9 +331,9 @@ impl Machine<'_> {
     fn pop(&mut self) -> Result<Id, PickleError> {
         let floor = self.marks.last().copied().unwrap_or(0);
         if self.stack.len() <= floor {
-            return Err(PickleError::Stack { at: self.at });
+            return Err(PickleError::Stack { at: self.values.at });
         }
-        self.stack.pop().ok_or(PickleError::Stack { at: self.at })
+        self.stack.pop().ok_or(PickleError::Stack { at: self.values.at })
     }
 
     fn pop_n(&mut self, n: usize) -> Result<Vec<Id>, PickleError> {
@@ -354,18 +343,18 @@ impl Machine<'_> {
     }
 
     fn top(&self) -> Result<Id, PickleError> {
-        self.stack.last().copied().ok_or(PickleError::Stack { at: self.at })
+        self.stack.last().copied().ok_or(PickleError::Stack { at: self.values.at })
     }
 
     fn top_value(&mut self) -> Result<&mut Value, PickleError> {
         let top = self.top()?;
-        Ok(&mut self.values[top.0 as usize])
+        Ok(&mut self.values.items[top.0 as usize])
     }
 
     fn above_mark(&mut self) -> Result<Vec<Id>, PickleError> {
-        let height = self.marks.pop().ok_or(PickleError::Mark { at: self.at })?;
+        let height = self.marks.pop().ok_or(PickleError::Mark { at: self.values.at })?;
         if height > self.stack.len() {
-            return Err(PickleError::Stack { at: self.at });
+            return Err(PickleError::Stack { at: self.values.at });
         }
         Ok(self.stack.split_off(height))
     }
@@ -373,7 +362,7 @@ impl Machine<'_> {
     fn pairs_above_mark(&mut self) -> Result<Vec<(Id, Id)>, PickleError> {
         let ids = self.above_mark()?;
         if ids.len() % 2 != 0 {
-            return Err(PickleError::Type { expected: "keys and values in pairs", at: self.at });
+            return Err(PickleError::Type { expected: "keys and values in pairs", at: self.values.at });
         }
         Ok(ids.chunks_exact(2).map(|p| (p[0], p[1])).collect())
     }
@@ -383,7 +372,7 @@ impl Machine<'_> {
     }
 
     fn take(&mut self, n: u64) -> Result<&[u8], PickleError> {
-        let cut = PickleError::Truncated { at: self.at };
+        let cut = PickleError::Truncated { at: self.values.at };
         let rest = self.bytes.get(self.next..).unwrap_or_default();
         if n > rest.len() as u64 {
             return Err(cut);
@@ -399,8 +388,8 @@ impl Machine<'_> {
 
     fn line(&mut self) -> Result<String, PickleError> {
         let rest = self.bytes.get(self.next..).unwrap_or_default();
-        let end = rest.iter().position(|b| *b == b'\n').ok_or(PickleError::Truncated { at: self.at })?;
-        let text = std::str::from_utf8(&rest[..end]).map_err(|_| PickleError::Utf8 { at: self.at })?.to_string();
+        let end = rest.iter().position(|b| *b == b'\n').ok_or(PickleError::Truncated { at: self.values.at })?;
+        let text = std::str::from_utf8(&rest[..end]).map_err(|_| PickleError::Utf8 { at: self.values.at })?.to_string();
         self.next += end + 1;
         Ok(text)
     }

@@ -77,6 +77,20 @@ impl Pickle {
     }
 }
 
+/// The values that a program has made so far, and the byte of its present opcode.
+#[derive(Debug, Default)]
+struct Values {
+    items: Vec<Value>,
+    at: usize,
+}
+
+impl Values {
+    fn get(&self, id: Id) -> &Value {
+        // Ids are only made by the machine, for values that it holds.
+        &self.items[id.0 as usize]
+    }
+}
+
 /// A value without behaviour.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {

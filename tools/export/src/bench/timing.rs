@@ -1,6 +1,7 @@
 //! Times of one network in one runtime. The session lives for one call, so that no idle thread pool disturbs the next.
 
-use repghost_backbone::{fill, Backbone};
+use repghost_backbone::synthetic::input;
+use repghost_backbone::Backbone;
 use tch::Kind;
 
 use super::plan::Variant;
@@ -28,7 +29,7 @@ pub fn onnx(net: &Backbone, batch: i64, size: [i64; 2], precision: ElementType) 
 pub fn backbone(net: &Backbone, v: &Variant, size: [i64; 2], runs: Runs) -> Result<Vec<f64>, ExportError> {
     let _guard = tch::no_grad_guard();
     let shape = [v.batch, 3, size[0], size[1]];
-    let image = fill::input("bench", &shape);
+    let image = input("bench", &shape);
     let pixels = Vec::<f32>::try_from(image.f_to_kind(Kind::Float)?.f_reshape([-1])?)?;
     let inputs = [Input { shape: &shape, values: &pixels }];
     // The only session alive may let its threads spin.

@@ -60,11 +60,12 @@ impl Ops for OnnxWriter {
         x.clone()
     }
 
-    fn scope<R>(&mut self, name: &str, f: impl FnOnce(&mut Self) -> R) -> R {
+    fn enter(&mut self, name: &str) {
         self.graph.push_scope(name);
-        let r = f(self);
+    }
+
+    fn leave(&mut self) {
         self.graph.pop_scope();
-        r
     }
 
     fn conv2d(&mut self, x: &Edge, layer: &Conv2d) -> Edge {
@@ -209,7 +210,7 @@ impl Ops for OnnxWriter {
         self.op("Flatten", &[x], &[("axis", Attribute::Int(1))], vec![x.shape[0], x.shape[1..].iter().product()])
     }
 
-    fn anchors_last(&mut self, x: &Edge, k: i64) -> Edge {
+    fn flatten_positions(&mut self, x: &Edge, k: i64) -> Edge {
         let (n, c, h, w) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3]);
         let last = self.op("Transpose", &[x], &[("perm", Attribute::Ints(&[0, 2, 3, 1]))], vec![n, h, w, c]);
         self.reshape(&last, &[0, -1, k], vec![n, c * h * w / k, k])

@@ -4,7 +4,8 @@
 //! with what the model's own post-processing makes of those networks' outputs in the same precision. So half precision may move a score, but
 //! not hide a graph that suppresses wrongly.
 
-use repghost_backbone::{fill, Eager};
+use repghost_backbone::synthetic::input;
+use repghost_backbone::Eager;
 use repghost_heads::Stage;
 use tch::{Kind, Tensor};
 
@@ -136,7 +137,7 @@ fn networks(model: &Model, part: Part, built: &Built, inputs: &[Input], report: 
 pub fn stage_inputs(stage: &Stage, inputs: &[Input]) -> Result<Vec<Input>, ExportError> {
     let Some(regions) = stage.regions() else { return Ok(inputs.to_vec()) };
     let shape = regions.of(REGIONS);
-    let pixels = Vec::try_from(fill::input("regions", &shape).f_reshape([-1])?)?;
+    let pixels = Vec::try_from(input("regions", &shape).f_reshape([-1])?)?;
     Ok(vec![Input { name: format!("{REGIONS} regions"), pixels, shape, sizes: vec![] }])
 }
 

@@ -1,6 +1,6 @@
 //! What a file is checked on: random numbers, and real images fitted into its input.
 
-use repghost_backbone::fill;
+use repghost_backbone::synthetic::input;
 use tch::Tensor;
 
 use crate::error::ExportError;
@@ -39,7 +39,7 @@ pub fn collect(spec: &ExportSpec, images: &Images) -> Result<Vec<Input>, ExportE
     let mut inputs = vec![];
     for n in batches {
         let shape = [n as i64, 3, spec.size[0], spec.size[1]];
-        let random = fill::input("gate", &shape) * RANDOM_RANGE;
+        let random = input("gate", &shape) * RANDOM_RANGE;
         let pixels = Vec::try_from(random.reshape(-1)).unwrap_or_default();
         inputs.push(Input { name: format!("random, batch {n}"), pixels, shape, sizes: vec![spec.size; n] });
         let mut input = Input { name: format!("{}, batch {n}", images.kind), pixels: vec![], shape, sizes: vec![] };

@@ -1,6 +1,7 @@
 //! The gate over many networks, as a table: `make gate`.
 
-use repghost_backbone::{fill, BackboneConfig, FuseLevel, Tree};
+use repghost_backbone::synthetic::input;
+use repghost_backbone::{BackboneConfig, FuseLevel, Tree};
 use repghost_train::Experiment;
 
 use super::check::ParityCheck;
@@ -87,7 +88,7 @@ pub fn gate_row(backbone: &BackboneConfig, head: &str, precision: ElementType) -
 pub fn gate_experiment(mut e: Experiment, classes: usize, precision: ElementType) -> Result<Row, ExportError> {
     let _guard = tch::no_grad_guard();
     let head = e.model.head.name();
-    let pixels = fill::input("gate", &[1, 3, SIZE[0], SIZE[1]]) * 2.0;
+    let pixels = input("gate", &[1, 3, SIZE[0], SIZE[1]]) * 2.0;
     let mut detector = synthetic::detector(&mut e, classes, &pixels)?;
     let name =
         format!("{} {head} {}", detector.backbone().body.name, if precision == ElementType::F16 { "fp16" } else { "fp32" });
@@ -115,7 +116,7 @@ fn check(model: &Model, kind: Kind, precision: ElementType) -> Result<ParityRepo
         .iter()
         .map(|n| {
             let shape = [*n, 3, SIZE[0], SIZE[1]];
-            let pixels = Vec::try_from((fill::input("gate", &shape) * 2.0).reshape(-1)).unwrap_or_default();
+            let pixels = Vec::try_from((input("gate", &shape) * 2.0).reshape(-1)).unwrap_or_default();
             Input { name: format!("batch {n}"), pixels, shape, sizes: vec![SIZE; *n as usize] }
         })
         .collect();

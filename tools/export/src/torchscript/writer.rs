@@ -75,11 +75,12 @@ impl Ops for TorchScriptWriter {
         x.clone()
     }
 
-    fn scope<R>(&mut self, name: &str, f: impl FnOnce(&mut Self) -> R) -> R {
+    fn enter(&mut self, name: &str) {
         self.scope.push(name.to_string());
-        let r = f(self);
+    }
+
+    fn leave(&mut self) {
         self.scope.pop();
-        r
     }
 
     fn conv2d(&mut self, x: &String, layer: &Conv2d) -> String {
@@ -165,7 +166,7 @@ impl Ops for TorchScriptWriter {
         self.call(format!("torch.flatten({x}, 1, -1)"))
     }
 
-    fn anchors_last(&mut self, x: &String, k: i64) -> String {
+    fn flatten_positions(&mut self, x: &String, k: i64) -> String {
         self.call(format!("torch.reshape(torch.permute({x}, [0, 2, 3, 1]), [torch.size({x}, 0), -1, {k}])"))
     }
 

@@ -4,8 +4,8 @@
 
 pub mod report;
 
+use repghost_backbone::complexity::{self, ModelCost, Part};
 use repghost_backbone::cost::Cost;
-use repghost_backbone::price::{self, Part, Price};
 use repghost_backbone::{Backbone, BackboneConfig, FuseLevel, Role, Tree};
 use repghost_heads::{Detector, Stage};
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::config::{Experiment, Task};
 use crate::detection::model;
 use crate::error::TrainError;
 
-/// Classes of COCO: what a detector is priced with where nobody says how many there are.
+/// Classes of COCO: what a detector is counted with where nobody says how many there are.
 const DETECTOR_CLASSES: usize = 80;
 /// Classes of ImageNet.
 const CLASSIFIER_CLASSES: usize = 1000;
@@ -32,15 +32,15 @@ pub struct Row {
     /// Stage of the backbone (`C2` holds the stem too) or path of a head.
     pub part: String,
     /// As it is trained.
-    pub unfused: Price,
+    pub unfused: ModelCost,
     /// With all branches and norms folded.
-    pub fused: Price,
+    pub fused: ModelCost,
 }
 
-/// The price of one network.
+/// The complexity of one network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Analysis {
-    /// Network, head and what else decides the price.
+    /// Network, head and what else decides it.
     pub name: String,
     /// Height and width of the one image.
     pub size: [i64; 2],
@@ -61,7 +61,7 @@ pub struct Options {
     pub classes: Option<usize>,
 }
 
-/// Prices the network of an experiment. No data is read.
+/// Counts the network of an experiment. No data is read.
 ///
 /// # Errors
 /// Settings that make no network; sizes out of range.
@@ -80,24 +80,24 @@ pub fn experiment(e: &Experiment, options: &Options) -> Result<Analysis, TrainEr
     Ok(Analysis::new(name, size, classes, unfused, detector_parts(&detector, size)))
 }
 
-/// Prices a classifier.
+/// Counts a classifier.
 ///
 /// # Errors
 /// Settings that make no network; sizes out of range.
 pub fn backbone(config: &BackboneConfig, options: &Options) -> Result<Analysis, TrainError> {
     let classes = options.classes.unwrap_or(CLASSIFIER_CLASSES);
     let size = checked(options.size.unwrap_or([CLASSIFIER_SIZE; 2]))?;
-    let mut net: Backbone = config.build(at_least_one(classes)? as i64)?;
-    let unfused = price::backbone(&net, image(size));
+    let mut net: Backbone = config.build_classifier(at_least_one(classes)? as i64)?;
+    let unfused = complexity::of_backbone(&net, image(size));
     net.fuse(FuseLevel::All);
-    Ok(Analysis::new(net.name.clone(), size, classes, unfused, price::backbone(&net, image(size))))
+    Ok(Analysis::new(net.name.clone(), size, classes, unfused, complexity::of_backbone(&net, image(size))))
 }
 
 impl Analysis {
     fn new(name: String, size: [i64; 2], classes: usize, unfused: Vec<Part>, fused: Vec<Part>) -> Self {
-        let price_in = |parts: &[Part], name: &str| parts.iter().find(|p| p.name == name).map_or(Price::default(), |p| p.price);
-        let row = |part: &Part| Row { part: part.name.clone(), unfused: part.price, fused: price_in(&fused, &part.name) };
-        let total = |parts: &[Part]| parts.iter().map(|p| p.price).sum();
+        let cost_in = |parts: &[Part], name: &str| parts.iter().find(|p| p.name == name).map_or(ModelCost::default(), |p| p.cost);
+        let row = |part: &Part| Row { part: part.name.clone(), unfused: part.cost, fused: cost_in(&fused, &part.name) };
+        let total = |parts: &[Part]| parts.iter().map(|p| p.cost).sum();
         let total = Row { part: "total".into(), unfused: total(&unfused), fused: total(&fused) };
         Self { name, size, classes, parts: unfused.iter().map(row).collect(), total }
     }
@@ -143,23 +143,23 @@ fn detector_name(detector: &Detector) -> String {
     name
 }
 
-/// Prices a detector on one image; stages that read regions on as many as there can be.
+/// Counts a detector on one image; stages that read regions on as many as there can be.
 fn detector_parts(detector: &Detector, size: [i64; 2]) -> Vec<Part> {
     let mut cost = Cost::default();
     for stage in detector.stages() {
         let shape = stage.regions().map_or(image(size), |regions| regions.of(regions.per_image));
         detector.run_stage(&stage, &mut cost, &shape.to_vec());
     }
-    let mut parts = price::backbone(&detector.backbone().body, image(size));
+    let mut parts = complexity::of_backbone(&detector.backbone().body, image(size));
     let body = parts.len();
     for row in &cost.rows {
         if let Some(name) = section(&row.path) {
-            part(&mut parts, body, &name).price += Price::of_rows([row]);
+            part(&mut parts, body, &name).cost += ModelCost::of_rows([row]);
         }
     }
     for entry in detector.named_tensors().iter().filter(|e| e.role == Role::Parameter) {
         if let Some(name) = section(&entry.name) {
-            part(&mut parts, body, &name).price.parameters += entry.tensor.numel() as i64;
+            part(&mut parts, body, &name).cost.parameters += entry.tensor.numel() as i64;
         }
     }
     parts
@@ -179,7 +179,7 @@ fn section(path: &str) -> Option<String> {
 /// The part called `name` behind the first `body` ones.
 fn part<'a>(parts: &'a mut Vec<Part>, body: usize, name: &str) -> &'a mut Part {
     let at = parts[body..].iter().position(|p| p.name == name).map(|i| body + i).unwrap_or_else(|| {
-        parts.push(Part { name: name.into(), price: Price::default() });
+        parts.push(Part { name: name.into(), cost: ModelCost::default() });
         parts.len() - 1
     });
     &mut parts[at]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use repghost_backbone::price::Price;
+use repghost_backbone::complexity::ModelCost;
 
 use super::{Analysis, Row};
 
@@ -65,8 +65,8 @@ pub fn csv(all: &[Analysis]) -> String {
     let mut text = String::from("network,classes,height,width,part,form,parameters,macs,activation_bytes\n");
     for a in all {
         for row in a.parts.iter().chain([&a.total]) {
-            for (form, price) in [("unfused", &row.unfused), ("fused", &row.fused)] {
-                let Price { parameters, macs, activation_bytes } = price;
+            for (form, cost) in [("unfused", &row.unfused), ("fused", &row.fused)] {
+                let ModelCost { parameters, macs, activation_bytes } = cost;
                 let (name, part) = (quoted(&a.name), quoted(&row.part));
                 let [height, width] = a.size;
                 let _ =

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use repghost_backbone::weights::{self, detect_form, load_backbone, Form, StateDict, Strictness};
+use repghost_backbone::weights::{self, detect_form, load_any_form, Form, StateDict, Strictness};
 use repghost_backbone::{Backbone, Role, Tree};
 use tch::Kind;
 
@@ -19,7 +19,7 @@ use crate::tuning;
 /// Settings that make no network.
 pub fn build(e: &Experiment, classes: usize) -> Result<Backbone, TrainError> {
     tch::manual_seed(e.train.seed as i64);
-    Ok(e.model.backbone.build(classes.max(1) as i64)?)
+    Ok(e.model.backbone.build_classifier(classes.max(1) as i64)?)
 }
 
 /// Loads `init.backbone`. A classifier of another number of classes is made anew. Returns lines for people.
@@ -89,7 +89,7 @@ pub fn ready(
     };
     let mut net = build(e, count)?;
     let form = detect_form(&state);
-    load_backbone(&mut net, "", &state, Strictness::Exact)?;
+    load_any_form(&mut net, "", &state, Strictness::Exact)?;
     net.convert(device(), Kind::Float);
     Ok(Ready { net, classes, form, metadata: state.metadata })
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use repghost_backbone::freeze;
-use repghost_backbone::weights::{self, detect_form, load, load_backbone, Form, Strictness};
+use repghost_backbone::weights::{self, detect_form, load, load_any_form, Form, Strictness};
 use repghost_backbone::{Backbone, FuseLevel, Tree};
 use repghost_coco::annotations::COCO_CATEGORIES;
 use repghost_heads::legacy_names::upgrade_names;
@@ -56,7 +56,7 @@ pub fn device() -> Device {
 pub fn build(e: &Experiment, classes: usize) -> Result<Detector, TrainError> {
     tch::manual_seed(e.train.seed as i64);
     // The classifier is cut off by the head.
-    let backbone = e.model.backbone.build(1)?;
+    let backbone = e.model.backbone.build_features()?;
     let mut detector = head(e)?.build(backbone, &e.model.fpn, classes as i64)?;
     set_postprocess(e, &mut detector);
     Ok(detector)
@@ -195,7 +195,7 @@ pub fn ready(
     };
     let mut detector = build(e, classes.len())?;
     let form = detect_form(&state);
-    load_backbone(&mut detector, "", &state, Strictness::Exact)?;
+    load_any_form(&mut detector, "", &state, Strictness::Exact)?;
     detector.convert(device(), Kind::Float);
     Ok(Ready { detector, classes, form, metadata: state.metadata })
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use repghost_backbone::weights::write_atomic;
+use repghost_files::write_atomic;
 
 use crate::error::TrainError;
 

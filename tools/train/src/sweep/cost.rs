@@ -82,10 +82,9 @@ pub fn latencies(experiments: &[&Experiment]) -> Result<Vec<[f64; 2]>, TrainErro
 /// The backbone in training form and with everything folded.
 fn forms(experiment: &Experiment) -> Result<[Backbone; 2], TrainError> {
     let build = || -> Result<Backbone, TrainError> {
-        let mut backbone = experiment.model.backbone.build(CLASSES).map_err(|e| TrainError::Config(e.to_string()))?;
+        let mut backbone = experiment.model.backbone.build_classifier(CLASSES).map_err(|e| TrainError::Config(e.to_string()))?;
         if experiment.task == Task::Detection {
-            let levels: Vec<u32> = backbone.taps().iter().map(|t| t.level).collect();
-            backbone.keep_levels(&levels);
+            backbone.drop_classifier();
         }
         Ok(backbone)
     };

@@ -19,7 +19,6 @@ use repghost_backbone::{dropout, Role, Tree};
 use repghost_heads::Losses;
 use tch::{Kind, Tensor};
 
-use super::step::step_seed;
 use super::Task;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
@@ -214,7 +213,7 @@ impl<B: Send + 'static> Worker<B> {
             for Job { batch, weight, seed, step } in inbox {
                 // Further batches of a step (`train.accumulate`) draw on.
                 if seeded.replace([seed, step]) != Some([seed, step]) {
-                    dropout::seed(step_seed(seed, step));
+                    dropout::seed_step(seed, step);
                     replica.seed_step(seed, step);
                 }
                 let answer = replica.losses(&batch).and_then(|losses| Answer::of(losses, &parameters)?.weighted(weight));

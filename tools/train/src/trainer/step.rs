@@ -34,7 +34,7 @@ impl<T: Task> Run<T> {
     pub(super) fn step(&mut self, feed: &mut Feed<T::Batch>) -> Result<Option<StepReport>, TrainError> {
         let started = Instant::now();
         // All that this step draws depends on the seed and the step only: a resumed run draws the same.
-        dropout::seed(step_seed(self.progress.seed, self.progress.step));
+        dropout::seed_step(self.progress.seed, self.progress.step);
         self.task.seed_step(self.progress.seed, self.progress.step);
         let mut report = StepReport::default();
         let mut sum: Option<Gradients> = None;
@@ -102,13 +102,4 @@ impl<T: Task> Run<T> {
             images.join(", ")
         ))
     }
-}
-
-/// The seed of dropout's generator for a step.
-pub(super) fn step_seed(seed: u64, step: u64) -> u64 {
-    // SplitMix64's finaliser, so that neighbours in seed and step have nothing in common.
-    let mut z = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(step).wrapping_mul(0xD1B5_4A32_D192_ED03);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }

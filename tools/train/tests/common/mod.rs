@@ -78,7 +78,7 @@ pub struct Batch {
 /// Noise from the position only, without torch's generator.
 fn batch(epoch: usize, index: usize) -> Batch {
     let name = format!("{epoch} {index}");
-    let pixels = repghost_backbone::fill::input(&name, &[BATCH, 3, SIZE, SIZE]);
+    let pixels = repghost_backbone::synthetic::input(&name, &[BATCH, 3, SIZE, SIZE]);
     let labels: Vec<i64> = (0..BATCH).map(|i| (i + index as i64 + epoch as i64) % 4).collect();
     for (i, label) in labels.iter().enumerate() {
         let quadrant = pixels.get(i as i64).narrow(1, label / 2 * SIZE / 2, SIZE / 2).narrow(2, label % 2 * SIZE / 2, SIZE / 2);

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use repghost_backbone::layers::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, Linear};
 use repghost_backbone::ops::{Activation, Ops};
-use repghost_backbone::{fill, Backbone, Eager};
+use repghost_backbone::{synthetic, Backbone, Eager};
 use tch::Tensor;
 
 use super::super::plan::Variant;
@@ -64,11 +64,12 @@ impl Ops for Timed {
         x.shallow_clone()
     }
 
-    fn scope<R>(&mut self, name: &str, f: impl FnOnce(&mut Self) -> R) -> R {
+    fn enter(&mut self, name: &str) {
         self.path.push(name.to_string());
-        let r = f(self);
+    }
+
+    fn leave(&mut self) {
         self.path.pop();
-        r
     }
 
     fn conv2d(&mut self, x: &Tensor, layer: &Conv2d) -> Tensor {
@@ -139,8 +140,8 @@ impl Ops for Timed {
         self.time("reshape", |e| e.flatten(x))
     }
 
-    fn anchors_last(&mut self, x: &Tensor, k: i64) -> Tensor {
-        self.time("reshape", |e| e.anchors_last(x, k))
+    fn flatten_positions(&mut self, x: &Tensor, k: i64) -> Tensor {
+        self.time("reshape", |e| e.flatten_positions(x, k))
     }
 
     fn dropout(&mut self, x: &Tensor, p: f64) -> Tensor {
@@ -152,7 +153,7 @@ impl Ops for Timed {
 pub fn joins(net: &Backbone, size: [i64; 2]) -> Vec<(String, [i64; 4])> {
     let _guard = tch::no_grad_guard();
     let mut ops = Timed::new(false);
-    let _ = net.classify(&mut ops, &fill::input("bench", &[1, 3, size[0], size[1]]));
+    let _ = net.classify(&mut ops, &synthetic::input("bench", &[1, 3, size[0], size[1]]));
     ops.joins
 }
 
@@ -162,7 +163,7 @@ pub fn joins(net: &Backbone, size: [i64; 2]) -> Vec<(String, [i64; 4])> {
 /// None on a CPU.
 pub fn within(net: &Backbone, v: &Variant, size: [i64; 2], runs: Runs) -> Result<Within, ExportError> {
     tch::set_num_threads(v.threads as i32);
-    let image = fill::input("bench", &[v.batch, 3, size[0], size[1]]);
+    let image = synthetic::input("bench", &[v.batch, 3, size[0], size[1]]);
     let (mut concat, mut add) = (vec![], vec![]);
     let mut sums: BTreeMap<&'static str, f64> = BTreeMap::new();
     for i in 0..runs.warm_up + runs.timed {

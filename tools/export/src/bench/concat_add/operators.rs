@@ -1,6 +1,6 @@
 //! All sites one after another, nothing between them.
 
-use repghost_backbone::fill;
+use repghost_backbone::synthetic::input;
 use tch::{Kind, Tensor};
 
 use super::super::plan::Variant;
@@ -48,7 +48,7 @@ pub fn graph(sites: &[Site], join: Join) -> Vec<u8> {
 /// The runtime's own.
 pub fn time(sites: &[Site], join: Join, v: &Variant, runs: Runs) -> Result<Vec<f64>, ExportError> {
     let halves: Vec<[Tensor; 2]> =
-        sites.iter().map(|s| ["a", "b"].map(|half| fill::input(&format!("{half} {}", s.path), &s.half))).collect();
+        sites.iter().map(|s| ["a", "b"].map(|half| input(&format!("{half} {}", s.path), &s.half))).collect();
     match v.runtime.takes {
         Takes::Network(_) => {
             tch::set_num_threads(v.threads as i32);

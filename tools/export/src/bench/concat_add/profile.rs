@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use repghost_backbone::{fill, Backbone};
+use repghost_backbone::{synthetic, Backbone};
 use serde::Deserialize;
 use tch::Kind;
 
@@ -90,7 +90,7 @@ fn kernels(bytes: &[u8], v: &Variant, size: [i64; 2], runs: Runs) -> Result<Kern
     let settings = Settings { threads: v.threads, spin: true };
     let mut session = OnnxRuntime::profiled(bytes, settings, &folder.path().join("profile"))?;
     let shape = [v.batch, 3, size[0], size[1]];
-    let pixels = Vec::<f32>::try_from(fill::input("bench", &shape).f_to_kind(Kind::Float)?.f_reshape([-1])?)?;
+    let pixels = Vec::<f32>::try_from(synthetic::input("bench", &shape).f_to_kind(Kind::Float)?.f_reshape([-1])?)?;
     let total = runs.warm_up + runs.timed;
     for _ in 0..total {
         session.run(&[Input { shape: &shape, values: &pixels }], &mut |_, _, _| ())?;

@@ -28,7 +28,7 @@ mod tests {
     /// GhostNet has 16 bottlenecks of two Ghost modules each. Its first: 16 channels at stride 2, so halves of 8 at 112 x 112.
     #[test]
     fn ghostnet_has_32() {
-        let net = BackboneConfig::named("ghostnet").build(10).unwrap();
+        let net = BackboneConfig::named("ghostnet").build_classifier(10).unwrap();
         let sites = of(&net, [2, 3, 224, 224]);
         assert_eq!(sites.len(), 32);
         assert_eq!((sites[0].half, sites[31].half), ([2, 8, 112, 112], [2, 80, 7, 7]));

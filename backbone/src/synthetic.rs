@@ -1,8 +1,8 @@
-//! Weights by rule: every tensor of a network filled from its name alone.
+//! Synthetic weights and inputs: deterministic values derived from a tensor's name.
 //!
-//! Parity fixtures need the same weights in Python and in Rust. A rule that both sides compute (`tools/fixtures/fill.py` is the other
-//! side) keeps the fixtures small: they hold outputs only. It also gives benchmarks and gates repeatable weights with non-trivial
-//! batch-norm statistics.
+//! Parity fixtures need the same weights in Python and in Rust. A rule that both sides compute (`tools/fixtures/synthetic.py` is the
+//! other side) keeps the fixtures small: they hold outputs only. Parity checks and benchmarks use it too, for repeatable inputs and for
+//! networks whose batch-norm statistics are not trivial.
 //!
 //! Element `k` of tensor `name` is `u = 2 * (splitmix64(fnv1a64(name) + k) >> 40) / 2^24 - 1`, in `[-1, 1)`, and then
 //!
@@ -13,41 +13,35 @@
 //! | 1-D `*.weight` (norms) | `gain (1 + 0.2 u)` |
 //! | other 1-D (biases) | `0.1 u` |
 //! | weights of more dimensions | `u * sqrt(3 / fan_in)`, `fan_in` the product of all dimensions but the first |
-//! | integers | left alone |
+//! | integers | unchanged |
 //!
-//! The gain is 1 unless told otherwise. Networks with many sums want less ([`DEEP_GAIN`]): with 1, each of them raises the
-//! activations' variance, and absolute tolerances lose their meaning.
+//! The gain is 1 by default. Networks with many sums need less ([`DEEP_GAIN`]): with 1, each sum raises the activations' variance, and
+//! absolute tolerances lose their meaning.
 
 use tch::Tensor;
 
+use crate::mix::{mix64, GAMMA};
 use crate::module::Tree;
-
-fn splitmix64(mut z: u64) -> u64 {
-    z = z.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
-}
 
 fn fnv1a64(text: &str) -> u64 {
     text.bytes().fold(0xCBF2_9CE4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0000_0100_0000_01B3))
 }
 
-/// `n` values in `[-1, 1)` that depend on `name` only.
+/// `n` values in `[-1, 1)` that depend only on `name`.
 pub fn uniform(name: &str, n: usize) -> Vec<f32> {
     let seed = fnv1a64(name);
-    (0..n as u64).map(|k| (splitmix64(seed.wrapping_add(k)) >> 40) as f32 / (1u64 << 23) as f32 - 1.0).collect()
+    (0..n as u64).map(|k| (mix64(seed.wrapping_add(k).wrapping_add(GAMMA)) >> 40) as f32 / (1u64 << 23) as f32 - 1.0).collect()
 }
 
-/// A tensor `[shape]` of values in `[-1, 1)` that depend on `name` only: repeatable inputs.
+/// A single-precision tensor of the given shape with values in `[-1, 1)` that depend only on `name`.
 pub fn input(name: &str, shape: &[i64]) -> Tensor {
     Tensor::from_slice(&uniform(name, shape.iter().product::<i64>() as usize)).view(shape)
 }
 
-/// A gain at which RepGhostNet's maps and logits stay below ten.
+/// A gain at which RepGhostNet's feature maps and logits stay below ten.
 pub const DEEP_GAIN: f64 = 0.8;
 
-/// Fills every floating-point tensor below `tree` by the rule; `prefix` is put before each name.
+/// Overwrites every floating-point tensor below `tree` by the rule; `prefix` is put before each name.
 pub fn fill(tree: &dyn Tree, prefix: &str) {
     fill_with_gain(tree, prefix, 1.0);
 }
@@ -81,7 +75,7 @@ pub fn fill_with_gain(tree: &dyn Tree, prefix: &str, gain: f64) {
 
 #[cfg(test)]
 mod tests {
-    /// The constants are printed by `tools/fixtures/fill.py` when run as a script.
+    /// The constants are printed by `tools/fixtures/synthetic.py` when run as a script.
     #[test]
     fn equals_the_python_side() {
         let u = super::uniform("conv_stem.weight", 3);

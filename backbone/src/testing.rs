@@ -1,13 +1,13 @@
-//! Numbers from Python, for tests: a safetensors file that a script in `tools/fixtures/` wrote.
+//! Test support (feature `testing`): numbers from Python, as a safetensors file that a script in `tools/fixtures/` wrote.
 //!
 //! Small tensors are kept whole; of large maps the scripts keep a sample (every k-th element) and three sums, so that an error anywhere
-//! is caught by the sums and its size is shown by the sample. Weights are never kept: both sides fill them by [`fill`].
+//! is caught by the sums and its size is shown by the sample. Weights are never kept: both sides make them ([`synthetic`]).
 
 use std::path::Path;
 
 use tch::{Kind, Tensor};
 
-use crate::fill;
+use crate::synthetic;
 use crate::weights::{self, StateDict};
 
 /// Sums of a map agree to this part of its sum of absolute values.
@@ -52,7 +52,7 @@ impl Fixture {
         assert!(off <= tolerance, "{name}: off by {off:e}, more than {tolerance:e}");
 
         let flat = flat.to_kind(Kind::Double);
-        let weighted = &flat * fill::input("weighted", &flat.size()).to_kind(Kind::Double);
+        let weighted = &flat * synthetic::input("weighted", &flat.size()).to_kind(Kind::Double);
         let actual = Tensor::stack(&[flat.sum(None), flat.abs().sum(None), weighted.sum(None)], 0);
         let expected = self.tensor(&format!("{name}.sums"));
         let allowed = SUM_TOLERANCE * expected.double_value(&[1]);

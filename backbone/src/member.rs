@@ -1,0 +1,79 @@
+//! The row that adds a network to the [`registry`](crate::registry).
+//!
+//! A family is one file with a builder and its rows; a row states the name, the keys of [`BackboneConfig`] that the network takes, and
+//! how its weight files are recognised. A crate of a user's own registers a row with [`register`](crate::registry::register):
+//!
+//! ```
+//! use repghost_backbone::blocks::{Flatten, GlobalPool};
+//! use repghost_backbone::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn, Linear};
+//! use repghost_backbone::member::Member;
+//! use repghost_backbone::{registry, Activation, Backbone, BackboneConfig, Node, Tap};
+//!
+//! /// Four stride-2 convolutions behind a stem: maps of strides 4, 8, 16 and 32.
+//! fn build(config: &BackboneConfig, classes: i64) -> Backbone {
+//!     let step = |name: &str, inputs, outputs| {
+//!         let conv = Conv2d::new(inputs, outputs, Conv2dConfig::same(3).stride(2));
+//!         Node::new(name, ConvBn::new(["conv", "bn"], conv, BatchNormConfig::default(), Activation::Relu))
+//!     };
+//!     let c = (16.0 * config.width) as i64;
+//!     let body = vec![
+//!         step("stem", 3, c),
+//!         step("stage1", c, 2 * c),
+//!         step("stage2", 2 * c, 4 * c),
+//!         step("stage3", 4 * c, 8 * c),
+//!         step("stage4", 8 * c, 16 * c),
+//!     ];
+//!     let taps = (1..5).map(|i| Tap::new(c << i, 2 << i, i as usize)).collect();
+//!     let tail = vec![Node::new("", GlobalPool), Node::new("", Flatten), Node::new("fc", Linear::new(16 * c, classes))];
+//!     Backbone::new("tiny", body, taps, tail)
+//! }
+//!
+//! registry::register(Member::new("tiny", build).keys(&["width"]))?;
+//! let mut net = BackboneConfig::named("tiny").build_features()?;
+//! assert_eq!(net.taps()[3].channels, 256);
+//! # Ok::<(), registry::RegistryError>(())
+//! ```
+
+use crate::backbone::Backbone;
+use crate::config::BackboneConfig;
+use crate::shapes::Shapes;
+
+/// Builds a network from its settings with a classifier of that many outputs.
+pub type Build = fn(&BackboneConfig, i64) -> Backbone;
+
+/// A network that [`BackboneConfig::name`] can name.
+#[derive(Clone, Copy, Debug)]
+pub struct Member {
+    /// The name.
+    pub name: &'static str,
+    /// Keys of [`BackboneConfig`] that it takes, beside `name` and `dropout`.
+    pub keys: &'static [&'static str],
+    /// Its builder. The settings have been checked.
+    pub build: Build,
+    /// Whether the names and shapes of a weight file are this network's.
+    pub recognise: fn(&Shapes) -> Option<Recognised>,
+}
+
+/// A weight file that a network recognises as its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Recognised {
+    /// Channel multiplier, where the network has one and the shapes determine it.
+    pub width: Option<f64>,
+}
+
+impl Member {
+    /// A row without keys, whose weight files `weights inspect` does not recognise.
+    pub const fn new(name: &'static str, build: Build) -> Self {
+        Self { name, keys: &[], build, recognise: |_| None }
+    }
+
+    /// The same row with keys of [`BackboneConfig`].
+    pub const fn keys(self, keys: &'static [&'static str]) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// The same row with a function that recognises the network's weights, trained or fused.
+    pub const fn recognised_by(self, recognise: fn(&Shapes) -> Option<Recognised>) -> Self {
+        Self { recognise, ..self }
+    }
+}

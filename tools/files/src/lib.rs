@@ -1,0 +1,114 @@
+//! Atomic writes: a file is either whole or not there.
+//!
+//! The data goes to a temporary file in the target's folder, is synced, and takes the target's name by a rename. When the process
+//! dies on the way, or the disk is full, the target is what it was before.
+//!
+//! ```
+//! # fn main() -> std::io::Result<()> {
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("notes.txt");
+//! repghost_files::write_bytes(&path, b"first")?;
+//! repghost_files::write_bytes(&path, b"second")?;
+//! assert_eq!(std::fs::read(&path)?, b"second");
+//! # Ok(())
+//! # }
+//! ```
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Writes `path` through `write`, which gets the temporary file.
+///
+/// # Errors
+/// Those of `write`, and those of the file system (a missing folder, a full disk, a path that names a folder). The target is left as it
+/// was and the temporary file is removed.
+pub fn write_atomic<E: From<io::Error>>(path: impl AsRef<Path>, write: impl FnOnce(&mut File) -> Result<(), E>) -> Result<(), E> {
+    let path = path.as_ref();
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?;
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut prefix = std::ffi::OsString::from(".");
+    prefix.push(name);
+    prefix.push(".");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(".tmp");
+    let mut temporary = readable(&mut builder).tempfile_in(folder)?;
+    write(temporary.as_file_mut())?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(path).map_err(|e| e.error)?;
+    sync_folder(folder);
+    Ok(())
+}
+
+/// Writes `bytes` to `path`.
+///
+/// # Errors
+/// As [`write_atomic`].
+pub fn write_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
+    write_atomic(path, |file| file.write_all(bytes))
+}
+
+/// Gives the file the permissions of any new file (the umask decides); temporary files are private by default.
+#[cfg(unix)]
+fn readable<'a, 'b, 'c>(builder: &'c mut tempfile::Builder<'a, 'b>) -> &'c mut tempfile::Builder<'a, 'b> {
+    use std::os::unix::fs::PermissionsExt;
+    builder.permissions(std::fs::Permissions::from_mode(0o666))
+}
+
+#[cfg(not(unix))]
+fn readable<'a, 'b, 'c>(builder: &'c mut tempfile::Builder<'a, 'b>) -> &'c mut tempfile::Builder<'a, 'b> {
+    builder
+}
+
+/// Makes the rename itself durable. Not every file system can, so a failure is no error: the file is whole either way.
+fn sync_folder(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.txt");
+        write_bytes(&path, b"old").unwrap();
+        let failed = write_atomic(&path, |f| {
+            f.write_all(b"half of the ne")?;
+            Err(io::Error::other("disk full"))
+        });
+        assert_eq!(failed.unwrap_err().to_string(), "disk full");
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        write_bytes(&path, b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn missing_folders_and_folders_as_targets_are_errors() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(write_bytes(folder.path().join("no/a.txt"), b"x").is_err());
+        assert!(write_bytes("/", b"x").is_err());
+        let target = folder.path().join("folder");
+        std::fs::create_dir(&target).unwrap();
+        assert!(write_bytes(&target, b"x").is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    /// A file that others could read before is not made private by a rewrite.
+    #[cfg(unix)]
+    #[test]
+    fn permissions_are_those_of_any_new_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (plain, atomic) = (folder.path().join("plain"), folder.path().join("atomic"));
+        std::fs::write(&plain, b"x").unwrap();
+        write_bytes(&atomic, b"x").unwrap();
+        let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode();
+        assert_eq!(mode(&atomic), mode(&plain));
+    }
+}
