@@ -36,20 +36,13 @@ pub struct Args {
     pub summary: bool,
 }
 
-/// Why there are no numbers.
+/// Why there are no numbers: a file that cannot be read, used or written. One line.
 #[derive(Debug)]
-pub enum Failure {
-    /// A file that the user has to mend.
-    Input(String),
-    /// A file that cannot be written.
-    Write(String),
-}
+pub struct Failure(String);
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Input(text) | Self::Write(text) => f.write_str(text),
-        }
+        f.write_str(&self.0)
     }
 }
 
@@ -57,10 +50,7 @@ impl std::error::Error for Failure {}
 
 impl From<AnnotationError> for Failure {
     fn from(error: AnnotationError) -> Self {
-        match error {
-            AnnotationError::Write { .. } => Self::Write(error.to_string()),
-            _ => Self::Input(error.to_string()),
-        }
+        Self(error.to_string())
     }
 }
 
@@ -70,7 +60,7 @@ impl From<AnnotationError> for Failure {
 /// Files that are missing or damaged; a folder that cannot be written to.
 pub fn run(args: &Args, warn: &mut dyn FnMut(String)) -> Result<String, Failure> {
     let (Some(annotations), Some(detections)) = (&args.annotations, &args.detections) else {
-        return Err(Failure::Input("eval needs --annotations FILE and --detections FILE".into()));
+        return Err(Failure("eval needs --annotations FILE and --detections FILE".into()));
     };
     let types: Vec<IouType> = [IouType::Bbox, IouType::Segm]
         .into_iter()
@@ -87,7 +77,7 @@ pub fn run(args: &Args, warn: &mut dyn FnMut(String)) -> Result<String, Failure>
         warn(format!("{}: no detections of the evaluated classes; the numbers are zeros", detections.display()));
     }
     let evaluations = types.into_iter().map(|iou_type| evaluate(&truth, &found, iou_type)).collect::<Result<Vec<_>, _>>();
-    let evaluations = evaluations.map_err(|error| Failure::Input(error.to_string()))?;
+    let evaluations = evaluations.map_err(|error| Failure(error.to_string()))?;
     let mut text = String::new();
     if !args.summary {
         for evaluation in &evaluations {
@@ -98,7 +88,7 @@ pub fn run(args: &Args, warn: &mut dyn FnMut(String)) -> Result<String, Failure>
     text.push_str(&tables::numbers(&evaluations));
     if let Some(folder) = &args.output {
         let path = folder.join("metrics.json");
-        write_metrics(&path, &evaluations).map_err(|e| Failure::Write(format!("{}: cannot be written: {e}", path.display())))?;
+        write_metrics(&path, &evaluations).map_err(|e| Failure(format!("{}: cannot be written: {e}", path.display())))?;
     }
     Ok(text)
 }

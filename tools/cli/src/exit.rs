@@ -1,13 +1,17 @@
 //! How the program ends: exit codes and the one line about what went wrong.
 
 use std::io::{self, Write};
-use std::process::ExitCode;
 
-use repghost_train::is_bad_input;
+use repghost_export::ExportError;
+use repghost_train::error::{RunFolderProblem, TrainError};
 
+use crate::bad_input::is_bad_input;
+
+/// Everything was done.
+const DONE: u8 = 0;
 /// A run failed.
 const FAILED: u8 = 1;
-/// The user gave something that cannot be used.
+/// A file, setting or place to write to that the user named cannot be used.
 const BAD_INPUT: u8 = 2;
 /// Ctrl-C, after what had to be saved was saved.
 const INTERRUPTED: u8 = 130;
@@ -24,36 +28,58 @@ pub enum Outcome {
 }
 
 /// Clap's own messages: help and version go to stdout and are no errors.
-pub fn usage(error: &clap::Error) -> ExitCode {
+pub fn usage(error: &clap::Error) -> u8 {
     // A closed pipe (`repghost-det --help | head -1`) is no error.
     let _ = error.print();
-    ExitCode::from(if error.use_stderr() { BAD_INPUT } else { 0 })
+    if error.use_stderr() {
+        BAD_INPUT
+    } else {
+        DONE
+    }
+}
+
+/// Ends the process once everything is written. libtorch's destructors take 0.2 s and do nothing for a process that ends, so they are left
+/// out; what Rust buffers is flushed first.
+pub fn when_all_is_written(code: u8) -> ! {
+    let _ = io::stdout().flush();
+    let _ = io::stderr().flush();
+    at_once(code)
+}
+
+/// Ends the process without a destructor or exit handler: threads may be at work, and what they use must not be torn down under them.
+pub fn at_once(code: u8) -> ! {
+    #[cfg(unix)]
+    // SAFETY: `_exit` may be called at any time, from any thread.
+    unsafe {
+        libc::_exit(code.into())
+    }
+    #[cfg(not(unix))]
+    std::process::exit(code.into())
 }
 
 /// Prints the error, if any, and chooses the exit code.
-pub fn report(result: anyhow::Result<Outcome>, verbose: bool) -> ExitCode {
+pub fn report(result: anyhow::Result<Outcome>, verbose: bool) -> u8 {
     match result {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Interrupted) => ExitCode::from(INTERRUPTED),
-        Ok(Outcome::Failed) => ExitCode::from(FAILED),
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Ok(Outcome::Done) => DONE,
+        Ok(Outcome::Interrupted) => INTERRUPTED,
+        Ok(Outcome::Failed) => FAILED,
+        Err(error) if is_broken_pipe(&error) => DONE,
         Err(error) => {
             let _ = writeln!(io::stderr(), "error: {}", message(&error, verbose));
-            ExitCode::from(if is_bad_input(&error) || is_bad_export_input(&error) { BAD_INPUT } else { FAILED })
+            if is_bad_input(&error) {
+                BAD_INPUT
+            } else {
+                FAILED
+            }
         }
     }
 }
 
-/// What the exporter says about its input. (The trainer, whose errors [`is_bad_input`] knows, does not know the exporter.)
-fn is_bad_export_input(error: &anyhow::Error) -> bool {
-    error.chain().any(|c| c.downcast_ref::<repghost_export::ExportError>().is_some_and(|e| e.exit_code() == 2))
-}
-
-/// The error and its causes in one line. A cause that the text before it already tells is left out.
+/// The error and its causes in one line. A cause that the text before it already has is left out.
 pub fn message(error: &anyhow::Error, verbose: bool) -> String {
     let mut text = String::new();
     for cause in error.chain() {
-        let part = cause.to_string();
+        let part = as_typed(cause);
         let part = if verbose { part } else { without_stack(&part) };
         if text.is_empty() {
             text = part;
@@ -62,6 +88,32 @@ pub fn message(error: &anyhow::Error, verbose: bool) -> String {
         }
     }
     text
+}
+
+/// An error in the words of the command line: fields of library calls become flags, and what to type next is appended.
+fn as_typed(cause: &(dyn std::error::Error + 'static)) -> String {
+    let text = cause.to_string();
+    let training = cause.downcast_ref::<TrainError>().or_else(|| match cause.downcast_ref::<ExportError>() {
+        Some(ExportError::Model(e)) => Some(e),
+        _ => None,
+    });
+    match training {
+        Some(TrainError::Argument { field, .. }) => format!("--{}{}", field.replace('_', "-"), &text[field.len()..]),
+        Some(TrainError::RunFolder { problem: RunFolderProblem::NotEmpty, .. }) => {
+            text + "; --resume continues its run, another --run-dir starts a new one"
+        }
+        Some(TrainError::RunFolder { problem: RunFolderProblem::OtherExperiment { .. }, .. }) => {
+            text + " (--run-dir names another folder)"
+        }
+        Some(TrainError::RunFolder { problem: RunFolderProblem::NoTable { .. }, .. }) => {
+            text + "; `repghost-det sweep FILE --table-only` writes it"
+        }
+        Some(TrainError::NotAClassifier { .. }) => text + "; `repghost-det weights inspect` shows what it holds",
+        Some(TrainError::SourceForTask { expected: "image_folder", .. }) => {
+            text + "; `repghost-det data crops` makes one from a detection set"
+        }
+        _ => text,
+    }
 }
 
 /// Libtorch appends twenty lines of C++ stack to its messages; people need the first.
@@ -81,7 +133,7 @@ pub fn install_panic_hook() {
     std::panic::set_hook(Box::new(|info| {
         let text = info.payload_as_str().unwrap_or("no message");
         if text.contains("Broken pipe") {
-            std::process::exit(0);
+            at_once(DONE);
         }
         let place = info.location().map_or(String::new(), |l| format!(" at {}:{}", l.file(), l.line()));
         let _ = writeln!(io::stderr(), "error: internal error{place}: {}", without_stack(text));
@@ -98,7 +150,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn causes_are_told_once() {
+    fn fields_become_flags() {
+        let problem = || TrainError::Argument { field: "score_threshold", problem: "expected a number".into() };
+        for error in [anyhow::Error::from(problem()), ExportError::Model(problem()).into()] {
+            assert_eq!(message(&error, false), "--score-threshold: expected a number");
+        }
+        let used = TrainError::RunFolder { path: "runs/a".into(), problem: RunFolderProblem::NotEmpty };
+        assert!(message(&used.into(), false).contains("--resume"));
+    }
+
+    #[test]
+    fn causes_are_printed_once() {
         let inner = io::Error::other("disk full");
         let e = anyhow::Error::from(inner).context("cannot write a.json: disk full").context("while saving");
         assert_eq!(message(&e, false), "while saving: cannot write a.json: disk full");

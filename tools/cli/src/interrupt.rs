@@ -3,16 +3,18 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-/// Exit code of an interrupted program, as shells have it (128 + SIGINT).
-const INTERRUPTED: i32 = 130;
+use crate::exit;
 
-/// A flag that Ctrl-C raises. `what` tells people what will happen then.
+/// Exit code of an interrupted program, as shells have it (128 + SIGINT).
+const INTERRUPTED: u8 = 130;
+
+/// A flag that Ctrl-C raises. `what` is printed then: what the program still does.
 pub fn flag(what: &'static str) -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     let raised = flag.clone();
     let handler = move || {
         if raised.swap(true, Ordering::Relaxed) {
-            std::process::exit(INTERRUPTED);
+            exit::at_once(INTERRUPTED);
         }
         eprintln!("\n{what}; Ctrl-C again ends at once");
     };

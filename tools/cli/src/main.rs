@@ -1,8 +1,9 @@
 //! `repghost-det-torch`: the command line, which people start through the launcher, `repghost-det`.
 //!
 //! Layers, as in ripgrep: arguments are parsed into plain data (`args` structs, one a command), a command turns them into things and
-//! runs them, and only here is decided how that ends. Exit codes: 0 done, 1 a run failed, 2 bad input, 130 interrupted.
+//! runs them, and [`exit`] decides how that ends.
 
+mod bad_input;
 mod commands;
 mod cuda;
 mod eval_files;
@@ -35,14 +36,16 @@ Examples:
   repghost-det config experiments/retinanet.yaml train.epochs=24
   repghost-det help config
 
-Exit codes: 0 done, 1 a run failed, 2 bad input, 130 interrupted.";
+Exit codes: 0 done, 1 a run failed, 2 input, settings or a place to write to that cannot be used, 130 interrupted.";
 
-fn main() -> std::process::ExitCode {
+fn main() {
     exit::install_panic_hook();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(e) => return exit::usage(&e),
+    let code = match Cli::try_parse() {
+        Ok(cli) => {
+            logging::start(cli.verbose, cli.quiet);
+            exit::report(commands::run(cli.command, cli.quiet), cli.verbose)
+        }
+        Err(e) => exit::usage(&e),
     };
-    logging::start(cli.verbose, cli.quiet);
-    exit::report(commands::run(cli.command, cli.quiet), cli.verbose)
+    exit::when_all_is_written(code)
 }

@@ -34,7 +34,7 @@ fn folder(head: &str) -> (Folder, String) {
     let pixels = input("gate", &[1, 3, 96, 96]);
     let detector = synthetic::detector(&mut e, classes.len(), &pixels).unwrap();
     let mut state = StateDict::of(&detector, "");
-    state.metadata = model::metadata("", &classes);
+    state.metadata = repghost_train::model::metadata("detector", "", &classes);
     weights::write(folder.path().join("w.safetensors"), &state).unwrap();
     let source = ShapesSource { seed: 0, first: 0, count: 1, config: Default::default(), masks: false };
     source.load(0).unwrap().image.save(folder.path().join("a.png")).unwrap();

@@ -97,20 +97,6 @@ pub enum ExportError {
 }
 
 impl ExportError {
-    /// 2 for input that cannot be used, 1 for a run that failed.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Size { .. }
-            | Self::Part { .. }
-            | Self::RuntimeMissing { .. }
-            | Self::NoRuntime { .. }
-            | Self::Arguments(_)
-            | Self::Format { .. } => 2,
-            Self::Model(e) => e.exit_code(),
-            _ => 1,
-        }
-    }
-
     /// What is wrong, without the runtime's name.
     pub fn cause(&self) -> String {
         match self {

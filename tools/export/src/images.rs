@@ -8,7 +8,7 @@ use repghost_coco::shapes::{ShapesConfig, ShapesSource};
 use repghost_coco::Source;
 use repghost_train::config::{DataSource, Split};
 use repghost_train::detection::data::{self, SplitData};
-use repghost_train::predict::{find_images, Files};
+use repghost_train::images::{FoundImages, ImageFiles};
 use repghost_train::Experiment;
 
 use crate::error::ExportError;
@@ -35,7 +35,7 @@ impl Images {
     pub fn open(e: &Experiment, paths: &[PathBuf], measured: Option<&[String]>) -> Result<Self, ExportError> {
         let validation = if paths.is_empty() || measured.is_some() { validation(e, measured)? } else { None };
         let (source, kind): (Arc<dyn Source>, _) = match &validation {
-            _ if !paths.is_empty() => (Arc::new(Files::new(find_images(paths)?, DecodeConfig::default())), "images"),
+            _ if !paths.is_empty() => (Arc::new(ImageFiles::new(FoundImages::find(paths, false)?.paths, DecodeConfig::default())), "images"),
             Some(val) if val.source.len() > 0 => (val.source.clone(), "validation images"),
             _ => {
                 let config = ShapesConfig::default();

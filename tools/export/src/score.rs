@@ -7,7 +7,8 @@ use repghost_train::config::needs::Split;
 use repghost_train::detection::data::{self, SplitData};
 use repghost_train::detection::model;
 use repghost_train::evaluate::Measured;
-use repghost_train::predict::{find_images, Album, Files, Predicted, Request};
+use repghost_train::images::{FoundImages, ImageFiles};
+use repghost_train::predict::{Album, Predicted, Request};
 use repghost_train::Experiment;
 
 use crate::engine_pool::EnginePool;
@@ -67,11 +68,11 @@ pub fn predict(
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Predicted>, ExportError> {
-    let paths = find_images(&request.images)?;
+    let paths = FoundImages::find(&request.images, false)?.paths;
     let e = request.applied(e)?;
     let pool = EnginePool::open(&e, &request.weights, runtime)?;
     let decode = e.data.decode();
-    let source = Files::new(paths.clone(), decode);
+    let source = ImageFiles::new(paths.clone(), decode);
     let album = Album::new(request, &paths, &pool.classes)?;
     let job = Job {
         source: &source,

@@ -12,7 +12,7 @@ use crate::error::TrainError;
 use crate::memory;
 use crate::run::progress::duration;
 use crate::runtime;
-use crate::trainer::{answer, plan, ImageTask, Plan, Replicas};
+use crate::trainer::{forward_backward, plan, ImageTask, Plan, Replicas};
 
 /// Steps timed; the first one compiles kernels and is left out.
 const TIMED_STEPS: usize = 2;
@@ -49,22 +49,22 @@ pub fn dry_run(loaded: &Loaded) -> Result<DryRun, TrainError> {
 
 fn look_at(task: &impl ImageTask, config: &TrainConfig) -> Result<DryRun, TrainError> {
     let plan = Plan::new(config, task.batches_per_epoch())?;
-    let slots = plan::grouping(config).slots(task.network().named_tensors());
+    let params = plan::grouping(config).slots(task.network().named_tensors());
     let reading = Instant::now();
     let Some(batch) = task.batches(0, 0)?.next().transpose()? else {
-        return Err(TrainError::Config("there are no images to train on".into()));
+        return Err(TrainError::NoImages { purpose: "to train on" });
     };
     let data = reading.elapsed();
     let shape = batch.shape;
-    let mut replicas = Replicas::wanted(task, &slots, config)?;
+    let mut replicas = Replicas::from_config(task, &params, config)?;
     let mut losses = vec![];
     let mut step = Duration::MAX;
     for number in 0..=TIMED_STEPS as u64 {
         let started = Instant::now();
-        let answer = answer(task, &mut replicas, &slots, batch.clone(), [config.seed, number])?;
-        answer.gradients.norm()?;
+        let output = forward_backward(task, &mut replicas, &params, batch.clone(), [config.seed, number])?;
+        output.gradients.norm()?;
         step = step.min(started.elapsed());
-        losses = answer.losses;
+        losses = output.losses;
     }
     let network = task.network().named_tensors();
     let body = task.backbone();
@@ -72,7 +72,7 @@ fn look_at(task: &impl ImageTask, config: &TrainConfig) -> Result<DryRun, TrainE
         notes: task.notes().to_vec(),
         backbone: body.name.clone(),
         parameters: network.iter().filter(|e| e.role == Role::Parameter).map(|e| e.tensor.numel() as i64).sum(),
-        trained: slots.iter().map(|s| s.tensor.numel() as i64).sum(),
+        trained: params.iter().map(|s| s.tensor.numel() as i64).sum(),
         batch: shape,
         taps: body.taps().iter().map(|t| format!("C{} {} channels, stride {}", t.level, t.channels, t.stride)).collect(),
         losses,

@@ -98,7 +98,7 @@ impl Ema {
         for pair in &mut self.pairs {
             let saved = state.get(&pair.name).filter(|t| t.size() == pair.average.size());
             let Some(saved) = saved else {
-                return Err(TrainError::OptimizerState(format!("the average of {} is missing or has another shape", pair.name)));
+                return Err(TrainError::AverageState { tensor: pair.name.clone() });
             };
             pair.average.f_copy_(saved)?;
         }

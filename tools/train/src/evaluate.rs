@@ -33,9 +33,11 @@ impl Measured {
         Ok(Self { detections, evaluations })
     }
 
-    /// The number that decides which weights are best: AP of masks where they are learned, else of boxes.
+    /// The number that decides which weights are best: AP of masks where they are learned, else of boxes; not a
+    /// number where the data has no object.
     pub fn headline(&self) -> f64 {
-        self.evaluations.last().map_or(f64::NAN, |e| e.numbers.ap)
+        // pycocotools' -1 stands for "no object to measure": such an evaluation must not count as the best so far.
+        self.evaluations.last().map(|e| e.numbers.ap).filter(|ap| *ap >= 0.0).unwrap_or(f64::NAN)
     }
 
     /// Writes `metrics.json` and `detections.json` into a folder.

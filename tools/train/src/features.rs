@@ -9,9 +9,11 @@ use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::file::published;
 use crate::config::Experiment;
-use crate::detection::{data, model, tensors};
+use crate::detection::{data, model};
 use crate::error::TrainError;
-use crate::predict::{find_images, Files};
+use crate::images::{FoundImages, ImageFiles};
+use crate::model::device;
+use crate::tensors;
 
 /// What gives the maps.
 enum Network {
@@ -32,16 +34,16 @@ pub fn features(
     images: &[PathBuf],
     output: &Path,
 ) -> Result<Vec<(String, Vec<i64>)>, TrainError> {
-    let paths = find_images(images)?;
+    let paths = FoundImages::find(images, false)?.paths;
     let network = network(e, weights)?;
     let mut e = e.clone();
     e.eval.batch_size = 1;
     let decode = e.data.decode();
-    let loader = data::eval_loader(&e, Arc::new(Files::new(paths.clone(), decode)))?;
+    let loader = data::eval_loader(&e, Arc::new(ImageFiles::new(paths.clone(), decode)))?;
     let mut state = StateDict::default();
     for batch in loader.epoch(0, 0) {
         let batch = batch?;
-        let pixels = tensors::images(&batch, model::device()).pixels;
+        let pixels = tensors::images(&batch, device()).pixels;
         let Some((target, size)) = batch.targets.first().zip(batch.sizes.first()) else { continue };
         let prefix = if paths.len() == 1 { String::new() } else { format!("{}/", target.file_name) };
         for (level, map) in network.maps(&pixels) {
@@ -61,7 +63,7 @@ fn network(e: &Experiment, path: &Path) -> Result<Network, TrainError> {
     }
     let mut backbone = e.model.backbone.build_features()?;
     load_any_form(&mut backbone, "", &state, Strictness::Covering)?;
-    backbone.convert(model::device(), Kind::Float);
+    backbone.convert(device(), Kind::Float);
     Ok(Network::Backbone(Box::new(backbone)))
 }
 

@@ -14,9 +14,11 @@ use tch::{Kind, Tensor};
 use crate::classification;
 use crate::config::needs::Split;
 use crate::config::{Experiment, Task};
-use crate::detection::{data, model, tensors};
+use crate::detection::{data, model};
 use crate::error::TrainError;
-use crate::predict::{find_images, Files};
+use crate::images::{FoundImages, ImageFiles};
+use crate::model::device;
+use crate::tensors;
 
 /// Images compared where none are named.
 const COMPARED: usize = 4;
@@ -65,8 +67,8 @@ fn classifier(e: &Experiment, weights: &Path, images: &[PathBuf], level: FuseLev
 
 fn first_batch(loader: Loader) -> Result<Tensor, TrainError> {
     match loader.epoch(0, 0).next() {
-        Some(batch) => Ok(tensors::images(&batch?, model::device()).pixels),
-        None => Err(TrainError::Config("there is no image to compare on".into())),
+        Some(batch) => Ok(tensors::images(&batch?, device()).pixels),
+        None => Err(TrainError::NoImages { purpose: "to compare on" }),
     }
 }
 
@@ -92,8 +94,7 @@ fn fold<T: Tree>(
     net.fuse(level);
     let after = net.named_tensors().len();
     if after == before {
-        let (path, form) = (file.weights.display(), file.form);
-        return Err(TrainError::Config(format!("{path}: nothing to fold, the weights are in {form} form")));
+        return Err(TrainError::NothingToFuse { path: file.weights.into(), form: file.form });
     }
     let (mut difference, mut largest) = (0f64, 0f64);
     for (a, b) in expected.iter().zip(&tch::no_grad(|| outputs(&net))) {
@@ -101,10 +102,7 @@ fn fold<T: Tree>(
         largest = largest.max(peak(a)?);
     }
     if difference.is_nan() || difference > TOLERANCE * largest.max(1.0) {
-        return Err(TrainError::NotFinite(format!(
-            "folding changed the outputs by {difference:.3e} (their largest value is {largest:.3e}): that is no rounding, so nothing \
-             was written; are the batch norms' running variances sound?"
-        )));
+        return Err(TrainError::FuseDiffers { difference, largest });
     }
     let mut state = StateDict::of(&net, "");
     state.metadata = file.metadata;
@@ -123,9 +121,9 @@ fn inputs(
     otherwise: impl FnOnce() -> (Arc<dyn Source>, &'static str),
 ) -> Result<(Arc<dyn Source>, String), TrainError> {
     if !images.is_empty() {
-        let paths = find_images(images)?;
+        let paths = FoundImages::find(images, false)?.paths;
         let what = format!("{} (first batch)", paths.first().map_or(String::new(), |p| p.display().to_string()));
-        return Ok((Arc::new(Files::new(paths, DecodeConfig::default())), what));
+        return Ok((Arc::new(ImageFiles::new(paths, DecodeConfig::default())), what));
     }
     let (source, what) = otherwise();
     Ok((source, format!("{what} (first batch)")))

@@ -2,31 +2,24 @@
 //!
 //! | module | what is in it |
 //! |---|---|
-//! | [`analyze`] | what a network costs, part by part |
-//! | [`classification`] | data, model and measure of classifiers |
+//! | [`train`](mod@train) | a whole run, from an experiment to its end |
+//! | [`dry_run`](mod@dry_run) | one batch and an estimate, nothing written |
+//! | [`evaluate`], [`predict`](mod@predict), [`features`](mod@features), [`fuse`](mod@fuse) | metrics, detections, feature maps and fused weights from a weights file |
+//! | [`images`] | image files: finding and reading them |
+//! | [`analyze`] | parameters, multiply-adds and activations of a network, part by part |
 //! | [`config`] | experiment files: inheritance, overrides, typed keys, errors that name key and file |
-//! | [`optim`] | SGD and AdamW with saved state, gradients as values, parameter groups |
-//! | [`schedule`] | step to learning rate |
-//! | [`ema`] | the moving average of the weights |
-//! | [`session`] | a whole run, from an experiment file to its end |
-//! | [`dry_run`] | one batch and an estimate, nothing written |
-//! | [`detection`] | data, model and measure of detectors |
-//! | [`tuning`] | weights to start from |
-//! | [`evaluate`] | the COCO numbers of a weights file |
-//! | [`predict`], [`features`], [`fuse`] | detections, feature maps and folded weights from a weights file |
-//! | [`plots`] | the course of a run, precision over recall |
+//! | [`detection`], [`classification`] | data, model and metrics of detectors and of classifiers |
+//! | [`model`], [`tensors`], [`pretrained`] | what both have in common: classes, device, freezing; batches as tensors; weights to start from |
 //! | [`trainer`] | the loop, which owns order only, and its hooks |
-//! | [`checkpoint`] | complete, checked, atomic checkpoints; which of them stay |
-//! | [`run`] | the run folder: records, metrics.jsonl, TensorBoard, progress |
-//! | [`memory`] | how much is used |
-//! | [`runtime`] | variables that libtorch's libraries should start with, threads |
+//! | [`optim`], [`schedule`], [`ema`] | update rules, learning rate schedules, the moving average of the weights |
+//! | [`checkpoint`] | complete, checked, atomic checkpoints; which of them are kept |
+//! | [`run`] | the run folder: lock, records, metrics.jsonl, TensorBoard, progress |
+//! | [`plots`], [`report`] | the course of a run, precision over recall; runs and sweeps as one self-contained page |
 //! | [`sweep`] | ablations: one base, axes, seeds; trials, tables, pictures |
-//! | [`report`] | runs and sweeps as one self-contained page |
-//! | [`environment`] | versions, libraries, devices |
-//! | [`error`], [`mod@bad_input`] | what can go wrong; which of it is the user's to mend |
+//! | [`environment`], [`memory`], [`runtime`] | versions, libraries, devices; memory in use; libtorch's variables and threads |
+//! | [`error`] | errors: one enum, one line each |
 
 pub mod analyze;
-pub mod bad_input;
 pub mod checkpoint;
 pub mod classification;
 pub mod config;
@@ -38,18 +31,21 @@ pub mod error;
 pub mod evaluate;
 pub mod features;
 pub mod fuse;
+pub mod images;
 pub mod memory;
+pub mod model;
 pub mod optim;
 pub mod plots;
 pub mod predict;
+pub mod pretrained;
 pub mod report;
 pub mod run;
 pub mod runtime;
 pub mod schedule;
-pub mod session;
 pub mod sweep;
+pub mod tensors;
+pub mod train;
 pub mod trainer;
-pub mod tuning;
 
-pub use bad_input::{bad_input, is_bad_input, BadInput, MarkBadInput};
 pub use config::{ConfigError, Experiment, Loaded};
+pub use error::TrainError;

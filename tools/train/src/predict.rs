@@ -5,81 +5,15 @@ use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
 use repghost_coco::annotations::{ClassList, LabelMode};
-use repghost_coco::decode::{image_size, DecodeConfig};
 use repghost_coco::draw::{draw_objects, of_detections, Style};
-use repghost_coco::{read_image, write_detections, DataError, Detection, RgbImage, Sample, SampleTarget, Source};
+use repghost_coco::{read_image, write_detections, Detection, RgbImage, Source};
 
 use crate::config::Experiment;
 use crate::detection::infer::{self, Found};
 use crate::detection::{data, model, pictures};
 use crate::error::TrainError;
-
-/// Names of files in a folder that are taken for images.
-const EXTENSIONS: [&str; 7] = ["jpg", "jpeg", "png", "bmp", "webp", "gif", "tif"];
-
-/// Image files in order: those that are named, and those inside of folders that are named, sorted.
-///
-/// # Errors
-/// Paths that do not exist, folders without an image.
-pub fn find_images(paths: &[PathBuf]) -> Result<Vec<PathBuf>, TrainError> {
-    let mut images = vec![];
-    for path in paths {
-        let kind = std::fs::metadata(path).map_err(TrainError::io(path))?;
-        if !kind.is_dir() {
-            images.push(path.clone());
-            continue;
-        }
-        let entries = std::fs::read_dir(path).map_err(TrainError::io(path))?;
-        let files: Result<Vec<PathBuf>, _> = entries.map(|e| e.map(|e| e.path())).collect();
-        let is_image = |p: &PathBuf| {
-            let extension = p.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-            p.is_file() && EXTENSIONS.contains(&extension.as_str())
-        };
-        let mut files: Vec<PathBuf> = files.map_err(TrainError::io(path))?.into_iter().filter(is_image).collect();
-        if files.is_empty() {
-            return Err(TrainError::Config(format!("{}: no image in this folder ({})", path.display(), EXTENSIONS.join(", "))));
-        }
-        files.sort();
-        images.extend(files);
-    }
-    Ok(images)
-}
-
-/// Image files as a source of samples without objects; ids count from 1.
-pub struct Files {
-    paths: Vec<PathBuf>,
-    decode: DecodeConfig,
-}
-
-impl Files {
-    /// A source over files.
-    pub fn new(paths: Vec<PathBuf>, decode: DecodeConfig) -> Self {
-        Self { paths, decode }
-    }
-}
-
-impl Source for Files {
-    fn len(&self) -> usize {
-        self.paths.len()
-    }
-
-    fn aspect(&self, index: usize) -> f64 {
-        let size = self.paths.get(index).and_then(|p| image_size(p, &self.decode).ok());
-        size.map_or(1.0, |[w, h]| w as f64 / h.max(1) as f64)
-    }
-
-    fn load(&self, index: usize) -> Result<Sample, DataError> {
-        let path = self.paths.get(index).ok_or(DataError::NoSuchSample { index, len: self.paths.len() })?;
-        let image = read_image(path, &self.decode)?;
-        let target = SampleTarget {
-            image_id: index as i64 + 1,
-            file_name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            original_size: [image.height() as usize, image.width() as usize],
-            ..Default::default()
-        };
-        Ok(Sample { image, target, ..Sample::default() })
-    }
-}
+use crate::images::{FoundImages, ImageFiles};
+use crate::model::device;
 
 /// What `predict` is told.
 #[derive(Clone, Debug)]
@@ -115,8 +49,8 @@ impl Request {
         let mut e = e.clone();
         if let Some(threshold) = self.score_threshold {
             if !(0.0..1.0).contains(&threshold) {
-                let found = format!("expected a number from 0 to below 1, found {threshold}");
-                return Err(TrainError::Config(format!("--score-threshold: {found}")));
+                let problem = format!("expected a number from 0 to below 1, found {threshold}");
+                return Err(TrainError::Argument { field: "score_threshold", problem });
             }
             e.eval.score_threshold = threshold;
         }
@@ -134,14 +68,14 @@ pub fn predict(
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Predicted>, TrainError> {
-    let paths = find_images(&request.images)?;
+    let paths = FoundImages::find(&request.images, false)?.paths;
     let e = request.applied(e)?;
     let mut ready = model::ready_for_val(&e, &request.weights)?;
     model::fuse_all(&mut ready.detector);
     let decode = e.data.decode();
-    let source: Arc<dyn Source> = Arc::new(Files::new(paths.clone(), decode.clone()));
+    let source: Arc<dyn Source> = Arc::new(ImageFiles::new(paths.clone(), decode.clone()));
     let loader = data::predict_loader(&e, source)?;
-    let found = infer::run(&ready.detector, model::device(), &loader, &ready.classes, stop, progress)?;
+    let found = infer::run(&ready.detector, device(), &loader, &ready.classes, stop, progress)?;
     let Some(found) = found else { return Ok(None) };
     let album = Album::new(request, &paths, &ready.classes)?;
     for f in &found {
@@ -173,7 +107,7 @@ impl Album {
         Ok(Self {
             folder: request.output.clone(),
             names: picture_names(paths),
-            classes: ClassList::new(pairs, LabelMode::Contiguous).map_err(TrainError::Config)?,
+            classes: ClassList::new(pairs, LabelMode::Contiguous).map_err(TrainError::Classes)?,
             threshold: request.score_threshold.unwrap_or(pictures::SHOWN_SCORE),
         })
     }
@@ -224,21 +158,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn images_are_found_and_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("a");
-        std::fs::create_dir(&folder).unwrap();
-        for name in ["b.JPG", "a.png", "notes.txt"] {
-            std::fs::write(folder.join(name), "").unwrap();
-        }
-        let single = dir.path().join("a.png");
-        std::fs::write(&single, "").unwrap();
-        let found = find_images(&[folder.clone(), single.clone()]).unwrap();
-        assert_eq!(found, [folder.join("a.png"), folder.join("b.JPG"), single]);
-        assert_eq!(picture_names(&found), ["a_1.png", "b.png", "a_3.png"]);
-        assert!(find_images(&[dir.path().join("none")]).is_err());
-        std::fs::remove_file(folder.join("b.JPG")).unwrap();
-        std::fs::remove_file(folder.join("a.png")).unwrap();
-        assert!(find_images(&[folder]).unwrap_err().to_string().contains("no image in this folder"));
+    fn pictures_of_one_name_are_numbered() {
+        let paths = ["a/a.png", "a/b.JPG", "a.png"].map(PathBuf::from);
+        assert_eq!(picture_names(&paths), ["a_1.png", "b.png", "a_3.png"]);
     }
 }

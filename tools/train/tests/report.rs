@@ -52,7 +52,7 @@ fn run(dir: &Path, name: &str, head: &str, overrides: &[&str], spoiled: &[usize]
     write_detections(&folder.join("detections.json"), &detections).unwrap();
     let mut log = MetricsLog::append(&folder.join("metrics.jsonl")).unwrap();
     for step in 1..=20u64 {
-        log.take(&Record::Step(StepRecord {
+        log.write(&Record::Step(StepRecord {
             step,
             epoch: step as f64 / 10.0,
             loss: 2.0 / step as f64,
@@ -62,7 +62,7 @@ fn run(dir: &Path, name: &str, head: &str, overrides: &[&str], spoiled: &[usize]
         .unwrap();
     }
     let metrics = vec![("bbox/AP".to_string(), 0.4375)];
-    log.take(&Record::Eval(EvalRecord { step: 20, epoch: 2, metrics, headline: 0.4375, best: true, ..Default::default() }))
+    log.write(&Record::Eval(EvalRecord { step: 20, epoch: 2, metrics, headline: 0.4375, best: true, ..Default::default() }))
         .unwrap();
     folder
 }

@@ -230,7 +230,7 @@ fn a_published_file_is_tuned_to_other_classes() {
         let init = [format!("init.detector={}", file.display()), "model.fpn.channels=64".into()];
         let e = experiment(name, &init).experiment;
         let error = model::initialise(&e, &model::build(&e, 80).unwrap()).unwrap_err();
-        assert!(error.to_string().contains("of another shape") && error.exit_code() == 2, "{error}");
+        assert!(error.to_string().contains("of another shape"), "{error}");
         std::fs::remove_file(file).unwrap();
     }
 }

@@ -9,7 +9,7 @@ use repghost_train::checkpoint::folder;
 use repghost_train::config::OptimizerName;
 use repghost_train::error::TrainError;
 use repghost_train::run::{metrics, Record};
-use repghost_train::trainer::End;
+use repghost_train::trainer::{Hook, Run, RunOutcome, StepEvent, Task};
 
 fn final_weights(dir: &Path) -> Vec<u8> {
     std::fs::read(dir.join("weights/last.safetensors")).unwrap()
@@ -23,8 +23,8 @@ fn a_resumed_run_equals_an_uninterrupted_one_bit_for_bit() {
         let mut config = config();
         config.optimizer.name = name;
         let whole = tempfile::tempdir().unwrap();
-        let mut a = trainer(whole.path(), Quadrants::new(), &config);
-        assert_eq!(a.train().unwrap(), End::Finished);
+        let mut uninterrupted = trainer(whole.path(), Quadrants::new(), &config);
+        assert_eq!(uninterrupted.train().unwrap(), RunOutcome::Finished);
         let records = metrics::read(&whole.path().join("metrics.jsonl")).unwrap();
         assert_eq!(records.iter().filter(|r| matches!(r, Record::Step(_))).count(), 3 * BATCHES);
         assert_eq!(records.iter().filter(|r| matches!(r, Record::Eval(_))).count(), 3);
@@ -32,28 +32,28 @@ fn a_resumed_run_equals_an_uninterrupted_one_bit_for_bit() {
             let dir = tempfile::tempdir().unwrap();
             let mut task = Quadrants::new();
             task.stop_after = Some(split);
-            let mut b = trainer(dir.path(), task, &config);
-            assert_eq!(b.train().unwrap(), End::Interrupted);
+            let mut stopped_run = trainer(dir.path(), task, &config);
+            assert_eq!(stopped_run.train().unwrap(), RunOutcome::Interrupted);
             // The batch after the step is fetched ahead, so the step before the one that raised the flag is the last.
-            let stopped = b.run.progress.step;
+            let stopped = stopped_run.run.progress.step;
             assert!((split as u64 - 1..=split as u64).contains(&stopped), "asked at {split}, stopped after {stopped}");
-            drop(b);
-            let mut c = trainer(dir.path(), Quadrants::new(), &config);
-            assert_eq!(c.run.progress.step, stopped);
-            assert_eq!(c.train().unwrap(), End::Finished);
-            assert!(bits(&a.run.task.net) == bits(&c.run.task.net), "{name:?}, split after {stopped}");
+            drop(stopped_run);
+            let mut resumed = trainer(dir.path(), Quadrants::new(), &config);
+            assert_eq!(resumed.run.progress.step, stopped);
+            assert_eq!(resumed.train().unwrap(), RunOutcome::Finished);
+            assert!(bits(&uninterrupted.run.task.net) == bits(&resumed.run.task.net), "{name:?}, split after {stopped}");
             assert!(final_weights(whole.path()) == final_weights(dir.path()), "the average too");
-            let resumed = metrics::read(&dir.path().join("metrics.jsonl")).unwrap();
+            let records_of_both = metrics::read(&dir.path().join("metrics.jsonl")).unwrap();
             let losses = |r: &[Record]| -> Vec<u64> {
                 r.iter().filter_map(|r| if let Record::Step(s) = r { Some(s.loss.to_bits()) } else { None }).collect()
             };
-            assert_eq!(losses(&records), losses(&resumed));
+            assert_eq!(losses(&records), losses(&records_of_both));
             let evaluated = |r: &[Record]| -> Vec<(u64, u64)> {
                 r.iter()
                     .filter_map(|r| if let Record::Eval(e) = r { Some((e.step, e.headline.to_bits())) } else { None })
                     .collect()
             };
-            assert_eq!(evaluated(&records), evaluated(&resumed), "no evaluation is lost or done twice");
+            assert_eq!(evaluated(&records), evaluated(&records_of_both), "no evaluation is lost or done twice");
         }
     }
 }
@@ -64,23 +64,23 @@ fn a_damaged_last_checkpoint_falls_back_and_ends_the_same() {
     let whole = tempfile::tempdir().unwrap();
     let mut config = config();
     config.checkpoint.every_steps = Some(1);
-    let mut a = trainer(whole.path(), Quadrants::new(), &config);
-    a.train().unwrap();
+    let mut uninterrupted = trainer(whole.path(), Quadrants::new(), &config);
+    uninterrupted.train().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let mut task = Quadrants::new();
     task.stop_after = Some(7);
-    let mut b = trainer(dir.path(), task, &config);
-    b.train().unwrap();
-    let step = b.run.progress.step;
+    let mut stopped_run = trainer(dir.path(), task, &config);
+    stopped_run.train().unwrap();
+    let step = stopped_run.run.progress.step;
     let last = folder::path(&dir.path().join("checkpoints"), step);
     let mut bytes = std::fs::read(&last).unwrap();
     let middle = bytes.len() * 3 / 4;
     bytes[middle] ^= 0x10;
     std::fs::write(&last, bytes).unwrap();
-    let mut c = trainer(dir.path(), Quadrants::new(), &config);
-    assert_eq!(c.run.progress.step, step - 1);
-    c.train().unwrap();
-    assert!(bits(&a.run.task.net) == bits(&c.run.task.net));
+    let mut resumed = trainer(dir.path(), Quadrants::new(), &config);
+    assert_eq!(resumed.run.progress.step, step - 1);
+    resumed.train().unwrap();
+    assert!(bits(&uninterrupted.run.task.net) == bits(&resumed.run.task.net));
 }
 
 #[test]
@@ -92,7 +92,6 @@ fn a_loss_that_is_not_finite_stops_with_table_step_and_images() {
     let mut t = trainer(dir.path(), task, &config());
     let err = t.train().unwrap_err();
     assert!(matches!(err, TrainError::NotFinite(_)));
-    assert_eq!(err.exit_code(), 1);
     let text = err.to_string();
     for part in ["step 5 (epoch 2)", "classification NaN", "decay 0.", "1-0-0, 1-0-1"] {
         assert!(text.contains(part), "{part} in {text}");
@@ -116,7 +115,7 @@ fn accumulation_takes_fewer_steps_and_means() {
 }
 
 #[test]
-fn it_learns() {
+fn a_small_network_learns_the_quadrants() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let mut config = config();
@@ -135,7 +134,7 @@ fn max_steps_stops_early_and_evaluates() {
     let mut config = config();
     config.max_steps = Some(2);
     let mut t = trainer(dir.path(), Quadrants::new(), &config);
-    assert_eq!(t.train().unwrap(), End::Finished);
+    assert_eq!(t.train().unwrap(), RunOutcome::Finished);
     let records = metrics::read(&dir.path().join("metrics.jsonl")).unwrap();
     assert!(matches!(records.last(), Some(Record::Eval(e)) if e.step == 2));
 }
@@ -153,7 +152,7 @@ fn copies_of_the_network_learn_what_one_learns() {
         let mut task = Quadrants::new();
         task.plain = true;
         let mut trainer = trainer(dir.path(), task, &config);
-        assert_eq!(trainer.train().unwrap(), End::Finished);
+        assert_eq!(trainer.train().unwrap(), RunOutcome::Finished);
         let weights = bits(&trainer.run.task.net);
         weights.into_iter().flat_map(|(_, v)| v.into_iter().map(f64::from_bits)).collect::<Vec<f64>>()
     };
@@ -175,7 +174,7 @@ fn copies_are_seeded_once_a_step() {
     let mut config = config();
     (config.replicas, config.accumulate) = (2, 2);
     let mut trainer = trainer(dir.path(), Quadrants::new(), &config);
-    assert_eq!(trainer.train().unwrap(), End::Finished);
+    assert_eq!(trainer.train().unwrap(), RunOutcome::Finished);
     assert_eq!(trainer.run.progress.step, 6, "3 epochs of 4 batches, 2 a step");
     assert_eq!(trainer.run.task.seeds.load(std::sync::atomic::Ordering::Relaxed), 6 * 2);
 }
@@ -183,4 +182,54 @@ fn copies_are_seeded_once_a_step() {
 fn trained_start() -> Vec<f64> {
     let weights = bits(&Quadrants::new().net);
     weights.into_iter().flat_map(|(_, v)| v.into_iter().map(f64::from_bits)).collect()
+}
+
+/// 4 batches of 6 images per epoch; stopped after 6 steps, in the middle of epoch 2. Where 2 batches are accumulated from then on, half an epoch
+/// (1 step of 2) and one whole epoch (2 steps) are left of the 3.
+#[test]
+fn another_accumulation_keeps_the_length_in_epochs() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config();
+    let mut task = Quadrants::new();
+    task.stop_after = Some(6);
+    let mut stopped = trainer(dir.path(), task, &config);
+    assert_eq!(stopped.train().unwrap(), RunOutcome::Interrupted);
+    let (step, batch) = (stopped.run.progress.step, stopped.run.progress.batch);
+    assert_eq!(stopped.run.progress.epoch, 1);
+    drop(stopped);
+    config.accumulate = 2;
+    let mut resumed = trainer(dir.path(), Quadrants::new(), &config);
+    let note = resumed.run.messages.join("\n");
+    assert!(note.contains("train.accumulate 1 -> 2"), "{note}");
+    assert_eq!(resumed.train().unwrap(), RunOutcome::Finished);
+    assert_eq!(resumed.run.progress.epoch, 3);
+    // Positions are whole steps: batch 1 of 4 counts as half a step of 2, which rounds to one.
+    let done = (batch as f64 / 2.0).round() as u64;
+    assert_eq!(resumed.run.progress.step, step + (2 - done) + 2);
+    // A run that is resumed at its end does nothing more and prints that it is finished.
+    drop(resumed);
+    let finished = trainer(dir.path(), Quadrants::new(), &config);
+    assert!(finished.run.messages.iter().any(|m| m.starts_with("the run is finished: 3 epochs")), "{:?}", finished.run.messages);
+}
+
+/// Counts the steps that it is called with, and adds a message.
+struct Counter(std::rc::Rc<std::cell::Cell<u64>>);
+
+impl<T: Task> Hook<T> for Counter {
+    fn after_step(&mut self, run: &mut Run<T>, event: StepEvent) -> Result<(), TrainError> {
+        self.0.set(self.0.get() + 1);
+        assert!(run.progress.step > 0 && (!event.last || event.epoch_ended));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_hook_of_the_user_is_called_around_every_step() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let steps = std::rc::Rc::default();
+    let mut trainer = trainer(dir.path(), Quadrants::new(), &config()).with_hook(Box::new(Counter(std::rc::Rc::clone(&steps))));
+    assert_eq!(trainer.train().unwrap(), RunOutcome::Finished);
+    assert_eq!(steps.get(), 3 * BATCHES as u64);
 }

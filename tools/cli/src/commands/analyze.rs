@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use repghost_backbone::BackboneConfig;
 use repghost_train::analyze::{self, report, Options};
-use repghost_train::bad_input;
 
 use super::config::{read, sources};
+use crate::bad_input::bad_input;
 use crate::exit::Outcome;
 
 /// Worked examples for `--help`.

@@ -8,8 +8,8 @@ use repghost_backbone::BackboneConfig;
 use repghost_export::bench::plan::{Baseline, Form, ModelSpec, Plan};
 use repghost_export::bench::{concat_add, measure, report};
 use repghost_export::runtime::{list, Runtime, RUNTIMES};
-use repghost_train::bad_input;
 
+use crate::bad_input::bad_input;
 use crate::commands::detector_input::Counter;
 use crate::commands::export::height_and_width;
 use crate::exit::Outcome;

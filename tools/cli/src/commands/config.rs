@@ -4,8 +4,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use repghost_train::config::{diff, overrides, Loaded};
-use repghost_train::{bad_input, Experiment};
+use repghost_train::Experiment;
 
+use crate::bad_input::bad_input;
 use crate::exit::Outcome;
 
 /// Worked examples for `--help`.

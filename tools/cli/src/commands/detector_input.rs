@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use repghost_train::bad_input;
 use repghost_train::config::{overrides, Loaded};
-use repghost_train::detection::model::read_experiment;
+use repghost_train::model::read_experiment;
+
+use crate::bad_input::bad_input;
 
 /// The experiment that a list of arguments names: one file or run folder, and overrides behind it.
 pub fn experiment(items: &[String]) -> anyhow::Result<Loaded> {

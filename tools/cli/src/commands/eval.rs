@@ -11,9 +11,10 @@ use repghost_train::classification;
 use repghost_train::config::{Experiment, Task};
 use repghost_train::evaluate::{evaluate_weights, Measured};
 
+use crate::bad_input::{bad_input, MarkBadInput};
 use crate::commands::detector_input::{self, Counter};
 use crate::commands::runtime;
-use crate::eval_files::{self, Failure};
+use crate::eval_files;
 use crate::exit::Outcome;
 use crate::interrupt;
 use crate::tables;
@@ -61,10 +62,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     if let Some(weights) = &args.weights {
         return measure(&args, weights, quiet);
     }
-    let text = eval_files::run(&args.files, &mut |text| tracing::warn!("{text}")).map_err(|failure| match failure {
-        Failure::Input(text) => repghost_train::bad_input(text),
-        Failure::Write(_) => failure.into(),
-    })?;
+    let text = eval_files::run(&args.files, &mut |text| tracing::warn!("{text}")).bad_input()?;
     io::stdout().write_all(text.as_bytes())?;
     Ok(Outcome::Done)
 }
@@ -74,7 +72,7 @@ fn measure(args: &Args, weights: &Path, quiet: bool) -> anyhow::Result<Outcome> 
     let loaded = detector_input::experiment(&args.items)?;
     if loaded.experiment.task == Task::Classification {
         if args.runtime.is_some() {
-            return Err(repghost_train::bad_input("--runtime is for detectors; a classifier runs on libtorch here"));
+            return Err(bad_input("--runtime is for detectors; a classifier runs on libtorch here"));
         }
         return measure_classifier(args, &loaded.experiment, weights, Counter::new("evaluating", quiet));
     }

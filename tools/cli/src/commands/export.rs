@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use repghost_export::export::{export, ExportOptions};
 use repghost_export::onnx::{ElementType, Nms};
 use repghost_export::spec::{BatchSize, Format, Part};
-use repghost_train::bad_input;
 
+use crate::bad_input::bad_input;
 use crate::commands::detector_input::experiment_and_images;
 use crate::exit::Outcome;
 

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
-use repghost_train::bad_input;
 use repghost_train::features::features;
 
+use crate::bad_input::bad_input;
 use crate::commands::detector_input::experiment_and_images;
 use crate::exit::Outcome;
 

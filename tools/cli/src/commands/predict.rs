@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use repghost_export::runtime::Runtime;
 use repghost_export::score;
-use repghost_train::bad_input;
 use repghost_train::classification;
 use repghost_train::config::{Experiment, Task};
 use repghost_train::predict::{predict, Request};
 
+use crate::bad_input::bad_input;
 use crate::commands::detector_input::{experiment_and_images, Counter};
 use crate::commands::runtime;
 use crate::exit::Outcome;

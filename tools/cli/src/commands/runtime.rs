@@ -6,7 +6,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use repghost_export::engine_pool::EXTENSION;
 use repghost_export::runtime::list::{by_name, of_files};
 use repghost_export::runtime::{Runtime, REFERENCE, RUNTIMES};
-use repghost_train::bad_input;
+
+use crate::bad_input::bad_input;
 
 /// The runtime that takes weights as they are.
 const LIBTORCH: &str = "libtorch";

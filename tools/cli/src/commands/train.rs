@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use repghost_train::config::Loaded;
-use repghost_train::session::{self, Options};
-use repghost_train::trainer::End;
+use repghost_train::train::{train, TrainOptions};
+use repghost_train::trainer::RunOutcome;
 
 use crate::exit::Outcome;
 use crate::interrupt;
@@ -62,8 +62,8 @@ pub fn run(mut args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let stop = interrupt::flag("finishing this step and saving");
-    let options = Options { run_dir: args.run_dir, resume: args.resume, quiet };
-    let outcome = session::train(&loaded, &options, stop, |line| {
+    let options = TrainOptions { run_dir: args.run_dir, resume: args.resume, quiet, stop };
+    let outcome = train(&loaded, &options, |line| {
         if !quiet || line.starts_with("warning") {
             eprintln!("{line}");
         }
@@ -72,7 +72,12 @@ pub fn run(mut args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         println!("{}", outcome.folder.root().display());
     }
     Ok(match outcome.end {
-        End::Finished => Outcome::Done,
-        End::Interrupted => Outcome::Interrupted,
+        RunOutcome::Finished => Outcome::Done,
+        RunOutcome::Interrupted => {
+            if !quiet {
+                eprintln!("--resume continues the run");
+            }
+            Outcome::Interrupted
+        }
     })
 }

@@ -20,6 +20,9 @@ use std::process::{Command, ExitCode};
 
 use clap::Parser;
 
+/// Exit code where a file that the user named cannot be used.
+const BAD_INPUT: u8 = 2;
+
 /// The program with libtorch.
 const PROGRAM: &str = "repghost-det-torch";
 
@@ -54,18 +57,20 @@ fn eval(args: &eval_files::Args, quiet: bool) -> ExitCode {
             let _ = writeln!(std::io::stderr(), "warning: {text}");
         }
     };
-    let failure = match eval_files::run(args, &mut warn) {
-        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => eval_files::Failure::Write(error.to_string()),
-            _ => return ExitCode::SUCCESS,
-        },
-        Err(failure) => failure,
+    let text = match eval_files::run(args, &mut warn) {
+        Ok(text) => text,
+        Err(failure) => {
+            let _ = writeln!(std::io::stderr(), "error: {failure}");
+            return ExitCode::from(BAD_INPUT);
+        }
     };
-    let _ = writeln!(std::io::stderr(), "error: {failure}");
-    ExitCode::from(match failure {
-        eval_files::Failure::Input(_) => 2,
-        eval_files::Failure::Write(_) => 1,
-    })
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            let _ = writeln!(std::io::stderr(), "error: cannot print: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
 }
 
 /// Where the program with libtorch lies.

@@ -4,14 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::annotations::classes::listed;
-use crate::decode::{read_image, DecodeConfig};
+use crate::decode::{is_hidden, is_image, read_image, DecodeConfig};
 use crate::error::DataError;
 use crate::sample::Sample;
 use crate::source::Source;
 use crate::types::SampleTarget;
-
-/// Extensions of files that are taken as images.
-const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "bmp", "webp", "gif", "tif", "tiff"];
 
 /// Which subfolders are classes, in which order.
 #[derive(Clone, Copy, Debug)]
@@ -124,12 +121,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let failed = |source| DataError::Read { path: folder.into(), source };
     let listed = fs::read_dir(folder).map_err(failed)?;
     let paths = listed.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>().map_err(failed)?;
-    let hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-    let mut paths: Vec<PathBuf> = paths.into_iter().filter(|path| !hidden(path)).collect();
+    let mut paths: Vec<PathBuf> = paths.into_iter().filter(|path| !is_hidden(path)).collect();
     paths.sort();
     Ok(paths)
-}
-
-fn is_image(path: &Path) -> bool {
-    path.extension().is_some_and(|e| EXTENSIONS.iter().any(|known| e.eq_ignore_ascii_case(known)))
 }

@@ -12,6 +12,7 @@
 //! The number of pixels is checked in the header, before anything is allocated.
 
 mod jpeg;
+mod names;
 mod other;
 
 use std::fs;
@@ -21,6 +22,8 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
+
+pub use names::{is_hidden, is_image, IMAGE_ENDINGS};
 
 /// Pillow's `DecompressionBombError` limit: twice 89,478,485 pixels.
 pub const MAX_PIXELS: usize = 178_956_970;

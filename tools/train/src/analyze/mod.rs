@@ -111,14 +111,15 @@ fn checked(size: [i64; 2]) -> Result<[i64; 2], TrainError> {
     if size.iter().all(|side| (MIN_SIDE..=MAX_SIDE).contains(side)) {
         return Ok(size);
     }
-    Err(TrainError::Config(format!("--size {},{}: expected two numbers from {MIN_SIDE} to {MAX_SIDE}", size[0], size[1])))
+    let problem = format!("{},{}: expected two numbers from {MIN_SIDE} to {MAX_SIDE}", size[0], size[1]);
+    Err(TrainError::Argument { field: "size", problem })
 }
 
 fn at_least_one(classes: usize) -> Result<usize, TrainError> {
     const MOST: usize = 1_000_000;
     match classes {
         1..=MOST => Ok(classes),
-        _ => Err(TrainError::Config(format!("--classes {classes}: expected a number from 1 to {MOST}"))),
+        _ => Err(TrainError::Argument { field: "classes", problem: format!("{classes}: expected a number from 1 to {MOST}") }),
     }
 }
 

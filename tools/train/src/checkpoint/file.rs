@@ -6,7 +6,7 @@ use repghost_backbone::weights::{self, StateDict};
 use tch::{Device, Tensor};
 
 use super::{Checkpoint, Progress, FORMAT};
-use crate::error::TrainError;
+use crate::error::{CheckpointProblem, TrainError};
 use crate::optim::NamedTensors;
 
 /// Metadata key of [`Progress`].
@@ -27,8 +27,8 @@ pub fn write(path: &Path, checkpoint: &Checkpoint) -> Result<(), TrainError> {
     for (prefix, part) in [(MODEL, &checkpoint.model), (EMA, &checkpoint.ema), (OPTIMIZER, &checkpoint.optimizer)] {
         state.tensors.extend(part.iter().map(|(name, t)| (format!("{prefix}{name}"), t.shallow_clone())));
     }
-    let bad = |reason: String| TrainError::Checkpoint { path: path.into(), reason };
-    let progress = serde_json::to_string(&checkpoint.progress).map_err(|e| bad(e.to_string()))?;
+    let bad = |problem: CheckpointProblem| TrainError::Checkpoint { path: path.into(), problem };
+    let progress = serde_json::to_string(&checkpoint.progress).map_err(|e| bad(e.into()))?;
     state.metadata.insert(CHECKSUM.into(), checksum(&state.tensors, &progress)?);
     state.metadata.insert(PROGRESS.into(), progress);
     Ok(weights::write(path, &state)?)
@@ -39,18 +39,18 @@ pub fn write(path: &Path, checkpoint: &Checkpoint) -> Result<(), TrainError> {
 /// # Errors
 /// [`TrainError::Checkpoint`] where the file is damaged, of another version, or no checkpoint.
 pub fn read(path: &Path) -> Result<Checkpoint, TrainError> {
-    let bad = |reason: String| TrainError::Checkpoint { path: path.into(), reason };
+    let bad = |problem: CheckpointProblem| TrainError::Checkpoint { path: path.into(), problem };
     let state = weights::read(path)?;
     let (Some(progress), Some(expected)) = (state.metadata.get(PROGRESS), state.metadata.get(CHECKSUM)) else {
-        return Err(bad("not a training checkpoint (a weights file starts a new run: init.detector=FILE)".into()));
+        return Err(bad(CheckpointProblem::NotACheckpoint));
     };
     let found = checksum(&state.tensors, progress)?;
     if found != *expected {
-        return Err(bad(format!("damaged: checksum {found}, the file says {expected}")));
+        return Err(bad(CheckpointProblem::Checksum { found, expected: expected.clone() }));
     }
-    let progress: Progress = serde_json::from_str(progress).map_err(|e| bad(format!("damaged: {e}")))?;
+    let progress: Progress = serde_json::from_str(progress).map_err(|e| bad(e.into()))?;
     if progress.format != FORMAT {
-        return Err(bad(format!("layout version {}, this program reads {FORMAT}", progress.format)));
+        return Err(bad(CheckpointProblem::Layout { found: progress.format, expected: FORMAT }));
     }
     let part = |prefix: &str| -> NamedTensors { state.under(prefix).tensors.into_iter().collect() };
     Ok(Checkpoint { model: part(MODEL), ema: part(EMA), optimizer: part(OPTIMIZER), progress })

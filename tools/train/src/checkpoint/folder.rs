@@ -80,6 +80,8 @@ mod tests {
                 best: Some(Best { step: 2, value: 0.123456789012345 }),
                 seconds: 1.5,
                 config_hash: super::super::config_hash("a: 1"),
+                layout: None,
+                schedule_shift: -3,
             },
             model: tensors(1.0),
             ema: tensors(2.0),

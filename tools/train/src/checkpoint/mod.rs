@@ -40,6 +40,35 @@ pub struct Progress {
     pub seconds: f64,
     /// Hash of the resolved experiment ([`config_hash`]).
     pub config_hash: String,
+    /// What an epoch consists of; checkpoints of version 0.1.0 have none.
+    #[serde(default)]
+    pub layout: Option<EpochLayout>,
+    /// Added to a step to get its place in the schedule; not 0 in runs that were resumed with other batches.
+    #[serde(default)]
+    pub schedule_shift: i64,
+}
+
+/// What an epoch consists of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochLayout {
+    /// Images per batch.
+    pub batch_size: usize,
+    /// Batches per optimizer step.
+    pub accumulate: usize,
+    /// Batches per epoch.
+    pub batches: usize,
+    /// Images per epoch, where they are counted.
+    pub images: Option<usize>,
+    /// Learning rate before its schedule.
+    pub base_lr: f64,
+}
+
+impl EpochLayout {
+    /// True where the same batch number means the same position in an epoch.
+    pub fn same_batches(&self, other: &Self) -> bool {
+        let of = |l: &Self| (l.batch_size, l.accumulate, l.batches, l.images);
+        of(self) == of(other)
+    }
 }
 
 /// The best evaluation so far.

@@ -16,10 +16,15 @@ use crate::error::TrainError;
 /// A folder that is not set or not there, or that does not fit the classes.
 pub fn open(e: &Experiment, split: Split, classes: Option<&[String]>) -> Result<Arc<ImageFolder>, TrainError> {
     if e.data.source != DataSource::ImageFolder {
-        return Err(TrainError::Config(
-            "data.source: a classifier learns from image_folder; `repghost-det data crops` makes one out of a detection set"
-                .into(),
-        ));
+        return Err(TrainError::SourceForTask {
+            source_name: match e.data.source {
+                DataSource::Coco => "coco",
+                DataSource::Shapes => "shapes",
+                DataSource::ImageFolder => "image_folder",
+            },
+            missing: "image classes",
+            expected: "image_folder",
+        });
     }
     let root = e.image_folder(split)?;
     let classes = match (classes, &e.data.classes) {

@@ -33,8 +33,5 @@ fn of_folder(e: &Experiment, count: usize) -> Result<Vec<String>, TrainError> {
     if names.len() == count {
         return Ok(names);
     }
-    Err(TrainError::Config(format!(
-        "the weights have {count} classes, the validation folder has {} subfolders; they must be the same classes",
-        names.len()
-    )))
+    Err(TrainError::ClassesMismatch { weights: count, data: names.len(), place: "the validation folder" })
 }

@@ -6,9 +6,9 @@ use repghost_backbone::{Backbone, Eager};
 use repghost_coco::{Batch, Loader};
 use tch::{Device, Kind, Tensor};
 
-use crate::detection::model::device;
-use crate::detection::tensors;
 use crate::error::TrainError;
+use crate::model::device;
+use crate::tensors;
 
 /// What was said about one image.
 #[derive(Clone, Debug)]

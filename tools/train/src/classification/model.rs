@@ -9,9 +9,9 @@ use tch::Kind;
 
 use crate::checkpoint::file::published;
 use crate::config::Experiment;
-use crate::detection::model::{device, keys, Class};
 use crate::error::TrainError;
-use crate::tuning;
+use crate::model::device;
+use crate::pretrained;
 
 /// Builds the network with its classifier; initial weights depend on `train.seed` only.
 ///
@@ -28,10 +28,10 @@ pub fn build(e: &Experiment, classes: usize) -> Result<Backbone, TrainError> {
 /// Files that are missing, damaged, in a folded form, or that do not fit.
 pub fn initialise(e: &Experiment, net: &Backbone) -> Result<Vec<String>, TrainError> {
     if e.init.detector.is_some() {
-        return Err(TrainError::Config("init.detector: a classifier starts from init.backbone".into()));
+        return Err(TrainError::setting("init.detector", "is for detectors; a classifier starts from init.backbone"));
     }
     let Some(path) = e.init_backbone()? else { return Ok(vec![]) };
-    let told = tuning::load_all_but_classes(net, "", &tuning::read(&path)?, &[last_layer(net)])?;
+    let told = pretrained::load_all_but_classes(net, "", &pretrained::read(&path)?, &[last_layer(net)])?;
     Ok(vec![format!("init.backbone {}: {told}", path.display())])
 }
 
@@ -39,17 +39,6 @@ pub fn initialise(e: &Experiment, net: &Backbone) -> Result<Vec<String>, TrainEr
 fn last_layer(net: &Backbone) -> String {
     let parameters = net.named_tensors().into_iter().filter(|e| e.role == Role::Parameter && e.tensor.dim() > 1);
     parameters.last().and_then(|e| Some(e.name.rsplit_once('.')?.0.to_string())).unwrap_or_default()
-}
-
-/// What a weights file says about itself.
-pub fn metadata(resolved: &str, classes: &[String]) -> BTreeMap<String, String> {
-    let classes: Vec<Class> = classes.iter().zip(0..).map(|(name, id)| Class { id, name: name.clone() }).collect();
-    [
-        ("format".to_string(), "repghost-det classifier".to_string()),
-        (keys::CLASSES.into(), serde_json::to_string(&classes).unwrap_or_default()),
-        (keys::EXPERIMENT.into(), resolved.to_string()),
-    ]
-    .into()
 }
 
 /// A classifier with its weights.
@@ -75,14 +64,13 @@ pub fn ready(
     names: impl FnOnce(usize) -> Result<Vec<String>, TrainError>,
 ) -> Result<Ready, TrainError> {
     let state = published(weights::read(path)?);
-    let count = classes_in(&state, &build(e, 1)?).ok_or_else(|| {
-        TrainError::Config(format!(
-            "{}: holds no classifier of {}; `repghost-det weights inspect` tells what it is",
-            path.display(),
-            e.model.backbone.name
-        ))
+    let one = build(e, 1)?;
+    let count = classes_in(&state, &one).ok_or_else(|| TrainError::NotAClassifier {
+        path: path.into(),
+        network: e.model.backbone.name.clone(),
+        layer: format!("{}.weight", last_layer(&one)),
     })?;
-    let named = state.metadata.get(keys::CLASSES).and_then(|text| serde_json::from_str::<Vec<Class>>(text).ok());
+    let named = crate::model::classes_in(&state.metadata);
     let classes = match named.filter(|named| named.len() == count) {
         Some(named) => named.into_iter().map(|c| c.name).collect(),
         None => names(count)?,

@@ -11,7 +11,7 @@ use super::infer::Said;
 use super::{data, infer, model};
 use crate::config::Experiment;
 use crate::error::TrainError;
-use crate::predict::{find_images, Files};
+use crate::images::{FoundImages, ImageFiles};
 use crate::run::folder::write_json;
 
 /// Classes listed for each image.
@@ -60,12 +60,12 @@ pub fn predict(
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Predicted>, TrainError> {
-    let paths = find_images(images)?;
+    let paths = FoundImages::find(images, false)?.paths;
     let mut ready = model::ready(e, weights, |count| {
         Ok(e.data.classes.clone().filter(|c| c.len() == count).unwrap_or(model::numbers(count)))
     })?;
     ready.net.fuse(FuseLevel::All);
-    let loader = data::predict_loader(e, Arc::new(Files::new(paths.clone(), e.data.decode())))?;
+    let loader = data::predict_loader(e, Arc::new(ImageFiles::new(paths.clone(), e.data.decode())))?;
     let Some(said) = infer::run(&ready.net, &loader, stop, progress)? else { return Ok(None) };
     let predictions: Vec<Prediction> = said.iter().map(|s| prediction(s, &paths, &ready.classes)).collect();
     std::fs::create_dir_all(output).map_err(TrainError::io(output))?;
@@ -79,7 +79,7 @@ fn prediction(said: &Said, paths: &[PathBuf], classes: &[String]) -> Prediction 
         probability: said.probabilities.get(i).copied().map_or(f64::NAN, f64::from),
     };
     let top: Vec<Guess> = said.top(LISTED).into_iter().map(guess).collect();
-    // `Files` counts from 1.
+    // `ImageFiles` counts from 1.
     let path = usize::try_from(said.image_id - 1).ok().and_then(|i| paths.get(i));
     Prediction {
         file_name: path.map_or(said.file_name.clone(), |p| p.display().to_string()),

@@ -12,10 +12,10 @@ use tch::{Device, Kind, Reduction, Tensor};
 use super::{data, infer, model, pictures, Accuracy};
 use crate::config::needs::Split;
 use crate::config::{Experiment, HeadConfig, Loaded};
-use crate::detection::task::shortened;
-use crate::detection::{self, tensors};
 use crate::error::TrainError;
+use crate::model::{apply_freezing, copy_switches, device, metadata, named, shortened};
 use crate::run::folder::sheet;
+use crate::tensors;
 use crate::trainer::{Batches, EvalContext, Evaluation, ImageTask, Replica, Task};
 
 /// Labels that take no part in the loss; there are none, but the operator wants a number.
@@ -45,10 +45,11 @@ impl ClassificationTask {
     pub fn new(loaded: &Loaded) -> Result<Self, TrainError> {
         let e = &loaded.experiment;
         let HeadConfig::Classifier(head) = &e.model.head else {
-            return Err(TrainError::Config(format!(
-                "model.head.name: {} tells no image classes; classifier does",
-                e.model.head.name()
-            )));
+            return Err(TrainError::HeadForTask {
+                head: e.model.head.name().into(),
+                task: crate::config::Task::Classification,
+                expected: "classifier".into(),
+            });
         };
         let train = data::open(e, Split::Train, None)?;
         let classes = train.classes().to_vec();
@@ -56,12 +57,12 @@ impl ClassificationTask {
         let mut notes = vec![summary(&train, &val)];
         let net = model::build(e, classes.len())?;
         notes.extend(model::initialise(e, &net)?);
-        notes.extend(detection::model::apply_freezing(e, &net)?);
-        let device = detection::model::device();
+        notes.extend(apply_freezing(e, &net)?);
+        let device = device();
         net.convert(device, Kind::Float);
         Ok(Self {
             experiment: e.clone(),
-            metadata: model::metadata(&loaded.to_yaml(false), &classes),
+            metadata: metadata("classifier", &loaded.to_yaml(false), &named(&classes)),
             label_smoothing: head.label_smoothing,
             train: data::train_loader(e, train)?,
             val: data::eval_loader(e, val.clone())?,
@@ -98,6 +99,10 @@ impl Task for ClassificationTask {
         self.train.batches_per_epoch()
     }
 
+    fn images_per_epoch(&self) -> Option<usize> {
+        Some(self.train.len())
+    }
+
     fn batches(&self, epoch: usize, skip: usize) -> Result<Batches<Batch>, TrainError> {
         Ok(Box::new(self.train.epoch(epoch, skip).map(|batch| Ok(batch?))))
     }
@@ -109,7 +114,7 @@ impl Task for ClassificationTask {
     fn replica(&self) -> Result<Box<dyn Replica<Batch>>, TrainError> {
         let net = model::build(&self.experiment, self.classes.len())?;
         net.convert(self.device, Kind::Float);
-        detection::model::copy_switches(&self.net, &net);
+        copy_switches(&self.net, &net);
         Ok(Box::new(ClassifierReplica { net, device: self.device, label_smoothing: self.label_smoothing }))
     }
 

@@ -32,9 +32,9 @@ pub fn open(e: &Experiment, split: Split, classes: Option<&[String]>) -> Result<
     match e.data.source {
         DataSource::Coco => coco(e, split, classes, masks),
         DataSource::Shapes => built_in(e, split, masks),
-        DataSource::ImageFolder => Err(TrainError::Config(
-            "data.source: image_folder has no boxes, so no detector can be trained on it; use coco or shapes".into(),
-        )),
+        DataSource::ImageFolder => {
+            Err(TrainError::SourceForTask { source_name: "image_folder", missing: "boxes", expected: "coco or shapes" })
+        }
     }
 }
 
@@ -59,13 +59,13 @@ fn coco(e: &Experiment, split: Split, classes: Option<&[String]>, masks: bool) -
 
 fn built_in(e: &Experiment, split: Split, masks: bool) -> Result<SplitData, TrainError> {
     let s = &e.data.shapes;
-    s.picture.validate().map_err(|reason| TrainError::Config(format!("data.shapes.picture: {reason}")))?;
+    s.picture.validate().map_err(|reason| TrainError::setting("data.shapes.picture", reason))?;
     let (first, count) = match split {
         Split::Train => (0, s.train_images),
         Split::Val => (shapes::FIRST_VAL, s.val_images),
     };
     if count == 0 {
-        return Err(TrainError::Config(format!("data.shapes.{}_images: there must be at least one", split.key())));
+        return Err(TrainError::setting(format!("data.shapes.{}_images", split.key()), "found 0, expected at least 1"));
     }
     let dataset = Arc::new(shapes::dataset(s.seed, first, count as u64, &s.picture));
     let source = Arc::new(ShapesSource { seed: s.seed, first, count, config: s.picture.clone(), masks });

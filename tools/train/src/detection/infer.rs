@@ -8,8 +8,8 @@ use repghost_heads::{Detector, HostDetections};
 use tch::Device;
 
 use super::model::Class;
-use super::tensors;
 use crate::error::TrainError;
+use crate::tensors;
 
 /// What was found in one image.
 #[derive(Clone, Debug)]

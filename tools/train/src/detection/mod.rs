@@ -4,7 +4,6 @@
 //! |---|---|
 //! | [`data`] | splits: loaders, ground truth, class names |
 //! | [`model`] | the detector of an experiment, initial weights, freezing, weight files with metadata |
-//! | [`tensors`] | batches from bytes to tensors |
 //! | [`infer`] | a detector over a loader: detections in original pixels |
 //! | [`pictures`] | ground truth beside prediction |
 //! | [`task`] | all of it as the trainer's [`Task`](crate::trainer::Task) |
@@ -14,6 +13,5 @@ pub mod infer;
 pub mod model;
 pub mod pictures;
 pub mod task;
-pub mod tensors;
 
 pub use task::DetectionTask;

@@ -3,50 +3,28 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use repghost_backbone::freeze;
 use repghost_backbone::weights::{self, detect_form, load, load_any_form, Form, Strictness};
-use repghost_backbone::{Backbone, FuseLevel, Tree};
+use repghost_backbone::{FuseLevel, Tree};
 use repghost_coco::annotations::COCO_CATEGORIES;
 use repghost_heads::legacy_names::upgrade_names;
 use repghost_heads::{Decoder, Detector, PostprocessConfig};
-use serde::{Deserialize, Serialize};
-use tch::{Device, Kind};
+use tch::Kind;
 
 use super::data;
 use crate::checkpoint::file::published;
 use crate::config::needs::Split;
-use crate::config::{Experiment, Loaded};
+use crate::config::{Experiment, Task};
 use crate::error::TrainError;
-use crate::tuning;
-
-/// Metadata keys of our weight files.
-pub mod keys {
-    /// Class names and category ids, as JSON.
-    pub const CLASSES: &str = "classes";
-    /// The resolved experiment, as YAML.
-    pub const EXPERIMENT: &str = "experiment";
-}
+use crate::model::classes_in;
+pub use crate::model::{device, keys, Class};
+use crate::pretrained;
 
 /// Where a detector's names have its backbone.
 const BODY: &str = "backbone.body.";
 
-/// A class that a network knows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Class {
-    /// Category id in the annotation file it was trained on.
-    pub id: i64,
-    /// Its name.
-    pub name: String,
-}
-
 /// The classes of a data set, by label.
 pub fn classes_of(dataset: &repghost_coco::Dataset) -> Vec<Class> {
     dataset.classes.iter().map(|c| Class { id: c.category_id, name: c.name.clone() }).collect()
-}
-
-/// Where networks run: the first CUDA device if libtorch sees one, else the CPU.
-pub fn device() -> Device {
-    Device::cuda_if_available()
 }
 
 /// Builds the detector with initial weights that depend on `train.seed` only.
@@ -71,9 +49,10 @@ pub fn decoder(e: &Experiment, classes: usize) -> Result<Decoder, TrainError> {
 }
 
 fn head(e: &Experiment) -> Result<&repghost_heads::HeadConfig, TrainError> {
-    e.model.head.detector().ok_or_else(|| {
-        let detectors = repghost_heads::HeadConfig::NAMES.join(", ");
-        TrainError::Config(format!("model.head.name: classifier is no detector; these are: {detectors}"))
+    e.model.head.detector().ok_or_else(|| TrainError::HeadForTask {
+        head: e.model.head.name().into(),
+        task: Task::Detection,
+        expected: repghost_heads::HeadConfig::NAMES.join(", "),
     })
 }
 
@@ -98,16 +77,16 @@ fn postprocess(e: &Experiment) -> PostprocessConfig {
 pub fn initialise(e: &Experiment, detector: &Detector) -> Result<Vec<String>, TrainError> {
     let mut notes = vec![];
     if let Some(path) = e.init_backbone()? {
-        let state = tuning::read(&path)?;
+        let state = pretrained::read(&path)?;
         // Of a detector's file its backbone is taken.
         let prefix = if state.names().any(|n| n.starts_with(BODY)) { BODY } else { "" };
         let report = load(&detector.backbone().body, prefix, &state, Strictness::Covering)?;
         notes.push(format!("init.backbone {}: loaded {} tensors", path.display(), report.loaded.len()));
     }
     if let Some(path) = e.init_detector()? {
-        let mut state = tuning::read(&path)?;
+        let mut state = pretrained::read(&path)?;
         let renamed = upgrade_names(&mut state);
-        let told = tuning::load_all_but_classes(detector, "", &state, &detector.class_layers())?;
+        let told = pretrained::load_all_but_classes(detector, "", &state, &detector.class_layers())?;
         notes.push(format!("init.detector {}: {told}{}", path.display(), modernised(renamed.len())));
     }
     Ok(notes)
@@ -119,50 +98,6 @@ fn modernised(count: usize) -> String {
         0 => String::new(),
         n => format!("; {n} of its tensors have names from before torchvision 0.13 and were renamed"),
     }
-}
-
-/// Applies `train.batch_norm` to the backbone. Returns a line for people where anything is frozen.
-///
-/// # Errors
-/// When something is to be frozen that nothing was loaded into: that would keep noise.
-pub fn apply_freezing(e: &Experiment, body: &Backbone) -> Result<Option<String>, TrainError> {
-    let c = &e.train.batch_norm;
-    let loaded = e.init.backbone.is_some() || e.init.detector.is_some();
-    for (key, set) in
-        [("frozen_stages", c.frozen_stages > 0), ("freeze_affine", c.freeze_affine), ("use_running_stats", c.use_running_stats)]
-    {
-        if set && !loaded {
-            return Err(TrainError::Config(format!(
-                "train.batch_norm.{key} freezes what the backbone starts with, but nothing was loaded into it: set init.backbone or \
-                 init.detector, or switch it off"
-            )));
-        }
-    }
-    let mut frozen = freeze::freeze_stages(body, c.frozen_stages);
-    if c.freeze_affine {
-        frozen += freeze::freeze_affine(body);
-    }
-    let norms = if c.use_running_stats { freeze::use_running_stats(body, true) } else { 0 };
-    Ok((frozen > 0 || norms > 0)
-        .then(|| format!("frozen: {frozen} elements of the backbone; {norms} of its batch norms use their running statistics")))
-}
-
-/// Gives `copy` the batch-norm switches of `network`, which has the same modules.
-pub fn copy_switches(network: &dyn Tree, copy: &dyn Tree) {
-    for ((_, from), (_, to)) in network.survey().norms.into_iter().zip(copy.survey().norms) {
-        to.set(from.get());
-    }
-}
-
-/// What a weights file says about itself.
-pub fn metadata(resolved: &str, classes: &[Class]) -> BTreeMap<String, String> {
-    let classes = serde_json::to_string(classes).unwrap_or_default();
-    [
-        ("format".to_string(), "repghost-det detector".to_string()),
-        (keys::CLASSES.into(), classes),
-        (keys::EXPERIMENT.into(), resolved.to_string()),
-    ]
-    .into()
 }
 
 /// A detector with its weights, to predict with.
@@ -189,7 +124,7 @@ pub fn ready(
 ) -> Result<Ready, TrainError> {
     let mut state = published(weights::read(path)?);
     upgrade_names(&mut state);
-    let classes = match state.metadata.get(keys::CLASSES).and_then(|c| serde_json::from_str::<Vec<Class>>(c).ok()) {
+    let classes = match classes_in(&state.metadata) {
         Some(classes) => classes,
         None => fallback()?,
     };
@@ -217,15 +152,6 @@ fn classes_without_metadata(e: &Experiment) -> Result<Vec<Class>, TrainError> {
         return Ok(COCO_CATEGORIES.iter().map(|(id, name)| Class { id: *id, name: name.to_string() }).collect());
     }
     Ok(classes_of(&data::open(e, Split::Val, None)?.dataset))
-}
-
-/// Reads an experiment: a YAML file, or a run folder (its `config.yaml`).
-///
-/// # Errors
-/// See [`Loaded::read`].
-pub fn read_experiment(path: &Path, overrides: &[String]) -> Result<Loaded, TrainError> {
-    let file = if path.is_dir() { path.join("config.yaml") } else { path.to_path_buf() };
-    Ok(Loaded::read(&file, overrides)?)
 }
 
 /// Folds everything for speed: no batch norm is left. Predictions stay the same up to rounding.

@@ -9,12 +9,14 @@ use repghost_heads::{Detector, Losses};
 use tch::{Device, Kind};
 
 use super::model::{self, Class};
-use super::{data, infer, pictures, tensors};
+use super::{data, infer, pictures};
 use crate::config::needs::Split;
 use crate::config::{Experiment, Loaded};
 use crate::error::TrainError;
 use crate::evaluate::{self, Measured};
+use crate::model::{apply_freezing, copy_switches, device, metadata, shortened};
 use crate::run::folder::sheet;
+use crate::tensors;
 use crate::trainer::{Batches, EvalContext, Evaluation, ImageTask, Replica, Task};
 
 /// A detector, its data and its measure.
@@ -48,13 +50,13 @@ impl DetectionTask {
         let mut notes = vec![summary(&train.dataset, &val.dataset, &names)];
         let detector = model::build(e, classes.len())?;
         notes.extend(model::initialise(e, &detector)?);
-        notes.extend(model::apply_freezing(e, &detector.backbone().body)?);
-        let device = model::device();
+        notes.extend(apply_freezing(e, &detector.backbone().body)?);
+        let device = device();
         detector.convert(device, Kind::Float);
         let source = val.source.clone();
         Ok(Self {
             experiment: e.clone(),
-            metadata: model::metadata(&loaded.to_yaml(false), &classes),
+            metadata: metadata("detector", &loaded.to_yaml(false), &classes),
             masks: data::wants_masks(e),
             train: data::train_loader(e, train.source)?,
             val: data::eval_loader(e, val.source)?,
@@ -85,12 +87,6 @@ fn summary(train: &Dataset, val: &Dataset, names: &[String]) -> String {
     )
 }
 
-pub(crate) fn shortened(names: &[String]) -> String {
-    const SHOWN: usize = 8;
-    let more = if names.len() > SHOWN { ", …" } else { "" };
-    format!("{}{more}", names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "))
-}
-
 impl Task for DetectionTask {
     type Batch = Batch;
 
@@ -100,6 +96,10 @@ impl Task for DetectionTask {
 
     fn batches_per_epoch(&self) -> usize {
         self.train.batches_per_epoch()
+    }
+
+    fn images_per_epoch(&self) -> Option<usize> {
+        Some(self.train.len())
     }
 
     fn batches(&self, epoch: usize, skip: usize) -> Result<Batches<Batch>, TrainError> {
@@ -117,7 +117,7 @@ impl Task for DetectionTask {
     fn replica(&self) -> Result<Box<dyn Replica<Batch>>, TrainError> {
         let detector = model::build(&self.experiment, self.classes.len())?;
         detector.convert(self.device, Kind::Float);
-        model::copy_switches(&self.detector, &detector);
+        copy_switches(&self.detector, &detector);
         Ok(Box::new(DetectorReplica { detector, device: self.device }))
     }
 

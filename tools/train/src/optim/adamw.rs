@@ -91,7 +91,10 @@ impl AdamW {
             match (first, second, steps) {
                 (Some(first), Some(second), Some(steps)) => Ok(Some(Moments { first, second, steps: steps? })),
                 (None, None, None) => Ok(None),
-                _ => Err(TrainError::OptimizerState(format!("the moments of {} are incomplete", slot.name))),
+                _ => Err(TrainError::OptimizerState {
+                    tensor: slot.name.clone(),
+                    problem: "has an incomplete set of moments".into(),
+                }),
             }
         });
         self.moments = moments.collect::<Result<_, _>>()?;

@@ -75,12 +75,10 @@ fn take_kind(kind: &str, slots: &[ParamSlot], state: &NamedTensors) -> Result<Ve
             Some(t) if t.size() == slot.tensor.size() => {
                 Ok(Some(t.to_device(slot.tensor.device()).to_kind(slot.tensor.kind()).copy()))
             }
-            Some(t) => Err(TrainError::OptimizerState(format!(
-                "{kind} of {} has shape {:?}, the parameter {:?}",
-                slot.name,
-                t.size(),
-                slot.tensor.size()
-            ))),
+            Some(t) => Err(TrainError::OptimizerState {
+                tensor: format!("{kind} of {}", slot.name),
+                problem: format!("has shape {:?}, the parameter {:?}", t.size(), slot.tensor.size()),
+            }),
         })
         .collect()
 }
@@ -90,9 +88,12 @@ fn check_names(kinds: &[&str], slots: &[ParamSlot], state: &NamedTensors) -> Res
     for key in state.keys() {
         let known = key.split_once('.').is_some_and(|(kind, name)| kinds.contains(&kind) && slots.iter().any(|s| s.name == name));
         if !known {
-            return Err(TrainError::OptimizerState(format!(
-                "'{key}' belongs to no trained parameter of this optimizer (was the optimizer, the model or a freeze switch changed?)"
-            )));
+            return Err(TrainError::OptimizerState {
+                tensor: format!("'{key}'"),
+                problem:
+                    "belongs to no trained parameter of this optimizer (was the optimizer, the model or a freeze switch changed?)"
+                        .into(),
+            });
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::config::Loaded;
-use crate::error::TrainError;
+use crate::error::{RunFolderProblem, TrainError};
 use crate::run::{metrics, EvalRecord, Record, RunFolder};
 use crate::sweep::results::{refresh, Results};
 use crate::sweep::SweepFolder;
@@ -91,11 +91,11 @@ pub fn read(folders: &[PathBuf]) -> Result<Sources, TrainError> {
             sources.runs.push(read_run(folder, name, colours, true)?);
             colours += 1;
         } else {
-            let reason = match folder.is_dir() {
-                true => "neither a run folder (which has config.yaml) nor a sweep's (which has trials/)",
-                false => "no such folder; expected a run folder or a sweep's folder",
+            let problem = match folder.is_dir() {
+                true => RunFolderProblem::NeitherRunNorSweep,
+                false => RunFolderProblem::Missing,
             };
-            return Err(TrainError::RunFolder { path: folder.clone(), reason: reason.into() });
+            return Err(TrainError::RunFolder { path: folder.clone(), problem });
         }
     }
     tell_apart(&mut sources.runs);
@@ -122,8 +122,8 @@ fn read_sweep(root: &Path, sources: &mut Sources, colours: &mut usize) -> Result
     let table = root.join(SweepFolder::TABLE);
     let results: Option<Results> = read_json(&table);
     let Some(mut results) = results else {
-        let reason = format!("no {} there; `repghost-det sweep FILE --table-only` writes it", SweepFolder::TABLE);
-        return Err(TrainError::RunFolder { path: root.into(), reason });
+        let problem = RunFolderProblem::NoTable { table: SweepFolder::TABLE };
+        return Err(TrainError::RunFolder { path: root.into(), problem });
     };
     refresh(&mut results, &folder)?;
     for row in &results.rows {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use repghost_files::write_atomic;
 
-use crate::error::TrainError;
+use crate::error::{RunFolderProblem, TrainError};
 
 /// The folder of one run.
 #[derive(Clone, Debug)]
@@ -27,10 +27,7 @@ impl RunFolder {
     /// [`TrainError::RunFolder`] where something is in it already.
     pub fn create(root: &Path) -> Result<Self, TrainError> {
         if !is_free(root)? {
-            return Err(TrainError::RunFolder {
-                path: root.into(),
-                reason: "the run folder is not empty; --resume goes on with its run, another --run-dir starts a new one".into(),
-            });
+            return Err(TrainError::RunFolder { path: root.into(), problem: RunFolderProblem::NotEmpty });
         }
         let folder = Self { root: root.into() };
         for dir in [root.to_path_buf(), folder.checkpoints(), folder.weights(), folder.predictions()] {
@@ -60,8 +57,7 @@ impl RunFolder {
     /// [`TrainError::RunFolder`] where there is none.
     pub fn open(root: &Path) -> Result<Self, TrainError> {
         if is_free(root)? {
-            let reason = "nothing to resume here: no such run folder, or an empty one".into();
-            return Err(TrainError::RunFolder { path: root.into(), reason });
+            return Err(TrainError::RunFolder { path: root.into(), problem: RunFolderProblem::NothingToResume });
         }
         let folder = Self { root: root.into() };
         for dir in [folder.checkpoints(), folder.weights(), folder.predictions()] {
@@ -115,6 +111,11 @@ impl RunFolder {
     /// Weights to predict with: `best.safetensors`, `last.safetensors`.
     pub fn weights(&self) -> PathBuf {
         self.root.join("weights")
+    }
+
+    /// The file of weights with a name, such as `best` and `last`.
+    pub fn weights_file(&self, name: &str) -> PathBuf {
+        self.weights().join(format!("{name}.safetensors"))
     }
 
     /// Sample pictures of each evaluation.
@@ -188,7 +189,7 @@ mod tests {
         assert!(RunFolder::open_numbered(&base).is_err());
         assert_eq!(RunFolder::create_numbered(&base).unwrap().root(), base);
         let refused = RunFolder::create(&base).unwrap_err().to_string();
-        assert!(refused.contains("demo.v2") && refused.contains("--resume"), "{refused}");
+        assert!(refused.contains("demo.v2") && refused.contains("not empty"), "{refused}");
         assert_eq!(RunFolder::create_numbered(&base).unwrap().root(), dir.path().join("demo.v2-2"));
         assert_eq!(RunFolder::open_numbered(&base).unwrap().root(), dir.path().join("demo.v2-2"));
         assert_eq!(RunFolder::open(&base).unwrap().root(), base);

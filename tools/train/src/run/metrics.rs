@@ -27,7 +27,7 @@ impl MetricsLog {
 }
 
 impl Sink for MetricsLog {
-    fn take(&mut self, record: &Record) -> Result<(), TrainError> {
+    fn write(&mut self, record: &Record) -> Result<(), TrainError> {
         // One write a line: a crash cuts the last line at most.
         let mut line = serde_json::to_string(record).map_err(|e| TrainError::io(&self.path)(e.into()))?;
         line.push('\n');
@@ -83,12 +83,12 @@ mod tests {
         let eval = Record::Eval(EvalRecord { step: 2, metrics: vec![("bbox/AP".into(), 1.0 / 3.0)], ..Default::default() });
         let mut log = MetricsLog::append(&path).unwrap();
         for record in [step(1), step(2), eval.clone(), step(3)] {
-            log.take(&record).unwrap();
+            log.write(&record).unwrap();
         }
         log.file.write_all(b"{\"kind\":\"step\",\"st").unwrap();
         assert_eq!(read(&path).unwrap(), [step(1), step(2), eval.clone(), step(3)]);
         assert_eq!(rewind(&path, 2).unwrap(), [step(1), step(2), eval.clone()]);
-        MetricsLog::append(&path).unwrap().take(&step(3)).unwrap();
+        MetricsLog::append(&path).unwrap().write(&step(3)).unwrap();
         assert_eq!(read(&path).unwrap(), [step(1), step(2), eval, step(3)]);
     }
 }

@@ -1,21 +1,26 @@
 //! A run's folder: its source of truth. Everything else (TensorBoard, progress bars, pictures, reports) is made from it.
 
 pub mod folder;
+pub mod lock;
 pub mod metrics;
 pub mod progress;
 pub mod record;
 pub mod tensorboard;
+pub mod weights;
+pub mod writers;
 
 pub use folder::RunFolder;
+pub use lock::RunLock;
 pub use record::{EpochRecord, EvalRecord, Record, StepRecord};
+pub use writers::Writers;
 
 use crate::error::TrainError;
 
 /// A consumer of records.
 pub trait Sink {
-    /// Takes one record.
+    /// Writes or shows one record.
     ///
     /// # Errors
     /// The disk's.
-    fn take(&mut self, record: &Record) -> Result<(), TrainError>;
+    fn write(&mut self, record: &Record) -> Result<(), TrainError>;
 }

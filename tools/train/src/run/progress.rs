@@ -43,7 +43,7 @@ impl Progress {
     }
 
     /// A line for people, above the bars.
-    pub fn say(&self, line: &str) {
+    pub fn print(&self, line: &str) {
         match &self.bars {
             Some(bars) => bars.multi.suspend(|| eprintln!("{line}")),
             None if self.quiet => {}
@@ -55,12 +55,11 @@ impl Progress {
     pub fn step(&mut self, record: &StepRecord) {
         if let Some(bars) = &self.bars {
             let per_epoch = self.steps_per_epoch.max(1);
-            bars.steps.set_position(match record.step % per_epoch {
-                0 if record.step > 0 => per_epoch,
-                within => within,
-            });
+            // By the epoch, not the step: a run that was resumed with another batch size has other steps per epoch since then.
+            let within = (record.epoch.fract() * per_epoch as f64).round() as u64;
+            bars.steps.set_position(if within == 0 && record.step > 0 { per_epoch } else { within });
             bars.steps.set_message(numbers(record));
-            bars.epochs.set_position(record.step / per_epoch);
+            bars.epochs.set_position(record.epoch as u64);
         } else if self.shown.is_none() {
             self.line_of(record);
         }
@@ -75,7 +74,7 @@ impl Progress {
 
     fn line_of(&mut self, record: &StepRecord) {
         self.shown = Some(record.step);
-        self.say(&self.line(record));
+        self.print(&self.line(record));
     }
 
     fn line(&self, record: &StepRecord) -> String {
@@ -91,18 +90,18 @@ impl Progress {
 }
 
 impl Sink for Progress {
-    fn take(&mut self, record: &Record) -> Result<(), TrainError> {
+    fn write(&mut self, record: &Record) -> Result<(), TrainError> {
         match record {
             Record::Step(r) if self.bars.is_none() && self.shown != Some(r.step) => self.line_of(r),
             Record::Step(_) => {}
-            Record::Epoch(r) => self.say(&format!(
+            Record::Epoch(r) => self.print(&format!(
                 "epoch {} done in {}: loss {:.4}, {:.0} % of the time waiting for data",
                 r.epoch,
                 duration(Duration::from_secs_f64(r.seconds)),
                 r.loss,
                 100.0 * r.data_seconds / r.seconds.max(1e-9)
             )),
-            Record::Eval(r) => self.say(&evaluation(r)),
+            Record::Eval(r) => self.print(&evaluation(r)),
         }
         Ok(())
     }

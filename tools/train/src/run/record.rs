@@ -1,6 +1,6 @@
 //! What is written down while a run goes on.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,9 +74,11 @@ pub struct EvalRecord {
     pub epoch: usize,
     /// Whether the moving average was evaluated, not the weights themselves.
     pub ema: bool,
-    /// Numbers by name: `bbox/AP`, `bbox/AP50`, …
+    /// Numbers by name: `bbox/AP`, `bbox/AP50`, … JSON has `null` where one is not a number.
+    #[serde(deserialize_with = "named_numbers")]
     pub metrics: Vec<(String, f64)>,
-    /// The number that decides what is best.
+    /// The number that decides what is best. Not a number (`null`) where there was nothing to measure.
+    #[serde(deserialize_with = "number")]
     pub headline: f64,
     /// Whether these are the best weights so far.
     pub best: bool,
@@ -84,9 +86,35 @@ pub struct EvalRecord {
     pub seconds: f64,
 }
 
+/// A number, or `null` for what is not one.
+fn number<'de, D: Deserializer<'de>>(source: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(source)?.unwrap_or(f64::NAN))
+}
+
+fn named_numbers<'de, D: Deserializer<'de>>(source: D) -> Result<Vec<(String, f64)>, D::Error> {
+    let named = Vec::<(String, Option<f64>)>::deserialize(source)?;
+    Ok(named.into_iter().map(|(name, value)| (name, value.unwrap_or(f64::NAN))).collect())
+}
+
 impl EvalRecord {
     /// The metric of that name.
     pub fn metric(&self, name: &str) -> Option<f64> {
         self.metrics.iter().find(|(n, _)| n == name).map(|(_, v)| *v)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// JSON has no such number; the record must not be lost for it, or a resumed run would evaluate again.
+    #[test]
+    fn an_evaluation_that_measured_nothing_is_still_a_record() {
+        let metrics = vec![("bbox/AP".to_string(), f64::NAN), ("loss".into(), 0.5)];
+        let line =
+            serde_json::to_string(&Record::Eval(EvalRecord { step: 3, metrics, headline: f64::NAN, ..Default::default() }));
+        let Record::Eval(read) = serde_json::from_str(&line.unwrap()).unwrap() else { panic!("another kind of record") };
+        assert!(read.headline.is_nan() && read.metrics[0].1.is_nan());
+        assert_eq!((read.step, read.metric("loss")), (3, Some(0.5)));
     }
 }

@@ -35,7 +35,7 @@ impl TensorBoard {
         std::fs::write(&probe, "").and_then(|()| std::fs::remove_file(&probe)).map_err(TrainError::io(folder))?;
         let mut board = Self { writer: catch_unwind(|| SummaryWriter::new(folder)).ok() };
         for record in before {
-            board.take(record)?;
+            board.write(record)?;
         }
         Ok(board)
     }
@@ -75,7 +75,7 @@ impl TensorBoard {
 }
 
 impl Sink for TensorBoard {
-    fn take(&mut self, record: &Record) -> Result<(), TrainError> {
+    fn write(&mut self, record: &Record) -> Result<(), TrainError> {
         match record {
             Record::Step(r) => {
                 self.scalar("train/loss", r.loss, r.step);
@@ -124,8 +124,8 @@ mod tests {
             std::fs::read_dir(dir.path()).unwrap().map(|e| std::fs::read(e.unwrap().path()).unwrap()).collect()
         };
         let mut board = TensorBoard::start(dir.path(), &[]).unwrap();
-        board.take(&record(1)).unwrap();
-        board.take(&record(2)).unwrap();
+        board.write(&record(1)).unwrap();
+        board.write(&record(2)).unwrap();
         board.picture("sample", &[7; 3 * 4 * 2], 4, 2, 2);
         drop(board);
         let first = events();

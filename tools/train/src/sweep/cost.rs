@@ -82,7 +82,7 @@ pub fn latencies(experiments: &[&Experiment]) -> Result<Vec<[f64; 2]>, TrainErro
 /// The backbone in training form and with everything folded.
 fn forms(experiment: &Experiment) -> Result<[Backbone; 2], TrainError> {
     let build = || -> Result<Backbone, TrainError> {
-        let mut backbone = experiment.model.backbone.build_classifier(CLASSES).map_err(|e| TrainError::Config(e.to_string()))?;
+        let mut backbone = experiment.model.backbone.build_classifier(CLASSES)?;
         if experiment.task == Task::Detection {
             backbone.drop_classifier();
         }

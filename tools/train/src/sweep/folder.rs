@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::Trial;
 use crate::config::diff::diff;
 use crate::config::Loaded;
-use crate::error::TrainError;
+use crate::error::{RunFolderProblem, TrainError};
 use crate::run::folder::write_json;
 use crate::run::RunFolder;
 
@@ -146,7 +146,7 @@ impl SweepFolder {
     pub fn prepare(&self, trial: &Trial) -> Result<(), TrainError> {
         let path = self.experiment(&trial.id);
         if self.state(&trial.id)?.is_some() && path.is_file() {
-            let before = Loaded::read(&path, &[]).map_err(|e| TrainError::Config(e.to_string()))?;
+            let before = Loaded::read(&path, &[])?;
             let differences = diff(&before.resolved, &trial.loaded.resolved);
             let keys: Vec<&str> = differences.iter().map(|d| d.key.as_str()).collect();
             if keys.is_empty() {
@@ -154,12 +154,9 @@ impl SweepFolder {
             }
             return Err(TrainError::RunFolder {
                 path: self.run(&trial.id),
-                reason: format!(
-                    "this trial was started with another experiment (different: {}); use another --run-dir, or delete the trial",
-                    keys.iter().take(3).copied().collect::<Vec<_>>().join(", ")
-                ),
+                problem: RunFolderProblem::OtherExperiment { keys: keys.iter().take(3).copied().collect::<Vec<_>>().join(", ") },
             });
         }
-        trial.loaded.write(&path).map_err(|e| TrainError::Config(e.to_string()))
+        Ok(trial.loaded.write(&path)?)
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::folder::{Status, SweepFolder, TrialState};
 use super::plan::{Plan, Shard, Trial};
 use super::watch;
-use crate::error::TrainError;
+use crate::error::{RunFolderProblem, TrainError};
 
 /// How often children are looked at.
 const POLL: Duration = Duration::from_millis(100);
@@ -164,8 +164,7 @@ fn start<'a>(trial: &'a Trial, folder: &SweepFolder, options: &RunOptions, resum
     let before = folder.state(&trial.id)?;
     if let Some(pid) = before.as_ref().filter(|s| s.status == Status::Running && s.host == watch::host()).and_then(|s| s.pid) {
         if watch::trains(pid, &folder.run(&trial.id)) {
-            let reason = format!("process {pid} of a sweep that was killed still trains this trial; wait for it or stop it");
-            return Err(TrainError::RunFolder { path: folder.run(&trial.id), reason });
+            return Err(TrainError::RunFolder { path: folder.run(&trial.id), problem: RunFolderProblem::TrialRuns { pid } });
         }
     }
     let mut state = before.unwrap_or(TrialState {

@@ -1,5 +1,6 @@
 //! The course of a run, worked out before its first step.
 
+use crate::checkpoint::EpochLayout;
 use crate::config::{OptimizerName, ScheduleName, ScheduleStep, TrainConfig};
 use crate::error::TrainError;
 use crate::optim::{AdamW, Grouping, Optimizer, Sgd};
@@ -24,6 +25,11 @@ pub struct Plan {
     pub base_lr: f64,
     /// The factors.
     pub schedule: Schedule,
+    /// Images per batch.
+    pub batch_size: usize,
+    /// Added to a step to get its place in the schedule; not 0 in runs that were resumed with other batches.
+    pub schedule_shift: i64,
+    max_steps: Option<u64>,
 }
 
 impl Plan {
@@ -33,7 +39,7 @@ impl Plan {
     /// When there are no batches.
     pub fn new(c: &TrainConfig, batches_per_epoch: usize) -> Result<Self, TrainError> {
         if batches_per_epoch == 0 {
-            return Err(TrainError::Config("there are no images to train on".into()));
+            return Err(TrainError::NoImages { purpose: "to train on" });
         }
         let accumulate = c.accumulate.max(1);
         let steps_per_epoch = batches_per_epoch.div_ceil(accumulate) as u64;
@@ -45,16 +51,41 @@ impl Plan {
             accumulate,
             steps_per_epoch,
             total_steps,
-            stop_at: c.max_steps.map_or(total_steps, |m| m.min(total_steps)),
+            stop_at: stop_at(total_steps, 0, c.max_steps),
             base_lr,
             schedule: schedule(c, steps_per_epoch, total_steps),
+            batch_size: c.batch_size,
+            schedule_shift: 0,
+            max_steps: c.max_steps,
         })
+    }
+
+    /// The plan of a run whose steps are numbered otherwise: step `s` is at place `s + shift` of the schedule.
+    pub fn shifted(&self, shift: i64) -> Self {
+        Self { schedule_shift: shift, stop_at: stop_at(self.total_steps, shift, self.max_steps), ..self.clone() }
     }
 
     /// The rate of a step (from 0).
     pub fn lr(&self, step: u64) -> f64 {
-        self.base_lr * self.schedule.factor(step)
+        self.base_lr * self.schedule.factor(step.saturating_add_signed(self.schedule_shift))
     }
+
+    /// What an epoch consists of, to be compared with a checkpoint's.
+    pub fn layout(&self, images: Option<usize>) -> EpochLayout {
+        EpochLayout {
+            batch_size: self.batch_size,
+            accumulate: self.accumulate,
+            batches: self.batches_per_epoch,
+            images,
+            base_lr: self.base_lr,
+        }
+    }
+}
+
+/// The step at which all steps of the schedule are done, or `max_steps`.
+fn stop_at(total_steps: u64, shift: i64, max_steps: Option<u64>) -> u64 {
+    let end = total_steps.saturating_add_signed(-shift);
+    max_steps.map_or(end, |m| m.min(end))
 }
 
 fn schedule(c: &TrainConfig, steps_per_epoch: u64, total_steps: u64) -> Schedule {

@@ -1,34 +1,31 @@
-//! From a task and an experiment to a trainer, at the beginning or from a checkpoint.
+//! From a task and an experiment to a run, at the beginning or from a checkpoint.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
-use super::hooks::{Average, Checkpoints, Evaluate, Hook, Rate, Timer, Write, Writers};
-use super::{plan, Plan, Replicas, Run, StepReport, Task};
+use super::replicas::Replicas;
+use super::resume;
+use super::run::Run;
+use super::step::StepReport;
+use super::{plan, Plan, Task};
 use crate::checkpoint::{self, Checkpoint, Progress};
 use crate::config::TrainConfig;
 use crate::ema::Ema;
 use crate::error::TrainError;
-use crate::optim::NamedTensors;
+use crate::optim::{NamedTensors, Optimizer, ParamSlot};
 use crate::run::progress::Progress as Display;
-use crate::run::{metrics, EvalRecord, Record, RunFolder, StepRecord};
+use crate::run::{metrics, EvalRecord, Record, RunFolder, StepRecord, Writers};
 
-/// A run and what happens around its steps.
-pub struct Trainer<T: Task> {
-    /// What is worked on.
-    pub run: Run<T>,
-    pub(super) hooks: Vec<Box<dyn Hook<T>>>,
-}
-
-/// How a run starts.
-pub struct Start {
-    /// Its folder.
+/// What a trainer needs besides its task and `train` settings.
+#[derive(Debug)]
+pub struct TrainerOptions {
+    /// Folder of the run.
     pub folder: RunFolder,
     /// Hash of the resolved experiment.
     pub config_hash: String,
-    /// The checkpoint to go on from.
+    /// The checkpoint to resume from.
     pub resume: Option<Checkpoint>,
     /// Set when the user wants to stop.
     pub stop: Arc<AtomicBool>,
@@ -36,72 +33,80 @@ pub struct Start {
     pub quiet: bool,
 }
 
-impl<T: Task> Trainer<T> {
-    /// Puts a run together. The task's network holds its initial weights, and its frozen parameters are frozen already.
-    ///
-    /// # Errors
-    /// No data, nothing to train, a checkpoint that does not fit the network.
-    pub fn new(task: T, config: &TrainConfig, start: Start) -> Result<Self, TrainError> {
-        let plan = Plan::new(config, task.batches_per_epoch())?;
-        let slots = plan::grouping(config).slots(task.network().named_tensors());
-        if slots.is_empty() {
-            return Err(TrainError::NothingToTrain);
-        }
-        let replicas = Replicas::wanted(&task, &slots, config)?;
-        let ema = config.ema.as_ref().map(|e| Ema::new(task.network().named_tensors(), e.decay, e.warmup));
-        let mut run = Run {
-            optimizer: plan::optimizer(config),
-            ema,
-            clip_grad_norm: config.clip_grad_norm,
-            lr: plan.lr(0),
-            progress: Progress {
-                format: checkpoint::FORMAT,
-                step: 0,
-                epoch: 0,
-                batch: 0,
-                seed: config.seed,
-                ema_updates: 0,
-                best: None,
-                seconds: 0.0,
-                config_hash: start.config_hash,
-            },
-            report: StepReport::default(),
-            latest: StepRecord::default(),
-            outbox: vec![],
-            notes: vec![],
-            writers: None,
-            stop: start.stop,
-            display: Rc::new(RefCell::new(Display::new(0, 1, 0, true))),
-            folder: start.folder,
-            replicas,
-            task,
-            slots,
-            plan,
-        };
-        if let Some(checkpoint) = start.resume {
-            restore(&mut run, checkpoint)?;
-        }
-        let records = metrics::rewind(&run.folder.metrics_log(), run.progress.step)?;
-        let evaluated = |r: &Record| matches!(r, Record::Eval(e) if e.step == run.progress.step);
-        let known = records.iter().any(evaluated);
-        // The best may have been found after the checkpoint was written, which is before its evaluation.
-        if let Some(best) = best(&records) {
-            run.progress.best = Some(best);
-        }
-        run.writers = Some(Writers::new(&run.folder, &records)?);
-        let present = checkpoint::folder::steps(&run.folder.checkpoints())?;
-        let (total, per_epoch) = (run.plan.stop_at, run.plan.steps_per_epoch);
-        run.display = Rc::new(RefCell::new(Display::new(total, per_epoch, run.progress.step, start.quiet)));
-        let hooks: Vec<Box<dyn Hook<T>>> = vec![
-            Box::new(Timer::new(config.log_every)),
-            Box::new(Rate),
-            Box::new(Average),
-            Box::new(Checkpoints::new(&config.checkpoint, present)),
-            Box::new(Evaluate::new(config.eval_every, known)),
-            Box::new(Write),
-        ];
-        Ok(Self { run, hooks })
+impl TrainerOptions {
+    /// A new run in a folder, quiet, that nobody stops.
+    pub fn new(folder: RunFolder) -> Self {
+        Self { folder, config_hash: String::new(), resume: None, stop: Arc::default(), quiet: true }
     }
+}
+
+/// A run, and what its hooks start with.
+pub(super) struct Started<T: Task> {
+    pub run: Run<T>,
+    /// The evaluation of the step that the run starts from is on record.
+    pub evaluated: bool,
+    /// Steps whose checkpoints are in the folder.
+    pub checkpoints: Vec<u64>,
+}
+
+/// Puts a run together.
+pub(super) fn start<T: Task>(task: T, config: &TrainConfig, options: TrainerOptions) -> Result<Started<T>, TrainError> {
+    let TrainerOptions { folder, config_hash, resume, stop, quiet } = options;
+    let plan = Plan::new(config, task.batches_per_epoch())?;
+    let params = plan::grouping(config).slots(task.network().named_tensors());
+    if params.is_empty() {
+        return Err(TrainError::NothingToTrain);
+    }
+    let replicas = Replicas::from_config(&task, &params, config)?;
+    let mut state = State {
+        optimizer: plan::optimizer(config),
+        ema: config.ema.as_ref().map(|e| Ema::new(task.network().named_tensors(), e.decay, e.warmup)),
+        progress: Progress {
+            format: checkpoint::FORMAT,
+            step: 0,
+            epoch: 0,
+            batch: 0,
+            seed: config.seed,
+            ema_updates: 0,
+            best: None,
+            seconds: 0.0,
+            config_hash,
+            layout: Some(plan.layout(task.images_per_epoch())),
+            schedule_shift: 0,
+        },
+        plan,
+        messages: vec![],
+    };
+    if let Some(checkpoint) = resume {
+        state.restore(&task, &params, checkpoint)?;
+    }
+    let State { optimizer, ema, mut progress, plan, messages } = state;
+    let records = metrics::rewind(&folder.metrics_log(), progress.step)?;
+    // The best may have been found after the checkpoint was written, which is before its evaluation.
+    progress.best = best(&records).or(progress.best);
+    let evaluated = records.iter().any(|r| matches!(r, Record::Eval(e) if e.step == progress.step));
+    let display = Display::new(plan.stop_at, plan.steps_per_epoch, progress.step, quiet);
+    let run = Run {
+        optimizer,
+        ema,
+        clip_grad_norm: config.clip_grad_norm,
+        lr: plan.lr(progress.step),
+        report: StepReport::default(),
+        latest: StepRecord::default(),
+        pending_records: vec![],
+        messages,
+        writers: Writers::new(&folder, &records)?,
+        stop,
+        display: Rc::new(RefCell::new(display)),
+        task,
+        replicas,
+        params,
+        plan,
+        progress,
+        folder,
+    };
+    let checkpoints = checkpoint::folder::steps(&run.folder.checkpoints())?;
+    Ok(Started { run, evaluated, checkpoints })
 }
 
 /// The best evaluation on record.
@@ -113,34 +118,64 @@ fn best(records: &[Record]) -> Option<checkpoint::Best> {
     evaluations.next_back()
 }
 
-/// Brings a run to where the checkpoint was written.
-fn restore<T: Task>(run: &mut Run<T>, checkpoint: Checkpoint) -> Result<(), TrainError> {
-    let progress = checkpoint.progress;
-    if progress.seed != run.progress.seed {
-        run.notes.push(format!("train.seed is {} as in the checkpoint, not {}", progress.seed, run.progress.seed));
-    }
-    if progress.config_hash != run.progress.config_hash {
-        run.notes.push("the experiment differs from the one that the checkpoint was written with".into());
-    }
-    copy_weights(run.task.network(), &checkpoint.model)?;
-    run.optimizer.load_state(&run.slots, &checkpoint.optimizer)?;
-    match &mut run.ema {
-        Some(ema) if checkpoint.ema.is_empty() => {
-            *ema = Ema::new(run.task.network().named_tensors(), ema.decay(), ema.warm_up());
-            run.notes.push("the checkpoint has no average of weights: it starts here".into());
+/// The part of a run that a checkpoint holds.
+struct State {
+    optimizer: Optimizer,
+    ema: Option<Ema>,
+    progress: Progress,
+    plan: Plan,
+    messages: Vec<String>,
+}
+
+impl State {
+    /// Takes the state of a checkpoint.
+    fn restore<T: Task>(&mut self, task: &T, params: &[ParamSlot], checkpoint: Checkpoint) -> Result<(), TrainError> {
+        let saved = checkpoint.progress;
+        if saved.seed != self.progress.seed {
+            self.messages.push(format!("train.seed is {} as in the checkpoint, not {}", saved.seed, self.progress.seed));
         }
-        Some(ema) => ema.load_state(&checkpoint.ema, progress.ema_updates)?,
-        None => {}
+        copy_weights(task.network(), &checkpoint.model)?;
+        self.optimizer.load_state(params, &checkpoint.optimizer)?;
+        match &mut self.ema {
+            Some(ema) if checkpoint.ema.is_empty() => {
+                *ema = Ema::new(task.network().named_tensors(), ema.decay(), ema.warm_up());
+                self.messages.push("the checkpoint has no average of weights: it starts here".into());
+            }
+            Some(ema) => ema.load_state(&checkpoint.ema, saved.ema_updates)?,
+            None => {}
+        }
+        let now = self.plan.layout(task.images_per_epoch());
+        let position = resume::position(&saved, &self.plan, &now);
+        self.plan = self.plan.shifted(position.schedule_shift);
+        self.messages.extend(position.note);
+        self.progress = Progress {
+            epoch: position.epoch,
+            batch: position.batch,
+            schedule_shift: position.schedule_shift,
+            layout: Some(now),
+            config_hash: std::mem::take(&mut self.progress.config_hash),
+            ..saved
+        };
+        self.messages.push(self.where_it_continues());
+        Ok(())
     }
-    run.notes.push(format!("going on after step {} (epoch {}, batch {})", progress.step, progress.epoch + 1, progress.batch));
-    run.progress = Progress { config_hash: run.progress.config_hash.clone(), ..progress };
-    Ok(())
+
+    fn where_it_continues(&self) -> String {
+        let Progress { step, epoch, batch, .. } = self.progress;
+        if step < self.plan.stop_at {
+            return format!("resuming after step {step} (epoch {}, batch {batch})", epoch + 1);
+        }
+        match epoch >= self.plan.epochs {
+            true => format!("the run is finished: {epoch} epochs, {step} steps; a larger train.epochs continues it"),
+            false => format!("the run is finished: train.max_steps stops it at step {step}"),
+        }
+    }
 }
 
 /// Copies all tensors of a checkpoint into the network: the same names, shapes and kinds, or nothing.
 fn copy_weights(network: &dyn repghost_backbone::Tree, saved: &NamedTensors) -> Result<(), TrainError> {
     let entries = network.named_tensors();
-    let wrong = |what: String| Err(TrainError::Config(format!("the checkpoint does not fit the experiment's model: {what}")));
+    let wrong = |problem: String| Err(TrainError::CheckpointMismatch { problem });
     if let Some(name) = saved.keys().find(|name| !entries.iter().any(|e| e.name == **name)) {
         return wrong(format!("the model has no {name}"));
     }

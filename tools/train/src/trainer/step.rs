@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 use repghost_backbone::dropout;
 
 use super::feed::Feed;
-use super::replicas::{answer, Answer};
-use super::{Run, Task};
-use crate::error::TrainError;
+use super::output::StepOutput;
+use super::replicas::forward_backward;
+use super::run::Run;
+use super::Task;
+use crate::error::{NotFinite, TrainError};
 use crate::optim::Gradients;
 
 /// What a step did, in plain numbers. No tensor is kept: a kept loss keeps its whole graph.
@@ -46,7 +48,8 @@ impl<T: Task> Run<T> {
             report.images += images.len();
             seen.extend(images);
             let draws = [self.progress.seed, self.progress.step];
-            let Answer { losses, gradients } = answer(&self.task, &mut self.replicas, &self.slots, batch, draws)?;
+            let output = forward_backward(&self.task, &mut self.replicas, &self.params, batch, draws)?;
+            let StepOutput { losses, gradients } = output;
             self.note_losses(losses, &mut report, &seen)?;
             sum = Some(match sum {
                 Some(sum) => sum.plus(gradients)?,
@@ -68,7 +71,7 @@ impl<T: Task> Run<T> {
             gradients = clipped;
             report.grad_norm = Some(norm);
         }
-        self.optimizer.step(&mut self.slots, &gradients, self.lr)?;
+        self.optimizer.step(&mut self.params, &gradients, self.lr)?;
         (report.data, report.total) = feed.account(started.elapsed());
         Ok(Some(report))
     }
@@ -89,17 +92,15 @@ impl<T: Task> Run<T> {
         Ok(())
     }
 
-    fn not_finite(&self, what: &str, losses: &[(String, f64)], norm: Option<f64>, images: &[String]) -> TrainError {
-        let mut table: Vec<String> = losses.iter().map(|(name, v)| format!("{name} {v}")).collect();
-        table.extend(norm.map(|n| format!("gradient norm {n}")));
-        TrainError::NotFinite(format!(
-            "{what} is not finite at step {} (epoch {}): {}; learning rate {:.3e}; images: {}. A lower train.optimizer.lr, a longer \
-             warm-up or train.clip_grad_norm may help",
-            self.progress.step + 1,
-            self.progress.epoch + 1,
-            table.join(", "),
-            self.lr,
-            images.join(", ")
-        ))
+    fn not_finite(&self, what: &'static str, losses: &[(String, f64)], norm: Option<f64>, images: &[String]) -> TrainError {
+        TrainError::NotFinite(Box::new(NotFinite {
+            what,
+            step: self.progress.step + 1,
+            epoch: self.progress.epoch + 1,
+            losses: losses.to_vec(),
+            gradient_norm: norm,
+            lr: self.lr,
+            images: images.to_vec(),
+        }))
     }
 }

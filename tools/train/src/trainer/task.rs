@@ -7,14 +7,13 @@ use repghost_backbone::{Backbone, Tree};
 use repghost_coco::Batch;
 use repghost_heads::Losses;
 
-use super::Replica;
 use crate::error::TrainError;
 use crate::run::RunFolder;
 
 /// Batches of an epoch, in order.
 pub type Batches<B> = Box<dyn Iterator<Item = Result<B, TrainError>>>;
 
-/// A network, its data, its losses and its measure. The trainer knows nothing else about any of them.
+/// A network, its data, its losses and its measure. The trainer uses nothing else of any of them.
 pub trait Task {
     /// Images and targets of one forward.
     type Batch: Send + 'static;
@@ -25,13 +24,18 @@ pub trait Task {
     /// Batches of an epoch.
     fn batches_per_epoch(&self) -> usize;
 
+    /// Images of an epoch, where the task counts them: a resumed run compares them with those of its checkpoint.
+    fn images_per_epoch(&self) -> Option<usize> {
+        None
+    }
+
     /// The batches of an epoch from number `skip` on. The same call gives the same batches, on any day.
     ///
     /// # Errors
     /// Data that cannot be read.
     fn batches(&self, epoch: usize, skip: usize) -> Result<Batches<Self::Batch>, TrainError>;
 
-    /// Told before the first forward of each step: whatever the losses draw, other than dropout, depends on these two only.
+    /// Called before the first forward of each step: whatever the losses draw, other than dropout, depends on these two only.
     fn seed_step(&self, seed: u64, step: u64) {
         let _ = (seed, step);
     }
@@ -42,21 +46,21 @@ pub trait Task {
     /// When libtorch fails.
     fn losses(&self, batch: &Self::Batch) -> Result<Losses, TrainError>;
 
-    /// A copy of the network for `train.replicas`: any weights will do, as it is given the task's own.
+    /// A copy of the network for `train.replicas`. Its weights are replaced by the task's own.
     ///
     /// # Errors
     /// Tasks that cannot be copied, as by default.
     fn replica(&self) -> Result<Box<dyn Replica<Self::Batch>>, TrainError> {
-        Err(TrainError::Config("train.replicas: this task trains with one copy of its network only".into()))
+        Err(TrainError::setting("train.replicas", "this task trains one copy of its network only; expected 1"))
     }
 
-    /// Cuts a batch into at most `parts` shares, none of them empty.
+    /// Cuts a batch into at most `parts` shards, none of them empty.
     fn split(&self, batch: Self::Batch, parts: usize) -> Vec<Self::Batch> {
         let _ = parts;
         vec![batch]
     }
 
-    /// The batch's images, as a person would look for them: id and file name.
+    /// The batch's images by id and file name, for messages.
     fn images(&self, batch: &Self::Batch) -> Vec<String>;
 
     /// Measures the network as it is.
@@ -65,15 +69,32 @@ pub trait Task {
     /// Data that cannot be read, a disk that is full.
     fn evaluate(&self, context: &mut EvalContext) -> Result<Evaluation, TrainError>;
 
-    /// What a weights file says about itself: experiment, classes, form.
+    /// Metadata of weight files: experiment, classes.
     fn metadata(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
     }
 }
 
-/// A task on images, as sessions and dry runs see it.
+/// A copy of a task's network that a thread of its own can run.
+pub trait Replica<B>: Send {
+    /// The network: the same names and shapes as the task's.
+    fn network(&self) -> &dyn Tree;
+
+    /// See [`Task::seed_step`].
+    fn seed_step(&self, seed: u64, step: u64) {
+        let _ = (seed, step);
+    }
+
+    /// See [`Task::losses`].
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    fn losses(&self, batch: &B) -> Result<Losses, TrainError>;
+}
+
+/// A task on images, as training runs and dry runs use it.
 pub trait ImageTask: Task<Batch = Batch> {
-    /// Lines for people: what was read, loaded, frozen.
+    /// Lines for the user: what was read, loaded, frozen.
     fn notes(&self) -> &[String];
 
     /// The part of the network that sees the image.
@@ -91,7 +112,7 @@ pub struct EvalContext<'a> {
     pub step: u64,
     /// Set when the user wants to stop: the evaluation may end at once with [`Evaluation::Interrupted`].
     pub stop: &'a AtomicBool,
-    /// Told of images done and images in all.
+    /// Called with images done and images in all.
     pub progress: &'a mut dyn FnMut(usize, usize),
 }
 
@@ -102,7 +123,7 @@ pub enum Evaluation {
     Done {
         /// Numbers by name.
         metrics: Vec<(String, f64)>,
-        /// The number that decides what is best; more is better.
+        /// The number that decides what is best; more is better. Not a number where there was nothing to measure.
         headline: f64,
     },
     /// The user stopped it.

@@ -11,7 +11,7 @@ use repghost_heads::Losses;
 use repghost_train::config::{EmaConfig, OptimizerName, TrainConfig};
 use repghost_train::error::TrainError;
 use repghost_train::run::RunFolder;
-use repghost_train::trainer::{Batches, EvalContext, Evaluation, Replica, Start, Task, Trainer};
+use repghost_train::trainer::{Batches, EvalContext, Evaluation, Replica, Task, Trainer, TrainerOptions};
 use tch::{Kind, Tensor};
 
 /// Torch's generator is global: tests that draw from it take turns.
@@ -188,9 +188,9 @@ pub fn config() -> TrainConfig {
     c
 }
 
-pub fn start(folder: RunFolder, stop: Arc<AtomicBool>) -> Start {
+pub fn start(folder: RunFolder, stop: Arc<AtomicBool>) -> TrainerOptions {
     let resume = repghost_train::checkpoint::folder::newest(&folder.checkpoints(), |_| ()).unwrap();
-    Start { folder, config_hash: "test".into(), resume, stop, quiet: true }
+    TrainerOptions { folder, config_hash: "test".into(), resume, stop, quiet: true }
 }
 
 pub fn trainer(dir: &Path, task: Quadrants, config: &TrainConfig) -> Trainer<Quadrants> {

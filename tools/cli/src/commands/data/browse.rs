@@ -3,15 +3,14 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use anyhow::Context;
 use repghost_coco::browse::{browse, BrowseOptions};
 use repghost_coco::files::write_png;
-use repghost_coco::{ClassList, LabelMode, Loader};
+use repghost_coco::{ClassList, DataError, LabelMode, Loader};
 use repghost_train::config::needs::Split;
 use repghost_train::config::{Experiment, Loaded, Task};
-use repghost_train::MarkBadInput;
 use repghost_train::{classification, detection};
 
+use crate::bad_input::bad_input;
 use crate::exit::Outcome;
 
 /// Worked examples for `--help`.
@@ -84,8 +83,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         columns: args.columns.into(),
         cell: args.cell,
     };
-    let sheet = browse(&loader, &classes, &options).bad_input()?;
-    write_png(&args.output, &sheet).with_context(|| format!("cannot write {}", args.output.display()))?;
+    let sheet = browse(&loader, &classes, &options)?;
+    write_png(&args.output, &sheet).map_err(|source| DataError::Write { path: args.output.clone(), source })?;
     let shown = (args.count as usize).min(loader.len().saturating_sub(args.skip));
     writeln!(io::stdout(), "{shown} of {} images of {}: {}", loader.len(), split.key(), args.output.display())?;
     Ok(Outcome::Done)
@@ -97,7 +96,7 @@ fn loader(e: &Experiment, split: Split) -> anyhow::Result<(Loader, ClassList)> {
         use classification::data::{eval_loader, open, train_loader};
         let folder = open(e, split, None)?;
         let names = folder.classes().iter().cloned().zip(0..).map(|(name, id)| (id, name));
-        let classes = ClassList::new(names, LabelMode::Contiguous).map_err(repghost_train::bad_input)?;
+        let classes = ClassList::new(names, LabelMode::Contiguous).map_err(bad_input)?;
         let loader = if split == Split::Train { train_loader(e, folder)? } else { eval_loader(e, folder)? };
         return Ok((loader, classes));
     }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use repghost_coco::annotations::Severity;
 use repghost_coco::check::{check, CheckReport, ImageCheck};
-use repghost_train::bad_input;
 
+use crate::bad_input::bad_input;
 use crate::exit::Outcome;
 
 /// Worked examples for `--help`.
@@ -54,7 +54,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         return Err(bad_input(format!("{}: is no folder of images", folder.display())));
     }
     let how = if args.headers { ImageCheck::Header } else { ImageCheck::Decode };
-    let report = super::mark(check(&args.annotations, args.images.as_deref(), how))?;
+    let report = check(&args.annotations, args.images.as_deref(), how)?;
     let shown = if args.all { usize::MAX } else { SHOWN };
     let text = if args.json { json(&report)? } else { listing(&report, shown) };
     io::stdout().write_all(text.as_bytes())?;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use repghost_coco::crops::{write_crops, CropOptions};
-use repghost_coco::{DataError, Dataset, DatasetOptions};
-use repghost_train::{bad_input, MarkBadInput};
+use repghost_coco::{Dataset, DatasetOptions};
 
+use crate::bad_input::bad_input;
 use crate::commands::detector_input::Counter;
 use crate::exit::Outcome;
 
@@ -62,7 +62,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     if args.name.is_empty() || args.name.contains(['/', '\\']) || args.name.starts_with('.') {
         return Err(bad_input(format!("--name {:?}: expected the name of a subfolder, such as train or val", args.name)));
     }
-    let dataset = super::mark(Dataset::load(&args.annotations, &DatasetOptions { classes: args.classes, ..Default::default() }))?;
+    let dataset = Dataset::load(&args.annotations, &DatasetOptions { classes: args.classes, ..Default::default() })?;
     let options = CropOptions { margin: args.margin, min_size: args.min_size, square: !args.keep_shape };
     let folder = args.output.join(&args.name);
     let shown = Mutex::new(Counter::new("cutting", quiet));
@@ -74,10 +74,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     if let Ok(shown) = shown.lock() {
         shown.clear();
     }
-    let written = match written {
-        Err(error @ DataError::Write { .. }) => return Err(error.into()),
-        other => other.bad_input()?,
-    };
+    let written = written?;
     let mut out = io::stdout();
     for (class, count) in &written.classes {
         writeln!(out, "{count:>8}  {}", folder.join(class).display())?;

@@ -6,9 +6,6 @@ mod crops;
 mod shapes;
 mod stats;
 
-use repghost_coco::AnnotationError;
-use repghost_train::MarkBadInput;
-
 use crate::exit::Outcome;
 
 /// Worked examples for `--help`.
@@ -54,13 +51,5 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         Command::Browse(args) => browse::run(args),
         Command::Crops(args) => crops::run(args, quiet),
         Command::Shapes(args) => shapes::run(args),
-    }
-}
-
-/// A file that cannot be used is the user's to mend, one that cannot be written is not.
-pub fn mark<T>(result: Result<T, AnnotationError>) -> anyhow::Result<T> {
-    match result {
-        Err(error @ AnnotationError::Write { .. }) => Err(error.into()),
-        other => other.bad_input(),
     }
 }

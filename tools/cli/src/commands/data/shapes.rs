@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use repghost_coco::shapes::{write_set, ShapesConfig, FIRST_VAL};
-use repghost_train::MarkBadInput;
 
+use crate::bad_input::MarkBadInput;
 use crate::exit::Outcome;
 
 /// Worked examples for `--help`.
@@ -53,7 +53,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         if count == 0 {
             continue;
         }
-        let written = super::mark(write_set(&args.output, name, args.seed, first, count, &config))?;
+        let written = write_set(&args.output, name, args.seed, first, count, &config)?;
         writeln!(
             io::stdout(),
             "{} images with {} objects: {} and {}",

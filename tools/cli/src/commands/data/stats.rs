@@ -37,7 +37,7 @@ pub struct Args {
 /// Runs `data stats`.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let options = DatasetOptions { classes: args.classes, on_bad_annotation: BadAnnotations::Drop, ..DatasetOptions::default() };
-    let dataset = super::mark(Dataset::load(&args.annotations, &options))?;
+    let dataset = Dataset::load(&args.annotations, &options)?;
     if dataset.report.dropped > 0 {
         tracing::warn!("{} bad annotations are left out; `repghost-det data check` lists them", dataset.report.dropped);
     }

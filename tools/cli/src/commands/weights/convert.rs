@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use repghost_backbone::weights;
-use repghost_train::bad_input;
 
+use crate::bad_input::bad_input;
 use crate::exit::Outcome;
 
 /// Worked examples for `--help`.

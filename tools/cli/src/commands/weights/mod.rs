@@ -7,8 +7,8 @@ use std::path::Path;
 
 use repghost_backbone::weights::{self, Container, StateDict};
 use repghost_train::checkpoint::file::published;
-use repghost_train::MarkBadInput;
 
+use crate::bad_input::MarkBadInput;
 use crate::exit::Outcome;
 
 /// Worked examples for `--help`.

@@ -73,7 +73,7 @@ pub fn page(sources: &Sources, views: &[View], notes: &[String]) -> Result<Strin
     sections.push(Section { id: "environment", title: "Environment", body: runs::environment(&sources.runs) });
     let each = sources.runs.iter().map(|r| DataRun { name: &r.name, colour: r.colour });
     let data = Data { runs: each.collect(), charts, views };
-    let data = serde_json::to_string(&data).map_err(|e| TrainError::Config(format!("the report's data: {e}")))?;
+    let data = serde_json::to_string(&data).map_err(|e| TrainError::Json { what: "the report's data", source: e })?;
     let title = title(sources);
     let page = html! {
         (DOCTYPE)

@@ -1,11 +1,11 @@
-//! Writes checkpoints and lets old ones go.
+//! Writes checkpoints and deletes old ones.
 
-use super::{Hook, Moment, Run, Task};
+use super::Hook;
 use crate::checkpoint::retention::Retention;
 use crate::checkpoint::{file, folder};
 use crate::config::CheckpointConfig;
 use crate::error::TrainError;
-use crate::trainer::hooks::evaluate::publish;
+use crate::trainer::{Run, StepEvent, Task};
 
 /// Writes checkpoints when they are due, at the end, and when the user stops the run.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Checkpoints {
         let folder = run.folder.checkpoints();
         file::write(&folder::path(&folder, step), &run.checkpoint())?;
         self.saved = Some(step);
-        publish(run, "last")?;
+        run.with_average(|run| run.write_weights("last"))??;
         // The best may have been found since the last save.
         let best = run.progress.best.map(|b| b.step);
         for old in self.retention.saved(step, best) {
@@ -44,11 +44,11 @@ impl Checkpoints {
 }
 
 impl<T: Task> Hook<T> for Checkpoints {
-    fn after_step(&mut self, run: &mut Run<T>, moment: Moment) -> Result<(), TrainError> {
+    fn after_step(&mut self, run: &mut Run<T>, event: StepEvent) -> Result<(), TrainError> {
         let p = &run.progress;
-        let epoch_due = moment.epoch_ended && self.every_epochs > 0 && p.epoch.is_multiple_of(self.every_epochs);
+        let epoch_due = event.epoch_ended && self.every_epochs > 0 && p.epoch.is_multiple_of(self.every_epochs);
         let step_due = self.every_steps.is_some_and(|n| n > 0 && p.step.is_multiple_of(n));
-        if epoch_due || step_due || moment.last {
+        if epoch_due || step_due || event.last {
             self.save(run)?;
         }
         Ok(())
@@ -56,7 +56,7 @@ impl<T: Task> Hook<T> for Checkpoints {
 
     fn interrupted(&mut self, run: &mut Run<T>) -> Result<(), TrainError> {
         self.save(run)?;
-        run.notes.push(format!("stopped at step {}; --resume goes on from here", run.progress.step));
+        run.messages.push(format!("stopped at step {}: the run can be resumed from here", run.progress.step));
         Ok(())
     }
 }

@@ -2,13 +2,11 @@
 
 use std::time::Instant;
 
-use repghost_backbone::weights::{self, StateDict};
-
-use super::{Hook, Moment, Run, Task};
+use super::Hook;
 use crate::checkpoint::Best;
 use crate::error::TrainError;
 use crate::run::{EvalRecord, Record};
-use crate::trainer::{EvalContext, Evaluation};
+use crate::trainer::{EvalContext, Evaluation, Run, StepEvent, Task};
 
 /// Evaluates every few epochs and at the end: the moving average where one is kept, else the weights.
 #[derive(Debug)]
@@ -19,8 +17,7 @@ pub struct Evaluate {
 }
 
 impl Evaluate {
-    /// Every `every_epochs` epochs (0: only at the end). `known` tells whether the evaluation of the step that the run starts from is on
-    /// record.
+    /// Every `every_epochs` epochs (0: only at the end). `known`: the evaluation of the step that the run starts from is on record.
     pub fn new(every_epochs: usize, known: bool) -> Self {
         Self { every_epochs, pending: !known }
     }
@@ -31,26 +28,13 @@ impl Evaluate {
 
     fn evaluate<T: Task>(&self, run: &mut Run<T>) -> Result<(), TrainError> {
         let started = Instant::now();
-        swap(run)?;
-        let outcome = measure(run);
-        let best = match &outcome {
-            Ok(Evaluation::Done { headline, .. }) => {
-                let is_best = !headline.is_nan() && run.progress.best.is_none_or(|b| *headline > b.value);
-                if is_best {
-                    run.progress.best = Some(Best { step: run.progress.step, value: *headline });
-                    write(run, "best")?;
-                }
-                is_best
-            }
-            _ => false,
-        };
-        swap(run)?;
+        let (evaluation, best) = run.with_average(measure_and_keep)??;
         let seconds = started.elapsed().as_secs_f64();
         run.progress.seconds += seconds;
-        if let Evaluation::Done { metrics, headline } = outcome? {
+        if let Evaluation::Done { metrics, headline } = evaluation {
             let (step, epoch) = (run.progress.step, run.progress.epoch);
             let ema = run.ema.is_some();
-            run.outbox.push(Record::Eval(EvalRecord { step, epoch, ema, metrics, headline, best, seconds }));
+            run.pending_records.push(Record::Eval(EvalRecord { step, epoch, ema, metrics, headline, best, seconds }));
         }
         Ok(())
     }
@@ -65,13 +49,30 @@ impl<T: Task> Hook<T> for Evaluate {
         Ok(())
     }
 
-    fn after_step(&mut self, run: &mut Run<T>, moment: Moment) -> Result<(), TrainError> {
-        let due = moment.last || (moment.epoch_ended && self.due(run.progress.epoch));
+    fn after_step(&mut self, run: &mut Run<T>, event: StepEvent) -> Result<(), TrainError> {
+        let due = event.last || (event.epoch_ended && self.due(run.progress.epoch));
         if due && !run.interrupted() {
             self.evaluate(run)?;
         }
         Ok(())
     }
+}
+
+/// Measures the network as it is, and writes its weights where it measures better than before. Returns whether it did.
+fn measure_and_keep<T: Task>(run: &mut Run<T>) -> Result<(Evaluation, bool), TrainError> {
+    let evaluation = measure(run)?;
+    let value = match evaluation {
+        Evaluation::Done { headline, .. } if is_better(headline, run.progress.best) => headline,
+        _ => return Ok((evaluation, false)),
+    };
+    run.progress.best = Some(Best { step: run.progress.step, value });
+    run.write_weights("best")?;
+    Ok((evaluation, true))
+}
+
+/// Whether an evaluation is the best so far. One that measured nothing never is.
+fn is_better(headline: f64, best: Option<Best>) -> bool {
+    !headline.is_nan() && best.is_none_or(|b| headline > b.value)
 }
 
 fn measure<T: Task>(run: &mut Run<T>) -> Result<Evaluation, TrainError> {
@@ -81,23 +82,15 @@ fn measure<T: Task>(run: &mut Run<T>) -> Result<Evaluation, TrainError> {
     run.task.evaluate(&mut context)
 }
 
-/// Brings the average into the network, or back out.
-fn swap<T: Task>(run: &mut Run<T>) -> Result<(), TrainError> {
-    run.ema.as_mut().map_or(Ok(()), crate::ema::Ema::swap)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Writes the network's weights, as they are now, as `weights/NAME.safetensors`.
-fn write<T: Task>(run: &Run<T>, name: &str) -> Result<(), TrainError> {
-    let mut state = StateDict::of(run.task.network(), "");
-    state.metadata = run.task.metadata();
-    state.metadata.insert("step".into(), run.progress.step.to_string());
-    Ok(weights::write(run.folder.weights().join(format!("{name}.safetensors")), &state)?)
-}
-
-/// Writes the weights that one would predict with (the average where one is kept).
-pub(super) fn publish<T: Task>(run: &mut Run<T>, name: &str) -> Result<(), TrainError> {
-    swap(run)?;
-    let written = write(run, name);
-    swap(run)?;
-    written
+    #[test]
+    fn what_measures_nothing_is_never_the_best() {
+        assert!(!is_better(f64::NAN, None));
+        assert!(is_better(0.0, None));
+        let best = Some(Best { step: 1, value: 0.5 });
+        assert!(is_better(0.6, best) && !is_better(0.5, best));
+    }
 }

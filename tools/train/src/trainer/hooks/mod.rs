@@ -1,23 +1,26 @@
 //! What happens around a step.
 
-mod average;
 mod checkpoint;
+mod ema_update;
 mod evaluate;
-mod schedule;
-mod timer;
-mod writers;
+mod lr_schedule;
+mod metric_window;
+mod metric_writer;
 
-pub use average::Average;
 pub use checkpoint::Checkpoints;
+pub use ema_update::EmaUpdate;
 pub use evaluate::Evaluate;
-pub use schedule::Rate;
-pub use timer::Timer;
-pub use writers::{Write, Writers};
+pub use lr_schedule::LrSchedule;
+pub use metric_window::MetricWindow;
+pub use metric_writer::MetricWriter;
 
-use super::{Moment, Run, Task};
+use super::{Run, StepEvent, Task};
 use crate::error::TrainError;
 
-/// Called around steps, in the order of the trainer's list.
+/// Called around steps, in the order of the trainer's list. [`super::Trainer::with_hook`] adds one of your own.
+///
+/// A hook may look at everything of the [`Run`] and add to [`Run::pending_records`] and [`Run::messages`]. An error of any method stops the
+/// run.
 pub trait Hook<T: Task> {
     /// Before the first step of this process.
     ///
@@ -41,8 +44,8 @@ pub trait Hook<T: Task> {
     ///
     /// # Errors
     /// Stop the run.
-    fn after_step(&mut self, run: &mut Run<T>, moment: Moment) -> Result<(), TrainError> {
-        let _ = (run, moment);
+    fn after_step(&mut self, run: &mut Run<T>, event: StepEvent) -> Result<(), TrainError> {
+        let _ = (run, event);
         Ok(())
     }
 

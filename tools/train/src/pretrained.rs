@@ -17,11 +17,7 @@ pub fn read(path: &Path) -> Result<StateDict, TrainError> {
     let state = published(weights::read(path)?);
     match detect_form(&state) {
         Form::Train => Ok(state),
-        form => Err(TrainError::Config(format!(
-            "{}: the weights are in {form} form, in which training branches or batch norms are folded away; a run starts from the \
-             training form",
-            path.display()
-        ))),
+        form => Err(TrainError::FusedWeights { path: path.into(), form }),
     }
 }
 

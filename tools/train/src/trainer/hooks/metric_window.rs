@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Hook, Moment, Run, Task};
+use super::Hook;
 use crate::error::TrainError;
 use crate::memory;
 use crate::run::{EpochRecord, Record, StepRecord};
-use crate::trainer::StepReport;
+use crate::trainer::{Run, StepEvent, StepReport, Task};
 
 /// Sums of steps.
 #[derive(Debug, Default)]
@@ -51,36 +51,36 @@ impl Sums {
     }
 }
 
-/// Puts a record into the outbox every `log_every` steps and at the end of an epoch.
+/// Adds a record every `log_every` steps and at the end of an epoch.
 #[derive(Debug)]
-pub struct Timer {
+pub struct MetricWindow {
     log_every: u64,
     window: Sums,
     epoch: Sums,
 }
 
-impl Timer {
+impl MetricWindow {
     /// A record every `log_every` steps.
     pub fn new(log_every: usize) -> Self {
         Self { log_every: log_every.max(1) as u64, window: Sums::default(), epoch: Sums::default() }
     }
 }
 
-impl<T: Task> Hook<T> for Timer {
-    fn after_step(&mut self, run: &mut Run<T>, moment: Moment) -> Result<(), TrainError> {
+impl<T: Task> Hook<T> for MetricWindow {
+    fn after_step(&mut self, run: &mut Run<T>, event: StepEvent) -> Result<(), TrainError> {
         self.window.add(&run.report);
         self.epoch.add(&run.report);
         let p = &run.progress;
         let within = p.batch as f64 / run.plan.batches_per_epoch.max(1) as f64;
         run.latest = StepRecord { step: p.step, epoch: p.epoch as f64 + within, lr: run.lr, ..self.window.record() };
-        if p.step == 1 || p.step.is_multiple_of(self.log_every) || moment.last {
+        if p.step == 1 || p.step.is_multiple_of(self.log_every) || event.last {
             let record = StepRecord { memory_mib: memory::resident_mib(), ..run.latest.clone() };
-            run.outbox.push(Record::Step(record));
+            run.pending_records.push(Record::Step(record));
             self.window = Sums::default();
         }
-        if moment.epoch_ended {
+        if event.epoch_ended {
             let sums = std::mem::take(&mut self.epoch);
-            run.outbox.push(Record::Epoch(EpochRecord {
+            run.pending_records.push(Record::Epoch(EpochRecord {
                 step: p.step,
                 epoch: p.epoch,
                 loss: sums.record().loss,

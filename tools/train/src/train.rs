@@ -1,0 +1,140 @@
+//! A training run from an experiment to its end.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::checkpoint::{self, Checkpoint};
+use crate::classification::ClassificationTask;
+use crate::config::{diff, Loaded, Task as Learned};
+use crate::detection::DetectionTask;
+use crate::environment::Environment;
+use crate::error::TrainError;
+use crate::run::folder::write_json;
+use crate::run::{RunFolder, RunLock};
+use crate::runtime;
+use crate::trainer::{Hook, ImageTask, RunOutcome, Trainer, TrainerOptions};
+
+/// What a run needs besides its experiment.
+#[derive(Clone, Debug, Default)]
+pub struct TrainOptions {
+    /// The run folder. Without it `run.dir`, or `runs/` and the experiment file's name, numbered where that is taken.
+    pub run_dir: Option<PathBuf>,
+    /// Continue the run in the folder from its newest good checkpoint.
+    pub resume: bool,
+    /// Print warnings and errors only.
+    pub quiet: bool,
+    /// Raised to stop the run: it finishes its step and writes a checkpoint.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// How a run ended, and where its results are.
+#[derive(Clone, Debug)]
+pub struct TrainOutcome {
+    /// How it ended.
+    pub end: RunOutcome,
+    /// Its folder.
+    pub folder: RunFolder,
+    /// Best metric and its step.
+    pub best: Option<checkpoint::Best>,
+}
+
+/// Trains what an experiment describes. `print` is called with lines for the user before the progress display starts.
+///
+/// # Errors
+/// Data, settings and files that cannot be used; runs that fail.
+pub fn train(loaded: &Loaded, options: &TrainOptions, print: impl FnMut(&str)) -> Result<TrainOutcome, TrainError> {
+    runtime::set_threads(loaded.experiment.train.threads);
+    // Everything that may be wrong is looked at before a folder is made.
+    match loaded.experiment.task {
+        Learned::Detection => train_task(DetectionTask::new(loaded)?, loaded, options, vec![], print),
+        Learned::Classification => train_task(ClassificationTask::new(loaded)?, loaded, options, vec![], print),
+    }
+}
+
+/// Trains a task that is built already, with hooks of your own. `loaded` gives the `train` settings and is written into the run folder.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_task<T: ImageTask>(
+    task: T,
+    loaded: &Loaded,
+    options: &TrainOptions,
+    hooks: Vec<Box<dyn Hook<T>>>,
+    mut print: impl FnMut(&str),
+) -> Result<TrainOutcome, TrainError> {
+    let folder = folder(loaded, options)?;
+    let _lock = RunLock::acquire(folder.root())?;
+    print(&format!("run folder: {}", folder.root().display()));
+    task.notes().iter().for_each(|note| print(note));
+    let config_hash = checkpoint::config_hash(&loaded.to_yaml(false));
+    let resume = if options.resume { newest(&folder, loaded, &config_hash, &mut print)? } else { None };
+    loaded.write(&folder.config())?;
+    write_environment(&folder)?;
+    let start = TrainerOptions { folder: folder.clone(), config_hash, resume, stop: options.stop.clone(), quiet: options.quiet };
+    let trainer = Trainer::new(task, &loaded.experiment.train, start)?;
+    let mut trainer = hooks.into_iter().fold(trainer, Trainer::with_hook);
+    let end = trainer.train()?;
+    Ok(TrainOutcome { end, folder, best: trainer.run.progress.best })
+}
+
+/// The checkpoint to resume from. Keys of the experiment that changed since it was written are printed.
+fn newest(
+    folder: &RunFolder,
+    loaded: &Loaded,
+    config_hash: &str,
+    print: &mut impl FnMut(&str),
+) -> Result<Option<Checkpoint>, TrainError> {
+    let newest = checkpoint::folder::newest(&folder.checkpoints(), |warning| print(&format!("warning: {warning}")))?;
+    match &newest {
+        None => print("no checkpoint there yet: starting from the beginning"),
+        Some(checkpoint) if checkpoint.progress.config_hash != config_hash => {
+            print(&format!("the experiment differs from the checkpoint's{}", changed_keys(folder, loaded)));
+        }
+        Some(_) => {}
+    }
+    Ok(newest)
+}
+
+/// `: train.batch_size 4 -> 8, …`, by the run folder's experiment file; nothing where that cannot be read.
+fn changed_keys(folder: &RunFolder, loaded: &Loaded) -> String {
+    const SHOWN: usize = 6;
+    let Ok(before) = Loaded::read(&folder.config(), &[]) else { return String::new() };
+    let differences = diff::diff(&before.resolved, &loaded.resolved);
+    let value = |side: &Option<(String, String)>| side.as_ref().map_or("default".to_string(), |(value, _)| value.clone());
+    let mut keys: Vec<String> =
+        differences.iter().take(SHOWN).map(|d| format!("{} {} -> {}", d.key, value(&d.left), value(&d.right))).collect();
+    if differences.len() > SHOWN {
+        keys.push(format!("and {} more", differences.len() - SHOWN));
+    }
+    if keys.is_empty() {
+        return String::new();
+    }
+    format!(": {}", keys.join(", "))
+}
+
+fn folder(loaded: &Loaded, options: &TrainOptions) -> Result<RunFolder, TrainError> {
+    let path = loaded.run_dir(options.run_dir.as_deref())?;
+    match (options.resume, options.run_dir.is_some()) {
+        (true, true) => RunFolder::open(&path),
+        (true, false) => RunFolder::open_numbered(&path),
+        (false, true) => RunFolder::create(&path),
+        (false, false) => RunFolder::create_numbered(&path),
+    }
+}
+
+#[derive(Serialize)]
+struct Written<'a> {
+    command: Vec<String>,
+    directory: Option<PathBuf>,
+    environment: &'a Environment,
+}
+
+fn write_environment(folder: &RunFolder) -> Result<(), TrainError> {
+    let environment = Environment::collect();
+    let command = std::env::args().collect();
+    let written = Written { command, directory: std::env::current_dir().ok(), environment: &environment };
+    write_json(&folder.environment(), &written)
+}

@@ -1,0 +1,52 @@
+//! Losses and gradients of a batch.
+
+use repghost_heads::Losses;
+use tch::{Kind, Tensor};
+
+use crate::error::TrainError;
+use crate::optim::Gradients;
+
+/// Losses and gradients of a batch, or of a shard of one.
+pub(crate) struct StepOutput {
+    /// Each loss by name.
+    pub losses: Vec<(&'static str, f64)>,
+    /// Gradients of their sum; none where a loss is not finite.
+    pub gradients: Gradients,
+}
+
+impl StepOutput {
+    /// Reads the losses and differentiates their sum by `parameters`.
+    pub fn new(losses: Losses, parameters: &[&Tensor]) -> Result<Self, TrainError> {
+        if losses.is_empty() {
+            return Err(TrainError::NothingToTrain);
+        }
+        let total = losses.f_total()?;
+        let scalars: Vec<Tensor> = losses.iter().map(|(_, loss)| loss.detach()).collect();
+        let values = Vec::<f64>::try_from(Tensor::f_stack(&scalars, 0)?.f_to_kind(Kind::Double)?)?;
+        let losses: Vec<_> = losses.iter().map(|(name, _)| name).zip(values).collect();
+        let finite = losses.iter().all(|(_, v)| v.is_finite());
+        let gradients = if finite { Gradients::by(&total, parameters)? } else { Gradients(vec![]) };
+        Ok(Self { losses, gradients })
+    }
+
+    /// Losses and gradients, times `weight`.
+    pub fn weighted(self, weight: f64) -> Result<Self, TrainError> {
+        let losses = self.losses.into_iter().map(|(name, v)| (name, v * weight)).collect();
+        Ok(Self { losses, gradients: self.gradients.scaled(weight)? })
+    }
+
+    /// The sum, in order.
+    pub fn sum(parts: Vec<Self>) -> Result<Self, TrainError> {
+        let mut sum: Option<Self> = None;
+        for Self { losses, gradients } in parts {
+            sum = Some(match sum {
+                None => Self { losses, gradients },
+                Some(mut sum) => {
+                    sum.losses.iter_mut().zip(losses).for_each(|((_, total), (_, v))| *total += v);
+                    Self { losses: sum.losses, gradients: sum.gradients.plus(gradients)? }
+                }
+            });
+        }
+        sum.ok_or(TrainError::NothingToTrain)
+    }
+}
