@@ -85,7 +85,7 @@ fn of_training(error: &TrainError) -> bool {
 fn of_export(error: &ExportError) -> bool {
     match error {
         ExportError::Model(e) => of_training(e),
-        ExportError::Gate { .. } | ExportError::GateDetections { .. } | ExportError::Runtime { .. } => false,
+        ExportError::Parity { .. } | ExportError::ParityDetections { .. } | ExportError::Runtime { .. } => false,
         _ => true,
     }
 }
@@ -118,7 +118,7 @@ mod tests {
         ] {
             assert!(is_bad_input(&error), "{error}");
         }
-        let failed = ExportError::GateDetections { missing: 1, total: 2 };
+        let failed = ExportError::ParityDetections { missing: 1, total: 2 };
         assert!(
             !is_bad_input(&failed.into()) && !is_bad_input(&TrainError::FuseDiffers { difference: 1.0, largest: 1.0 }.into())
         );

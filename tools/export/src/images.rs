@@ -35,7 +35,9 @@ impl Images {
     pub fn open(e: &Experiment, paths: &[PathBuf], measured: Option<&[String]>) -> Result<Self, ExportError> {
         let validation = if paths.is_empty() || measured.is_some() { validation(e, measured)? } else { None };
         let (source, kind): (Arc<dyn Source>, _) = match &validation {
-            _ if !paths.is_empty() => (Arc::new(ImageFiles::new(FoundImages::find(paths, false)?.paths, DecodeConfig::default())), "images"),
+            _ if !paths.is_empty() => {
+                (Arc::new(ImageFiles::new(FoundImages::find(paths, false)?.paths, DecodeConfig::default())), "images")
+            }
             Some(val) if val.source.len() > 0 => (val.source.clone(), "validation images"),
             _ => {
                 let config = ShapesConfig::default();

@@ -7,6 +7,7 @@ use repghost_backbone::{freeze, Backbone, Tree};
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
+use crate::config::portable::portable;
 use crate::config::{Experiment, Loaded};
 use crate::error::TrainError;
 
@@ -51,12 +52,12 @@ pub fn device() -> Device {
     Device::cuda_if_available()
 }
 
-/// Metadata of a weights file: `format` (detector or classifier), classes by label, the resolved experiment.
+/// Metadata of a weights file: `format` (detector or classifier), classes by label, the resolved experiment without absolute paths.
 pub fn metadata(kind: &str, resolved: &str, classes: &[Class]) -> BTreeMap<String, String> {
     [
         (keys::FORMAT.to_string(), format!("repghost-det {kind}")),
         (keys::CLASSES.into(), serde_json::to_string(classes).unwrap_or_default()),
-        (keys::EXPERIMENT.into(), resolved.to_string()),
+        (keys::EXPERIMENT.into(), portable(resolved)),
     ]
     .into()
 }
