@@ -26,15 +26,6 @@ pub fn seed(seed: u64) {
     GENERATOR.with(|g| *g.borrow_mut() = ChaCha8Rng::seed_from_u64(seed));
 }
 
-/// Starts this thread's draws anew for a training step: what the step draws depends on the run's seed and the step's number only.
-pub fn seed_step(run: u64, step: u64) {
-    // SplitMix64's finaliser, so that neighbours in seed and step have nothing in common.
-    let mut z = run.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(step).wrapping_mul(0xD1B5_4A32_D192_ED03);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    seed(z ^ (z >> 31));
-}
-
 /// Sets each element to 0 with probability `p` (below 1) and scales the others by `1 / (1 - p)`, so that the mean stays.
 pub fn dropout(x: &Tensor, p: f64) -> Tensor {
     let kept = (1.0 / (1.0 - p)) as f32;
