@@ -51,12 +51,12 @@ pub trait Tree {
         self.named_tensors().iter().filter(|e| e.role == Role::Parameter).map(|e| e.tensor.numel() as i64).sum()
     }
 
-    /// Moves floating-point tensors to a device and kind, in place (handles stay valid); integer counters only change device.
+    /// Moves floating-point tensors to a device and kind, in place (handles stay valid). Integer counters stay on the host: nothing on a
+    /// device reads them, and counting there would cost a launch per batch norm and step.
     fn convert(&self, device: Device, kind: Kind) {
         tch::no_grad(|| {
-            for mut entry in self.named_tensors() {
-                let target = if entry.tensor.is_floating_point() { kind } else { entry.tensor.kind() };
-                let moved = entry.tensor.to_device(device).to_kind(target);
+            for mut entry in self.named_tensors().into_iter().filter(|e| e.tensor.is_floating_point()) {
+                let moved = entry.tensor.to_device(device).to_kind(kind);
                 entry.tensor.set_data(&moved);
             }
         })

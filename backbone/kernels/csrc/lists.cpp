@@ -1,6 +1,4 @@
 // Operations on lists of tensors, one launch for hundreds of them. tch binds none: its generator leaves lists that return nothing out.
-#include <ATen/ops/_amp_foreach_non_finite_check_and_unscale.h>
-#include <ATen/ops/_amp_update_scale.h>
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_copy.h>
 #include <ATen/ops/_foreach_lerp.h>
@@ -16,7 +14,6 @@
 
 using repghost::guarded;
 using repghost::list;
-using repghost::maybe;
 
 extern "C" {
 
@@ -48,13 +45,6 @@ char *repghost_lists_mul(at::Tensor *const *tensors, size_t n, double factor) {
   });
 }
 
-char *repghost_lists_mul_tensor(at::Tensor *const *tensors, size_t n, const at::Tensor *factor) {
-  return guarded([&] {
-    at::NoGradGuard off;
-    at::_foreach_mul_(list(tensors, n), *factor);
-  });
-}
-
 // Euclidean norm over all tensors together, a scalar on their device.
 char *repghost_lists_norm(at::Tensor *const *tensors, size_t n, at::Tensor **out) {
   return guarded([&] {
@@ -64,40 +54,22 @@ char *repghost_lists_norm(at::Tensor *const *tensors, size_t n, at::Tensor **out
 }
 
 char *repghost_fused_sgd(at::Tensor *const *params, at::Tensor *const *grads, at::Tensor *const *velocities, size_t n, double lr,
-                         double weight_decay, double momentum, int nesterov, int first, const at::Tensor *grad_scale,
-                         const at::Tensor *found_inf) {
+                         double weight_decay, double momentum, int nesterov, int first) {
   return guarded([&] {
     at::NoGradGuard off;
     const auto buffers = momentum == 0.0 ? std::vector<at::Tensor>{} : list(velocities, n);
     at::_fused_sgd_(list(params, n), list(grads, n), buffers, weight_decay, momentum, lr, /*dampening=*/0.0, nesterov,
-                    /*maximize=*/false, first, maybe(grad_scale), maybe(found_inf));
+                    /*maximize=*/false, first, std::nullopt, std::nullopt);
   });
 }
 
 // `steps` is the number of updates, this one included, as a float on the device.
 char *repghost_fused_adamw(at::Tensor *const *params, at::Tensor *const *grads, at::Tensor *const *first, at::Tensor *const *second,
-                           size_t n, const at::Tensor *steps, double lr, double beta1, double beta2, double weight_decay, double eps,
-                           const at::Tensor *grad_scale, const at::Tensor *found_inf) {
+                           size_t n, const at::Tensor *steps, double lr, double beta1, double beta2, double weight_decay, double eps) {
   return guarded([&] {
     at::NoGradGuard off;
     at::_fused_adamw_(list(params, n), list(grads, n), list(first, n), list(second, n), {}, std::vector<at::Tensor>(n, *steps), lr, beta1,
-                      beta2, weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false, maybe(grad_scale), maybe(found_inf));
-  });
-}
-
-// Multiplies by `inverse_scale` and sets `found_inf` to 1 where anything is not finite.
-char *repghost_lists_unscale(at::Tensor *const *tensors, size_t n, at::Tensor *found_inf, const at::Tensor *inverse_scale) {
-  return guarded([&] {
-    at::NoGradGuard off;
-    at::_amp_foreach_non_finite_check_and_unscale_(list(tensors, n), *found_inf, *inverse_scale);
-  });
-}
-
-char *repghost_update_scale(at::Tensor *scale, at::Tensor *growth_tracker, const at::Tensor *found_inf, double growth, double backoff,
-                            int64_t interval) {
-  return guarded([&] {
-    at::NoGradGuard off;
-    at::_amp_update_scale_(*scale, *growth_tracker, *found_inf, growth, backoff, interval);
+                      beta2, weight_decay, eps, /*amsgrad=*/false, /*maximize=*/false, std::nullopt, std::nullopt);
   });
 }
 

@@ -26,6 +26,4 @@ inline std::vector<at::Tensor> list(at::Tensor *const *tensors, size_t n) {
   return out;
 }
 
-inline std::optional<at::Tensor> maybe(const at::Tensor *t) { return t ? std::optional<at::Tensor>(*t) : std::nullopt; }
-
 }  // namespace repghost

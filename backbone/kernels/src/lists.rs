@@ -8,7 +8,7 @@ use std::ffi::{c_char, c_int};
 use tch::Tensor;
 use torch_sys::C_tensor;
 
-use crate::shim::{check, handle, handles, ShimError};
+use crate::shim::{check, handles, ShimError};
 
 type List = *const *mut C_tensor;
 
@@ -17,7 +17,6 @@ extern "C" {
     fn repghost_lists_copy(to: List, from: List, n: usize) -> *mut c_char;
     fn repghost_lists_add(to: List, from: List, n: usize) -> *mut c_char;
     fn repghost_lists_mul(tensors: List, n: usize, factor: f64) -> *mut c_char;
-    fn repghost_lists_mul_tensor(tensors: List, n: usize, factor: *const C_tensor) -> *mut c_char;
     fn repghost_lists_norm(tensors: List, n: usize, out: *mut *mut C_tensor) -> *mut c_char;
     fn repghost_fused_sgd(
         params: List,
@@ -29,8 +28,6 @@ extern "C" {
         momentum: f64,
         nesterov: c_int,
         first: c_int,
-        grad_scale: *const C_tensor,
-        found_inf: *const C_tensor,
     ) -> *mut c_char;
     fn repghost_fused_adamw(
         params: List,
@@ -44,17 +41,6 @@ extern "C" {
         beta2: f64,
         weight_decay: f64,
         eps: f64,
-        grad_scale: *const C_tensor,
-        found_inf: *const C_tensor,
-    ) -> *mut c_char;
-    fn repghost_lists_unscale(tensors: List, n: usize, found_inf: *mut C_tensor, inverse: *const C_tensor) -> *mut c_char;
-    fn repghost_update_scale(
-        scale: *mut C_tensor,
-        growth_tracker: *mut C_tensor,
-        found_inf: *const C_tensor,
-        growth: f64,
-        backoff: f64,
-        interval: i64,
     ) -> *mut c_char;
 }
 
@@ -112,19 +98,6 @@ pub fn scale(tensors: &[&Tensor], factor: f64) -> Result<(), ShimError> {
     unsafe { check(repghost_lists_mul(list.as_ptr(), list.len(), factor)) }
 }
 
-/// Multiplies every tensor by a scalar that lives on their device, without fetching it.
-///
-/// # Errors
-/// When libtorch refuses.
-pub fn scale_by(tensors: &[&Tensor], factor: &Tensor) -> Result<(), ShimError> {
-    if tensors.is_empty() {
-        return Ok(());
-    }
-    let list = handles(tensors.iter().copied());
-    // SAFETY: the handles live through the call.
-    unsafe { check(repghost_lists_mul_tensor(list.as_ptr(), list.len(), factor.as_ptr())) }
-}
-
 /// Euclidean norm over all tensors together: a scalar on their device.
 ///
 /// # Errors
@@ -137,15 +110,6 @@ pub fn norm(tensors: &[&Tensor]) -> Result<Tensor, ShimError> {
         check(repghost_lists_norm(list.as_ptr(), list.len(), &mut out))?;
         Ok(Tensor::from_ptr(out))
     }
-}
-
-/// Scalars of a fused update that live on the device.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct OnDevice<'a> {
-    /// Gradients are divided by this, in place.
-    pub grad_scale: Option<&'a Tensor>,
-    /// 1 where the update is to be left out, 0 where not.
-    pub found_inf: Option<&'a Tensor>,
 }
 
 /// Stochastic gradient descent of one group, by PyTorch's rule.
@@ -168,7 +132,7 @@ impl SgdRule {
     ///
     /// # Errors
     /// Lists that do not fit.
-    pub fn step(&self, params: &[&Tensor], grads: &[&Tensor], velocities: &[&Tensor], device: OnDevice) -> Result<(), ShimError> {
+    pub fn step(&self, params: &[&Tensor], grads: &[&Tensor], velocities: &[&Tensor]) -> Result<(), ShimError> {
         same_length(params, grads)?;
         if self.momentum != 0.0 {
             same_length(params, velocities)?;
@@ -190,8 +154,6 @@ impl SgdRule {
                 self.momentum,
                 c_int::from(self.nesterov),
                 c_int::from(self.first),
-                handle(device.grad_scale),
-                handle(device.found_inf),
             ))
         }
     }
@@ -223,7 +185,6 @@ impl AdamWRule {
         grads: &[&Tensor],
         [first, second]: [&[&Tensor]; 2],
         steps: &Tensor,
-        device: OnDevice,
     ) -> Result<(), ShimError> {
         same_length(params, grads)?;
         same_length(params, first)?;
@@ -247,47 +208,7 @@ impl AdamWRule {
                 self.beta2,
                 self.weight_decay,
                 self.eps,
-                handle(device.grad_scale),
-                handle(device.found_inf),
             ))
-        }
-    }
-}
-
-/// Multiplies every tensor by the scalar `inverse_scale`; `found_inf` becomes 1 where an element is not finite.
-///
-/// # Errors
-/// When libtorch refuses.
-pub fn unscale(tensors: &[&Tensor], found_inf: &mut Tensor, inverse_scale: &Tensor) -> Result<(), ShimError> {
-    if tensors.is_empty() {
-        return Ok(());
-    }
-    let list = handles(tensors.iter().copied());
-    // SAFETY: the handles live through the call.
-    unsafe { check(repghost_lists_unscale(list.as_ptr(), list.len(), found_inf.as_mut_ptr(), inverse_scale.as_ptr())) }
-}
-
-/// How a loss scale moves: times `growth` after `interval` sound steps, times `backoff` after one that was not.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Growth {
-    /// Factor upwards.
-    pub growth: f64,
-    /// Factor downwards.
-    pub backoff: f64,
-    /// Sound steps before it grows.
-    pub interval: i64,
-}
-
-impl Growth {
-    /// Moves `scale` (float) and `tracker` (32-bit integer) by what `found_inf` says, all on the device.
-    ///
-    /// # Errors
-    /// When libtorch refuses.
-    pub fn update(&self, scale: &mut Tensor, tracker: &mut Tensor, found_inf: &Tensor) -> Result<(), ShimError> {
-        let Self { growth, backoff, interval } = *self;
-        // SAFETY: the handles live through the call.
-        unsafe {
-            check(repghost_update_scale(scale.as_mut_ptr(), tracker.as_mut_ptr(), found_inf.as_ptr(), growth, backoff, interval))
         }
     }
 }
@@ -309,8 +230,7 @@ mod tests {
         add(&[&a, &b], &[&c, &d]).unwrap();
         assert_eq!((values(&a), values(&b)), (vec![5.0, 3.0], vec![3.5]));
         scale(&[&a, &b], 2.0).unwrap();
-        scale_by(&[&a], &Tensor::from(0.5f32)).unwrap();
-        assert_eq!((values(&a), values(&b)), (vec![5.0, 3.0], vec![7.0]));
+        assert_eq!((values(&a), values(&b)), (vec![10.0, 6.0], vec![7.0]));
         copy(&[&b], &[&d]).unwrap();
         assert_eq!(values(&b), [1.0]);
         // 3, 4 and 12: the square root of 9 + 16 + 144.
@@ -325,29 +245,7 @@ mod tests {
     fn a_fused_step_is_the_rule() {
         let (p, g, v) = (Tensor::from_slice(&[4f32]), Tensor::from_slice(&[2f32]), Tensor::from_slice(&[1f32]));
         let rule = SgdRule { lr: 0.1, weight_decay: 0.5, momentum: 0.9, nesterov: false, first: false };
-        rule.step(&[&p], &[&g], &[&v], OnDevice::default()).unwrap();
+        rule.step(&[&p], &[&g], &[&v]).unwrap();
         assert!((values(&p)[0] - 3.51).abs() < 1e-6 && (values(&v)[0] - 4.9).abs() < 1e-6);
-        // Left out where something was found.
-        let found = Tensor::from(1f32);
-        rule.step(&[&p], &[&g], &[&v], OnDevice { found_inf: Some(&found), ..Default::default() }).unwrap();
-        assert!((values(&p)[0] - 3.51).abs() < 1e-6);
-    }
-
-    #[test]
-    fn unscaling_notices_infinity_and_the_scale_follows() {
-        let (a, b) = (Tensor::from_slice(&[8f32]), Tensor::from_slice(&[f32::INFINITY]));
-        let (mut found, quarter) = (Tensor::from(0f32), Tensor::from(0.25f32));
-        unscale(&[&a], &mut found, &quarter).unwrap();
-        assert_eq!((values(&a)[0], f64::try_from(&found).unwrap()), (2.0, 0.0));
-        unscale(&[&b], &mut found, &quarter).unwrap();
-        assert_eq!(f64::try_from(&found).unwrap(), 1.0);
-        let growth = Growth { growth: 2.0, backoff: 0.5, interval: 2 };
-        let (mut scale, mut tracker) = (Tensor::from_slice(&[16f32]), Tensor::from_slice(&[1i32]));
-        growth.update(&mut scale, &mut tracker, &found).unwrap();
-        assert_eq!((values(&scale)[0], i64::try_from(&tracker).unwrap()), (8.0, 0));
-        let sound = Tensor::from_slice(&[0f32]);
-        growth.update(&mut scale, &mut tracker, &sound).unwrap();
-        growth.update(&mut scale, &mut tracker, &sound).unwrap();
-        assert_eq!((values(&scale)[0], i64::try_from(&tracker).unwrap()), (16.0, 0));
     }
 }

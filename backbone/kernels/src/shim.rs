@@ -42,8 +42,3 @@ pub(crate) unsafe fn check(error: *mut c_char) -> Result<(), ShimError> {
 pub(crate) fn handles<'a>(tensors: impl IntoIterator<Item = &'a Tensor>) -> Vec<*mut C_tensor> {
     tensors.into_iter().map(|t| t.as_ptr() as *mut C_tensor).collect()
 }
-
-/// A handle, or null.
-pub(crate) fn handle(tensor: Option<&Tensor>) -> *const C_tensor {
-    tensor.map_or(std::ptr::null(), Tensor::as_ptr)
-}

@@ -75,7 +75,11 @@ fn of_data(error: &DataError) -> bool {
 fn of_training(error: &TrainError) -> bool {
     match error {
         // The input was in order; the computation was not.
-        TrainError::NotFinite(_) | TrainError::FuseDiffers { .. } | TrainError::Torch(_) | TrainError::Json { .. } => false,
+        TrainError::NotFinite(_)
+        | TrainError::FuseDiffers { .. }
+        | TrainError::Torch(_)
+        | TrainError::Shim(_)
+        | TrainError::Json { .. } => false,
         TrainError::Metric(_) => false,
         TrainError::Data(e) => of_data(e),
         _ => true,

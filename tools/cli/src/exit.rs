@@ -80,7 +80,7 @@ pub fn message(error: &anyhow::Error, verbose: bool) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         let part = as_typed(cause);
-        let part = if verbose { part } else { without_stack(&part) };
+        let part = if verbose { part } else { out_of_memory(&part).unwrap_or_else(|| without_stack(&part)) };
         if text.is_empty() {
             text = part;
         } else if !text.contains(&part) {
@@ -112,6 +112,7 @@ fn as_typed(cause: &(dyn std::error::Error + 'static)) -> String {
         Some(TrainError::SourceForTask { expected: "image_folder", .. }) => {
             text + "; `repghost-det data crops` makes one from a detection set"
         }
+        Some(TrainError::Device { .. }) => text + "; --device cpu takes the CPU, --device auto what there is",
         _ => text,
     }
 }
@@ -124,6 +125,16 @@ fn without_stack(text: &str) -> String {
     }
 }
 
+/// What to do where a card is full; libtorch's own message advises about its allocator.
+fn out_of_memory(text: &str) -> Option<String> {
+    let at = text.find("CUDA out of memory")?;
+    let sentences: Vec<&str> = text[at..].lines().next().unwrap_or_default().split(". ").take(3).collect();
+    Some(format!(
+        "{}; a smaller train.batch_size with a larger train.accumulate, train.precision: bf16 or smaller images need less",
+        sentences.join(". ").trim_end_matches('.')
+    ))
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|c| c.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
 }
@@ -134,6 +145,10 @@ pub fn install_panic_hook() {
         let text = info.payload_as_str().unwrap_or("no message");
         if text.contains("Broken pipe") {
             at_once(DONE);
+        }
+        if let Some(line) = out_of_memory(text) {
+            let _ = writeln!(io::stderr(), "error: {line}");
+            at_once(FAILED);
         }
         let place = info.location().map_or(String::new(), |l| format!(" at {}:{}", l.file(), l.line()));
         let _ = writeln!(io::stderr(), "error: internal error{place}: {}", without_stack(text));
@@ -157,6 +172,18 @@ mod tests {
         }
         let used = TrainError::RunFolder { path: "runs/a".into(), problem: RunFolderProblem::NotEmpty };
         assert!(message(&used.into(), false).contains("--resume"));
+    }
+
+    #[test]
+    fn a_full_card_is_one_line_of_advice() {
+        let torch = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.5 GiB is free. \
+                     Including non-PyTorch memory, this process has 77 GiB memory in use.\nException raised from malloc at x.cpp:1";
+        let e = anyhow::Error::from(io::Error::other(torch));
+        let line = message(&e, false);
+        assert!(
+            line.starts_with("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has") && line.contains("train.batch_size")
+        );
+        assert!(!line.contains('\n') && !line.contains("PyTorch"), "{line}");
     }
 
     #[test]

@@ -98,12 +98,12 @@ fn uploads_run_beside_the_host() {
     let mut buffer = pinned(&[2, 3], Kind::Uint8).unwrap();
     buffer.copy_(&Tensor::from_slice(&[1u8, 2, 3, 4, 5, 6]).view([2, 3]));
     let stream = CopyStream::new(0).unwrap();
-    let ((sum, event), c) = counted(|| {
-        let (card, event) = stream.upload(&buffer).unwrap().take().unwrap();
-        (card.to_kind(Kind::Float).sum(Kind::Float), event)
+    let ((sum, upload), c) = counted(|| {
+        let upload = stream.upload(&buffer).unwrap();
+        (upload.tensor().unwrap().to_kind(Kind::Float).sum(Kind::Float), upload)
     });
     assert_eq!((c.to_async, c.to_waiting, c.waiting_from(), c.waits), (1, 0, 0, 0), "{}", log());
-    event.wait().unwrap();
+    upload.done().wait().unwrap();
     assert_eq!(f64::try_from(sum).unwrap(), 21.0);
     assert_eq!(counts().races, 0);
     // Written too early.

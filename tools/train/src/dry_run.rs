@@ -4,12 +4,13 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use repghost_backbone::Role;
+use repghost_kernels::device::memory::{usage, Usage};
 
 use crate::classification::ClassificationTask;
 use crate::config::{Loaded, Task as Learned, TrainConfig};
 use crate::detection::DetectionTask;
 use crate::error::TrainError;
-use crate::memory;
+use crate::memory::{self, mib};
 use crate::run::progress::duration;
 use crate::runtime;
 use crate::trainer::{forward_backward, plan, ImageTask, Plan, Replicas};
@@ -30,6 +31,7 @@ pub struct DryRun {
     step: Duration,
     data: Duration,
     peak_mib: Option<f64>,
+    card: Option<Usage>,
     plan: Plan,
     images: [usize; 2],
 }
@@ -55,13 +57,13 @@ fn look_at(task: &impl ImageTask, config: &TrainConfig) -> Result<DryRun, TrainE
         return Err(TrainError::NoImages { purpose: "to train on" });
     };
     let data = reading.elapsed();
-    let shape = batch.shape;
+    let shape = batch.batch.shape;
     let mut replicas = Replicas::from_config(task, &params, config)?;
     let mut losses = vec![];
     let mut step = Duration::MAX;
     for number in 0..=TIMED_STEPS as u64 {
         let started = Instant::now();
-        let output = forward_backward(task, &mut replicas, &params, batch.clone(), [config.seed, number])?;
+        let output = forward_backward(task, &mut replicas, &params, batch.clone(), [config.seed, number], 1.0)?;
         output.gradients.norm()?;
         step = step.min(started.elapsed());
         losses = output.losses;
@@ -79,6 +81,7 @@ fn look_at(task: &impl ImageTask, config: &TrainConfig) -> Result<DryRun, TrainE
         step,
         data,
         peak_mib: memory::peak_mib(),
+        card: params.first().map(|p| usage(p.tensor.device())).transpose()?.flatten(),
         images: task.image_counts(),
         plan,
     })
@@ -99,6 +102,10 @@ impl fmt::Display for DryRun {
         writeln!(f, "step: {:.2} s forward and backward", self.step.as_secs_f64())?;
         if let Some(peak) = self.peak_mib {
             writeln!(f, "memory: {peak:.0} MiB at most so far")?;
+        }
+        if let Some(card) = self.card {
+            let of = if card.total > 0 { format!(" of {:.0}", mib(card.total)) } else { String::new() };
+            writeln!(f, "memory of the card: {:.0} MiB at most, {:.0} held{of}", mib(card.peak), mib(card.peak_held))?;
         }
         let batches = (p.stop_at * p.accumulate as u64) as f64;
         let total = self.step.mul_f64(batches);

@@ -4,6 +4,7 @@
 //! counters are copied.
 
 use repghost_backbone::Entry;
+use repghost_kernels::lists;
 use tch::Tensor;
 
 use crate::error::TrainError;
@@ -23,6 +24,13 @@ struct Pair {
     name: String,
     source: Tensor,
     average: Tensor,
+}
+
+impl Pair {
+    /// Floats of a card, which are averaged in one launch.
+    fn on_card(&self) -> bool {
+        self.average.device().is_cuda() && self.average.is_floating_point()
+    }
 }
 
 impl Ema {
@@ -59,8 +67,14 @@ impl Ema {
     pub fn update(&mut self) -> Result<(), TrainError> {
         let weight = 1.0 - self.decay_at(self.updates);
         self.updates += 1;
+        let card: (Vec<&Tensor>, Vec<&Tensor>) =
+            self.pairs.iter().filter(|p| p.on_card()).map(|p| (&p.average, &p.source)).unzip();
+        lists::lerp(&card.0, &card.1, weight)?;
         let sample = self.pairs.first().map(|pair| pair.average.shallow_clone());
         side_by_side(&mut self.pairs, sample.as_ref(), |pair| {
+            if pair.on_card() {
+                return Ok(());
+            }
             if pair.average.is_floating_point() {
                 let _ = pair.average.f_lerp_(&pair.source, weight)?;
             } else {

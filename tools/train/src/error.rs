@@ -222,9 +222,20 @@ pub enum TrainError {
     /// Detections could not be measured.
     #[error(transparent)]
     Metric(#[from] repghost_coco::MetricError),
+    /// A card was asked for by name and cannot be used.
+    #[error("run.device: {wanted} cannot be used: {source}")]
+    Device {
+        /// What was asked for.
+        wanted: repghost_kernels::device::Choice,
+        /// Why not.
+        source: repghost_kernels::device::NoCuda,
+    },
     /// libtorch refused an operation.
     #[error("libtorch: {}", first_line(.0))]
     Torch(#[from] tch::TchError),
+    /// libtorch refused an operation that tch does not bind.
+    #[error(transparent)]
+    Shim(#[from] repghost_kernels::ShimError),
 }
 
 /// A loss or a gradient norm that is not finite, and the step where it happened.

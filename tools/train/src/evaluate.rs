@@ -11,6 +11,7 @@ use crate::config::Experiment;
 use crate::detection::{data, infer, model};
 use crate::error::TrainError;
 use crate::plots::precision_recall;
+use crate::runtime::device;
 
 /// Detections and their numbers.
 pub struct Measured {
@@ -84,7 +85,7 @@ pub fn evaluate_weights(
     let classes = model::classes_of(&val.dataset);
     model::fuse_all(&mut ready.detector);
     let loader = data::eval_loader(e, val.source)?;
-    let found = infer::run(&ready.detector, model::device(), &loader, &classes, stop, progress)?;
+    let found = infer::run(&ready.detector, device(e)?, &loader, &classes, stop, progress)?;
     let Some(found) = found else { return Ok(None) };
     let detections = found.into_iter().flat_map(|f| f.detections).collect();
     Measured::new(&val.dataset, detections, data::wants_masks(e)).map(Some)

@@ -12,7 +12,7 @@ use crate::config::Experiment;
 use crate::detection::{data, model};
 use crate::error::TrainError;
 use crate::images::{FoundImages, ImageFiles};
-use crate::model::device;
+use crate::runtime::device;
 use crate::tensors;
 
 /// What gives the maps.
@@ -35,6 +35,7 @@ pub fn features(
     output: &Path,
 ) -> Result<Vec<(String, Vec<i64>)>, TrainError> {
     let paths = FoundImages::find(images, false)?.paths;
+    let device = device(e)?;
     let network = network(e, weights)?;
     let mut e = e.clone();
     e.eval.batch_size = 1;
@@ -43,7 +44,7 @@ pub fn features(
     let mut state = StateDict::default();
     for batch in loader.epoch(0, 0) {
         let batch = batch?;
-        let pixels = tensors::images(&batch, device()).pixels;
+        let pixels = tensors::images(&batch, device).pixels;
         let Some((target, size)) = batch.targets.first().zip(batch.sizes.first()) else { continue };
         let prefix = if paths.len() == 1 { String::new() } else { format!("{}/", target.file_name) };
         for (level, map) in network.maps(&pixels) {
@@ -63,7 +64,7 @@ fn network(e: &Experiment, path: &Path) -> Result<Network, TrainError> {
     }
     let mut backbone = e.model.backbone.build_features()?;
     load_any_form(&mut backbone, "", &state, Strictness::Covering)?;
-    backbone.convert(device(), Kind::Float);
+    backbone.convert(device(e)?, Kind::Float);
     Ok(Network::Backbone(Box::new(backbone)))
 }
 

@@ -9,7 +9,7 @@ use repghost_backbone::{Eager, FuseLevel, Tree};
 use repghost_coco::decode::DecodeConfig;
 use repghost_coco::shapes::{ShapesConfig, ShapesSource};
 use repghost_coco::{Loader, Source};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use crate::classification;
 use crate::config::needs::Split;
@@ -17,7 +17,7 @@ use crate::config::{Experiment, Task};
 use crate::detection::{data, model};
 use crate::error::TrainError;
 use crate::images::{FoundImages, ImageFiles};
-use crate::model::device;
+use crate::runtime::device;
 use crate::tensors;
 
 /// Images compared where none are named.
@@ -51,7 +51,7 @@ pub fn fuse(e: &Experiment, weights: &Path, images: &[PathBuf], level: FuseLevel
     }
     let ready = model::ready_for_val(e, weights)?;
     let (source, what) = inputs(images, || validation_or_built_in(e))?;
-    let pixels = first_batch(data::eval_loader(e, source)?)?;
+    let pixels = first_batch(data::eval_loader(e, source)?, device(e)?)?;
     let file = File { weights, form: ready.form, metadata: ready.metadata, images: what };
     fold(ready.detector, file, level, output, |d| d.backbone().forward(&mut Eager::eval(), &pixels))
 }
@@ -60,14 +60,14 @@ fn classifier(e: &Experiment, weights: &Path, images: &[PathBuf], level: FuseLev
     let ready = classification::model::ready(e, weights, |count| Ok(classification::model::numbers(count)))?;
     let (source, what) =
         inputs(images, || or_built_in(classification::data::open(e, Split::Val, None).map(|s| s as Arc<dyn Source>)))?;
-    let pixels = first_batch(classification::data::eval_loader(e, source)?)?;
+    let pixels = first_batch(classification::data::eval_loader(e, source)?, device(e)?)?;
     let file = File { weights, form: ready.form, metadata: ready.metadata, images: what };
     fold(ready.net, file, level, output, |net| vec![net.classify(&mut Eager::eval(), &pixels)])
 }
 
-fn first_batch(loader: Loader) -> Result<Tensor, TrainError> {
+fn first_batch(loader: Loader, device: Device) -> Result<Tensor, TrainError> {
     match loader.epoch(0, 0).next() {
-        Some(batch) => Ok(tensors::images(&batch?, device()).pixels),
+        Some(batch) => Ok(tensors::images(&batch?, device).pixels),
         None => Err(TrainError::NoImages { purpose: "to compare on" }),
     }
 }

@@ -10,13 +10,14 @@
 //! | [`config`] | experiment files: inheritance, overrides, typed keys, errors that name key and file |
 //! | [`detection`], [`classification`] | data, model and metrics of detectors and of classifiers |
 //! | [`model`], [`tensors`], [`pretrained`] | what both have in common: classes, device, freezing; batches as tensors; weights to start from |
+//! | [`upload`] | batches on their way to a card, one ahead |
 //! | [`trainer`] | the loop, which owns order only, and its hooks |
 //! | [`optim`], [`schedule`], [`ema`] | update rules, learning rate schedules, the moving average of the weights |
 //! | [`checkpoint`] | complete, checked, atomic checkpoints; which of them are kept |
 //! | [`run`] | the run folder: lock, records, metrics.jsonl, TensorBoard, progress |
 //! | [`plots`], [`report`] | the course of a run, precision over recall; runs and sweeps as one self-contained page |
 //! | [`sweep`] | ablations: one base, axes, seeds; trials, tables, pictures |
-//! | [`environment`], [`memory`], [`runtime`] | versions, libraries, devices; memory in use; libtorch's variables and threads |
+//! | [`environment`], [`memory`], [`runtime`] | versions, libraries, devices; memory in use; libtorch's device, precision, variables and threads |
 //! | [`error`] | errors: one enum, one line each |
 
 pub mod analyze;
@@ -46,6 +47,7 @@ pub mod sweep;
 pub mod tensors;
 pub mod train;
 pub mod trainer;
+pub mod upload;
 
 pub use config::{ConfigError, Experiment, Loaded};
 pub use error::TrainError;

@@ -1,11 +1,10 @@
-//! What detectors and classifiers have in common: device, classes, metadata of weight files, freezing.
+//! What detectors and classifiers have in common: classes, metadata of weight files, freezing.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use repghost_backbone::{freeze, Backbone, Tree};
 use serde::{Deserialize, Serialize};
-use tch::Device;
 
 use crate::config::portable::portable;
 use crate::config::{Experiment, Loaded};
@@ -45,11 +44,6 @@ pub(crate) fn shortened(names: &[String]) -> String {
     const SHOWN: usize = 8;
     let more = if names.len() > SHOWN { ", …" } else { "" };
     format!("{}{more}", names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", "))
-}
-
-/// Where networks run: the first CUDA device if libtorch finds one, else the CPU.
-pub fn device() -> Device {
-    Device::cuda_if_available()
 }
 
 /// Metadata of a weights file: `format` (detector or classifier), classes by label, the resolved experiment without absolute paths.

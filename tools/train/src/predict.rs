@@ -13,7 +13,7 @@ use crate::detection::infer::{self, Found};
 use crate::detection::{data, model, pictures};
 use crate::error::TrainError;
 use crate::images::{FoundImages, ImageFiles};
-use crate::model::device;
+use crate::runtime::device;
 
 /// What `predict` is told.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ pub fn predict(
     let decode = e.data.decode();
     let source: Arc<dyn Source> = Arc::new(ImageFiles::new(paths.clone(), decode.clone()));
     let loader = data::predict_loader(&e, source)?;
-    let found = infer::run(&ready.detector, device(), &loader, &ready.classes, stop, progress)?;
+    let found = infer::run(&ready.detector, device(&e)?, &loader, &ready.classes, stop, progress)?;
     let Some(found) = found else { return Ok(None) };
     let album = Album::new(request, &paths, &ready.classes)?;
     for f in &found {

@@ -2,15 +2,37 @@
 
 use repghost_coco::{Batch, SampleTarget};
 use repghost_heads::{CroppedMask, ImageBatch, Target};
+use repghost_kernels::device::to_device;
 use tch::{Device, Tensor};
+
+use crate::error::TrainError;
+use crate::upload::DeviceBatch;
 
 /// The images of a batch: one copy of the pixels.
 pub fn images(batch: &Batch, device: Device) -> ImageBatch {
     let shape = batch.shape.map(|d| d as i64);
-    ImageBatch {
-        pixels: Tensor::from_slice(&batch.pixels).view(shape).to_device(device),
-        sizes: batch.sizes.iter().map(|s| s.map(|d| d as i64)).collect(),
+    with_sizes(batch, upload(&Tensor::from_slice(&batch.pixels).view(shape), device))
+}
+
+/// The images of a batch whose pixels may be on the device already.
+///
+/// # Errors
+/// When libtorch fails.
+pub(crate) fn device_images(batch: &DeviceBatch, device: Device) -> Result<ImageBatch, TrainError> {
+    match &batch.pixels {
+        Some(pixels) => Ok(with_sizes(&batch.batch, pixels.tensor()?)),
+        None => Ok(images(&batch.batch, device)),
     }
+}
+
+fn with_sizes(batch: &Batch, pixels: Tensor) -> ImageBatch {
+    ImageBatch { pixels, sizes: batch.sizes.iter().map(|s| s.map(|d| d as i64)).collect() }
+}
+
+/// A tensor of the host on a device. A card is not waited for.
+pub fn upload(host: &Tensor, device: Device) -> Tensor {
+    // Without pinned memory the copy waits, and is as good.
+    to_device(host, device).unwrap_or_else(|_| host.to_device(device))
 }
 
 /// Cuts a batch into at most `parts` batches of nearly the same number of images, in order.

@@ -81,7 +81,7 @@ impl Fixture {
     }
 
     fn options(&self) -> RunOptions {
-        RunOptions { program: self.path("program"), jobs: 2, shard: Shard::default(), retry_failed: false }
+        RunOptions { program: self.path("program"), jobs: 2, devices: vec![], shard: Shard::default(), retry_failed: false }
     }
 
     fn run(&self, options: &RunOptions) -> Summary {

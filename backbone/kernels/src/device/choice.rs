@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tch::Device;
 
 use super::driver::{driver, NoDriver};
@@ -45,6 +46,19 @@ impl fmt::Display for Choice {
             Self::Cuda(0) => f.write_str("cuda"),
             Self::Cuda(n) => write!(f, "cuda:{n}"),
         }
+    }
+}
+
+/// As text, in experiment files.
+impl Serialize for Choice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Choice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

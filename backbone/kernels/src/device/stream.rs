@@ -138,23 +138,30 @@ impl Drop for CopyStream {
 pub struct Upload {
     tensor: Tensor,
     done: Event,
-    /// Keeps the source until the copy is taken.
+    /// Keeps the source until the copy is dropped.
     _host: Tensor,
 }
 
 impl Upload {
-    /// The copy, for operations of this thread: they wait for it on the card, the host does not. The event tells when the source may be
-    /// written again.
+    /// The copy, for operations of this thread: they wait for it on the card, the host does not.
     ///
     /// # Errors
     /// When libtorch refuses.
-    pub fn take(self) -> Result<(Tensor, Event), ShimError> {
-        let mut tensor = self.tensor;
+    pub fn tensor(&self) -> Result<Tensor, ShimError> {
+        let mut tensor = self.tensor.shallow_clone();
         // SAFETY: both handles live.
         unsafe { check(repghost_take(self.done.0, tensor.as_mut_ptr()))? };
-        Ok((tensor, self.done))
+        Ok(tensor)
+    }
+
+    /// Reached when the source may be written again.
+    pub fn done(&self) -> &Event {
+        &self.done
     }
 }
+
+// SAFETY: a tensor that no one writes may be read by any thread.
+unsafe impl Sync for Upload {}
 
 /// A mark in a stream.
 #[derive(Debug)]
@@ -162,6 +169,8 @@ pub struct Event(*mut RawEvent);
 
 // SAFETY: CUDA's events may be asked and waited for by any thread.
 unsafe impl Send for Event {}
+// SAFETY: as above; nothing in one changes behind a shared reference.
+unsafe impl Sync for Event {}
 
 impl Event {
     /// A mark behind everything that this thread has queued on `card`.

@@ -13,6 +13,7 @@ use repghost_train::evaluate::{evaluate_weights, Measured};
 
 use crate::bad_input::{bad_input, MarkBadInput};
 use crate::commands::detector_input::{self, Counter};
+use crate::commands::device::DeviceArgs;
 use crate::commands::runtime;
 use crate::eval_files;
 use crate::exit::Outcome;
@@ -55,12 +56,18 @@ pub struct Args {
     /// The form without a network.
     #[command(flatten)]
     files: eval_files::Args,
+
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// Runs `eval`.
 pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     if let Some(weights) = &args.weights {
         return measure(&args, weights, quiet);
+    }
+    if args.device.is_set() {
+        return Err(bad_input("--device is for networks: it needs --weights"));
     }
     let text = eval_files::run(&args.files, &mut |text| tracing::warn!("{text}")).bad_input()?;
     io::stdout().write_all(text.as_bytes())?;
@@ -69,7 +76,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
 
 /// Runs a detector over the validation data of an experiment.
 fn measure(args: &Args, weights: &Path, quiet: bool) -> anyhow::Result<Outcome> {
-    let loaded = detector_input::experiment(&args.items)?;
+    let loaded = detector_input::experiment(&args.device.added_to(&args.items))?;
     if loaded.experiment.task == Task::Classification {
         if args.runtime.is_some() {
             return Err(bad_input("--runtime is for detectors; a classifier runs on libtorch here"));

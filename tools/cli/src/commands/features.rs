@@ -8,6 +8,7 @@ use repghost_train::features::features;
 
 use crate::bad_input::bad_input;
 use crate::commands::detector_input::experiment_and_images;
+use crate::commands::device::DeviceArgs;
 use crate::exit::Outcome;
 
 /// Worked examples for `--help`.
@@ -32,11 +33,14 @@ pub struct Args {
     /// The file to write.
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
+
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// Runs `features`.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
-    let (loaded, images) = experiment_and_images(&args.items)?;
+    let (loaded, images) = experiment_and_images(&args.device.added_to(&args.items))?;
     if images.is_empty() {
         return Err(bad_input("no image is named: expected files or folders behind the experiment"));
     }

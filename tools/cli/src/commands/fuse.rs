@@ -6,6 +6,7 @@ use repghost_backbone::FuseLevel;
 use repghost_train::fuse::fuse;
 
 use crate::commands::detector_input::experiment_and_images;
+use crate::commands::device::DeviceArgs;
 use crate::exit::Outcome;
 
 /// Worked examples for `--help`.
@@ -44,11 +45,14 @@ pub struct Args {
     /// How far to fold.
     #[arg(long, value_enum, default_value = "all")]
     level: Level,
+
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// Runs `fuse`.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
-    let (loaded, images) = experiment_and_images(&args.items)?;
+    let (loaded, images) = experiment_and_images(&args.device.added_to(&args.items))?;
     let level = match args.level {
         Level::Branches => FuseLevel::Branches,
         Level::All => FuseLevel::All,

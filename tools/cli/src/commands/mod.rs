@@ -8,6 +8,7 @@ pub mod bench;
 pub mod config;
 pub mod data;
 pub mod detector_input;
+mod device;
 pub mod doctor;
 pub mod eval;
 pub mod export;

@@ -11,6 +11,7 @@ use repghost_train::predict::{predict, Request};
 
 use crate::bad_input::bad_input;
 use crate::commands::detector_input::{experiment_and_images, Counter};
+use crate::commands::device::DeviceArgs;
 use crate::commands::runtime;
 use crate::exit::Outcome;
 use crate::interrupt;
@@ -50,11 +51,14 @@ pub struct Args {
     /// Leave out detections below. Without it: eval.score_threshold in the file, 0.3 in the pictures.
     #[arg(long, value_name = "T")]
     score_threshold: Option<f64>,
+
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// Runs `predict`.
 pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
-    let (loaded, images) = experiment_and_images(&args.items)?;
+    let (loaded, images) = experiment_and_images(&args.device.added_to(&args.items))?;
     if images.is_empty() {
         return Err(bad_input("no image is named: expected files or folders behind the experiment"));
     }

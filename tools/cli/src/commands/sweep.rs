@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
+use repghost_kernels::device::Choice;
 use repghost_train::sweep::{cost, plan, report, runner, Plan, RunOptions, Shard, SweepFolder};
 
 use super::sweep_progress::SweepProgress;
@@ -19,6 +20,7 @@ Examples:
                                            settings.demo.seeds=[0,1,2,3,4] set.train.epochs=4
   two of the rows:                       repghost-det sweep experiments/ablations/reparam.yaml 'only=[{branches: [BN, none]}]'
   four trials at a time:                 repghost-det sweep experiments/ablations/widths.yaml --jobs 4
+  on two cards, four at a time:          repghost-det sweep experiments/ablations/widths.yaml --devices 0,1 --jobs 4
   machine 2 of 4 (copy the folders
   together, then --table-only):          repghost-det sweep experiments/ablations/widths.yaml --shard 2/4 --run-dir runs/widths
 
@@ -42,9 +44,13 @@ pub struct Args {
     #[arg(long)]
     dry_run: bool,
 
-    /// Trials at the same time.
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    jobs: usize,
+    /// Trials at the same time. Without it as many as devices are named, else one.
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+
+    /// Devices that trials are spread over: numbers of cards, or cpu. Without it: what the experiments say.
+    #[arg(long, value_name = "DEVICE,…", value_delimiter = ',', value_parser = device)]
+    devices: Vec<Choice>,
 
     /// Run the I-th of N parts.
     #[arg(long, default_value = "1/1", value_name = "I/N")]
@@ -61,6 +67,11 @@ pub struct Args {
     /// Do not time the backbones at the end.
     #[arg(long)]
     no_latency: bool,
+}
+
+/// A device by its name, a card by its number too.
+fn device(text: &str) -> Result<Choice, String> {
+    text.parse::<usize>().map(Choice::Cuda).or_else(|_| text.parse())
 }
 
 /// Runs `sweep`.
@@ -89,8 +100,13 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
 
 fn train(args: &Args, plan: &Plan, folder: &SweepFolder, quiet: bool) -> anyhow::Result<Outcome> {
     let stop = interrupt::flag("stopping: running trials save first");
-    let options =
-        RunOptions { program: runner::this_program()?, jobs: args.jobs, shard: args.shard, retry_failed: args.retry_failed };
+    let options = RunOptions {
+        program: runner::this_program()?,
+        jobs: args.jobs.unwrap_or(args.devices.len()).max(1),
+        devices: args.devices.clone(),
+        shard: args.shard,
+        retry_failed: args.retry_failed,
+    };
     let mut progress = SweepProgress::new(plan.shard(args.shard).count(), folder, quiet);
     let summary = runner::run(plan, folder, &options, &stop, |event| progress.show(event))?;
     progress.end(&summary, folder);

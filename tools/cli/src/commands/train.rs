@@ -6,6 +6,7 @@ use repghost_train::config::Loaded;
 use repghost_train::train::{train, TrainOptions};
 use repghost_train::trainer::RunOutcome;
 
+use crate::commands::device::DeviceArgs;
 use crate::exit::Outcome;
 use crate::interrupt;
 
@@ -18,6 +19,7 @@ Examples:
   a classifier, on crops:          repghost-det train experiments/small_classify.yaml data.train.images=DIR data.val.images=DIR
   go on after an interruption:     repghost-det train experiments/small.yaml … --run-dir runs/mine --resume
   longer, from trained weights:    repghost-det train experiments/small.yaml … --init-weights runs/mine/weights/best.safetensors
+  on the second card:              repghost-det train experiments/demo.yaml --device cuda:1
   will it work, and how long?      repghost-det train experiments/demo.yaml --dry-run";
 
 /// Arguments of `train`.
@@ -50,12 +52,16 @@ pub struct Args {
     /// Weights of the backbone to start from (`init.backbone`).
     #[arg(long, value_name = "FILE")]
     init_backbone: Option<String>,
+
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// Runs `train`.
 pub fn run(mut args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     args.overrides.extend(args.init_weights.map(|f| format!("init.detector={f}")));
     args.overrides.extend(args.init_backbone.map(|f| format!("init.backbone={f}")));
+    args.overrides.extend(args.device.key_value());
     let loaded = Loaded::read(&args.file, &args.overrides)?;
     if args.dry_run {
         print!("{}", repghost_train::dry_run::dry_run(&loaded)?);

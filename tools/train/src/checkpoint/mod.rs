@@ -14,7 +14,7 @@ pub mod retention;
 
 use serde::{Deserialize, Serialize};
 
-use crate::optim::NamedTensors;
+use crate::optim::{LossScale, NamedTensors};
 
 /// Version of the layout. Files of other versions are refused.
 pub const FORMAT: u32 = 1;
@@ -46,6 +46,9 @@ pub struct Progress {
     /// Added to a step to get its place in the schedule; not 0 in runs that were resumed with other batches.
     #[serde(default)]
     pub schedule_shift: i64,
+    /// The loss scale of `train.precision: fp16`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<LossScale>,
 }
 
 /// What an epoch consists of.

@@ -2,12 +2,11 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use repghost_backbone::{Backbone, Eager};
+use repghost_backbone::{Backbone, Eager, Tree};
 use repghost_coco::{Batch, Loader};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::TrainError;
-use crate::model::device;
 use crate::tensors;
 
 /// What was said about one image.
@@ -58,8 +57,9 @@ pub fn run(
 
 /// What is said about a batch.
 fn classify(net: &Backbone, batch: &Batch) -> Result<Vec<Said>, TrainError> {
+    let device = net.named_tensors().first().map_or(Device::Cpu, |e| e.tensor.device());
     let probabilities = tch::no_grad(|| -> Result<Tensor, TrainError> {
-        let pixels = tensors::images(batch, device()).pixels;
+        let pixels = tensors::images(batch, device).pixels;
         let logits = net.classify(&mut Eager::eval(), &pixels);
         Ok(logits.f_softmax(-1, Kind::Float)?.f_to_device(Device::Cpu)?.f_reshape([-1])?)
     })?;

@@ -10,8 +10,8 @@ use tch::Kind;
 use crate::checkpoint::file::published;
 use crate::config::Experiment;
 use crate::error::TrainError;
-use crate::model::device;
 use crate::pretrained;
+use crate::runtime::device;
 
 /// Builds the network with its classifier; initial weights depend on `train.seed` only.
 ///
@@ -43,7 +43,7 @@ fn last_layer(net: &Backbone) -> String {
 
 /// A classifier with its weights.
 pub struct Ready {
-    /// The network, in the form of the file's weights, on [`device`].
+    /// The network, in the form of the file's weights, on `run.device`.
     pub net: Backbone,
     /// Class names by label.
     pub classes: Vec<String>,
@@ -63,6 +63,8 @@ pub fn ready(
     path: &Path,
     names: impl FnOnce(usize) -> Result<Vec<String>, TrainError>,
 ) -> Result<Ready, TrainError> {
+    // First: libtorch looks for its CUDA half once.
+    let device = device(e)?;
     let state = published(weights::read(path)?);
     let one = build(e, 1)?;
     let count = classes_in(&state, &one).ok_or_else(|| TrainError::NotAClassifier {
@@ -78,7 +80,7 @@ pub fn ready(
     let mut net = build(e, count)?;
     let form = detect_form(&state);
     load_any_form(&mut net, "", &state, Strictness::Exact)?;
-    net.convert(device(), Kind::Float);
+    net.convert(device, Kind::Float);
     Ok(Ready { net, classes, form, metadata: state.metadata })
 }
 

@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use repghost_backbone::{Backbone, Eager, Tree};
 use repghost_coco::classify::ImageFolder;
-use repghost_coco::{Batch, Loader};
+use repghost_coco::Loader;
 use repghost_heads::Losses;
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Kind, Reduction, Tensor};
 
 use super::{data, infer, model, pictures, Accuracy};
 use crate::config::needs::Split;
 use crate::config::{Experiment, HeadConfig, Loaded};
 use crate::error::TrainError;
-use crate::model::{apply_freezing, copy_switches, device, metadata, named, shortened};
+use crate::model::{apply_freezing, copy_switches, metadata, named, shortened};
 use crate::run::folder::sheet;
+use crate::runtime::Compute;
 use crate::tensors;
 use crate::trainer::{Batches, EvalContext, Evaluation, ImageTask, Replica, Task};
+use crate::upload::{self, DeviceBatch};
 
 /// Labels that take no part in the loss; there are none, but the operator wants a number.
 const NO_LABEL: i64 = -100;
@@ -27,7 +29,7 @@ pub struct ClassificationTask {
     pub net: Backbone,
     /// Class names by label.
     pub classes: Vec<String>,
-    device: Device,
+    compute: Compute,
     label_smoothing: f64,
     train: Loader,
     val: Loader,
@@ -44,6 +46,8 @@ impl ClassificationTask {
     /// Data, settings and files that cannot be used.
     pub fn new(loaded: &Loaded) -> Result<Self, TrainError> {
         let e = &loaded.experiment;
+        // First: libtorch looks for its CUDA half once.
+        let compute = Compute::start(e)?;
         let HeadConfig::Classifier(head) = &e.model.head else {
             return Err(TrainError::HeadForTask {
                 head: e.model.head.name().into(),
@@ -54,12 +58,12 @@ impl ClassificationTask {
         let train = data::open(e, Split::Train, None)?;
         let classes = train.classes().to_vec();
         let val = data::open(e, Split::Val, Some(&classes))?;
-        let mut notes = vec![summary(&train, &val)];
+        let mut notes = vec![compute.note(), summary(&train, &val)];
         let net = model::build(e, classes.len())?;
         notes.extend(model::initialise(e, &net)?);
         notes.extend(apply_freezing(e, &net)?);
-        let device = device();
-        net.convert(device, Kind::Float);
+        net.convert(compute.device, Kind::Float);
+        compute.lay_out(&net)?;
         Ok(Self {
             experiment: e.clone(),
             metadata: metadata("classifier", &loaded.to_yaml(false), &named(&classes)),
@@ -69,7 +73,7 @@ impl ClassificationTask {
             source: val,
             net,
             classes,
-            device,
+            compute,
             notes,
         })
     }
@@ -89,7 +93,7 @@ fn summary(train: &ImageFolder, val: &ImageFolder) -> String {
 }
 
 impl Task for ClassificationTask {
-    type Batch = Batch;
+    type Batch = DeviceBatch;
 
     fn network(&self) -> &dyn Tree {
         &self.net
@@ -103,27 +107,27 @@ impl Task for ClassificationTask {
         Some(self.train.len())
     }
 
-    fn batches(&self, epoch: usize, skip: usize) -> Result<Batches<Batch>, TrainError> {
-        Ok(Box::new(self.train.epoch(epoch, skip).map(|batch| Ok(batch?))))
+    fn batches(&self, epoch: usize, skip: usize) -> Result<Batches<DeviceBatch>, TrainError> {
+        Ok(upload::batches(self.train.epoch(epoch, skip), self.compute.device))
     }
 
-    fn losses(&self, batch: &Batch) -> Result<Losses, TrainError> {
-        losses(&self.net, batch, self.device, self.label_smoothing)
+    fn losses(&self, batch: &DeviceBatch) -> Result<Losses, TrainError> {
+        losses(&self.net, batch, &self.compute, self.label_smoothing)
     }
 
-    fn replica(&self) -> Result<Box<dyn Replica<Batch>>, TrainError> {
+    fn replica(&self) -> Result<Box<dyn Replica<DeviceBatch>>, TrainError> {
         let net = model::build(&self.experiment, self.classes.len())?;
-        net.convert(self.device, Kind::Float);
+        net.convert(self.compute.device, Kind::Float);
         copy_switches(&self.net, &net);
-        Ok(Box::new(ClassifierReplica { net, device: self.device, label_smoothing: self.label_smoothing }))
+        Ok(Box::new(ClassifierReplica { net, compute: self.compute.clone(), label_smoothing: self.label_smoothing }))
     }
 
-    fn split(&self, batch: Batch, parts: usize) -> Vec<Batch> {
-        tensors::split(batch, parts)
+    fn split(&self, batch: DeviceBatch, parts: usize) -> Vec<DeviceBatch> {
+        tensors::split(batch.batch, parts).into_iter().map(DeviceBatch::from).collect()
     }
 
-    fn images(&self, batch: &Batch) -> Vec<String> {
-        batch.targets.iter().map(|t| t.file_name.clone()).collect()
+    fn images(&self, batch: &DeviceBatch) -> Vec<String> {
+        batch.batch.targets.iter().map(|t| t.file_name.clone()).collect()
     }
 
     fn evaluate(&self, context: &mut EvalContext) -> Result<Evaluation, TrainError> {
@@ -145,26 +149,33 @@ impl Task for ClassificationTask {
 /// A copy of the classifier.
 struct ClassifierReplica {
     net: Backbone,
-    device: Device,
+    compute: Compute,
     label_smoothing: f64,
 }
 
-impl Replica<Batch> for ClassifierReplica {
+impl Replica<DeviceBatch> for ClassifierReplica {
     fn network(&self) -> &dyn Tree {
         &self.net
     }
 
-    fn losses(&self, batch: &Batch) -> Result<Losses, TrainError> {
-        losses(&self.net, batch, self.device, self.label_smoothing)
+    fn losses(&self, batch: &DeviceBatch) -> Result<Losses, TrainError> {
+        losses(&self.net, batch, &self.compute, self.label_smoothing)
     }
 }
 
-fn losses(net: &Backbone, batch: &Batch, device: Device, label_smoothing: f64) -> Result<Losses, TrainError> {
-    let pixels = tensors::images(batch, device).pixels;
-    let labels: Vec<i64> = batch.targets.iter().map(|t| t.labels.first().copied().unwrap_or(NO_LABEL)).collect();
-    let labels = Tensor::from_slice(&labels).to_device(device);
+fn losses(net: &Backbone, batch: &DeviceBatch, compute: &Compute, label_smoothing: f64) -> Result<Losses, TrainError> {
+    let pixels = compute.laid_out(tensors::device_images(batch, compute.device)?.pixels)?;
+    let labels: Vec<i64> = batch.batch.targets.iter().map(|t| t.labels.first().copied().unwrap_or(NO_LABEL)).collect();
+    let labels = tensors::upload(&Tensor::from_slice(&labels), compute.device);
+    let _lowered = compute.lowered()?;
     let logits = net.classify(&mut Eager::train(), &pixels);
-    let loss = logits.f_cross_entropy_loss(&labels, None::<&Tensor>, Reduction::Mean, NO_LABEL, label_smoothing)?;
+    let loss = logits.f_to_kind(Kind::Float)?.f_cross_entropy_loss(
+        &labels,
+        None::<&Tensor>,
+        Reduction::Mean,
+        NO_LABEL,
+        label_smoothing,
+    )?;
     Ok([("cross_entropy", loss)].into())
 }
 

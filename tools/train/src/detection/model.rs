@@ -16,8 +16,9 @@ use crate::config::needs::Split;
 use crate::config::{Experiment, Task};
 use crate::error::TrainError;
 use crate::model::classes_in;
-pub use crate::model::{device, keys, Class};
+pub use crate::model::{keys, Class};
 use crate::pretrained;
+use crate::runtime::device;
 
 /// Where a detector's names have its backbone.
 const BODY: &str = "backbone.body.";
@@ -102,7 +103,7 @@ fn modernised(count: usize) -> String {
 
 /// A detector with its weights, to predict with.
 pub struct Ready {
-    /// The network, in the form of the file's weights, on [`device`].
+    /// The network, in the form of the file's weights, on `run.device`.
     pub detector: Detector,
     /// Its classes, by label.
     pub classes: Vec<Class>,
@@ -122,6 +123,8 @@ pub fn ready(
     path: &Path,
     fallback: impl FnOnce() -> Result<Vec<Class>, TrainError>,
 ) -> Result<Ready, TrainError> {
+    // First: libtorch looks for its CUDA half once.
+    let device = device(e)?;
     let mut state = published(weights::read(path)?);
     upgrade_names(&mut state);
     let classes = match classes_in(&state.metadata) {
@@ -131,7 +134,7 @@ pub fn ready(
     let mut detector = build(e, classes.len())?;
     let form = detect_form(&state);
     load_any_form(&mut detector, "", &state, Strictness::Exact)?;
-    detector.convert(device(), Kind::Float);
+    detector.convert(device, Kind::Float);
     Ok(Ready { detector, classes, form, metadata: state.metadata })
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use repghost_backbone::{Backbone, Eager, Tree};
-use repghost_coco::{Batch, Dataset, Detection, Loader, Source};
+use repghost_coco::{Dataset, Detection, Loader, Source};
 use repghost_heads::{Detector, Losses};
-use tch::{Device, Kind};
+use tch::Kind;
 
 use super::model::{self, Class};
 use super::{data, infer, pictures};
@@ -14,10 +14,12 @@ use crate::config::needs::Split;
 use crate::config::{Experiment, Loaded};
 use crate::error::TrainError;
 use crate::evaluate::{self, Measured};
-use crate::model::{apply_freezing, copy_switches, device, metadata, shortened};
+use crate::model::{apply_freezing, copy_switches, metadata, shortened};
 use crate::run::folder::sheet;
+use crate::runtime::Compute;
 use crate::tensors;
 use crate::trainer::{Batches, EvalContext, Evaluation, ImageTask, Replica, Task};
+use crate::upload::{self, DeviceBatch};
 
 /// A detector, its data and its measure.
 pub struct DetectionTask {
@@ -25,7 +27,7 @@ pub struct DetectionTask {
     pub detector: Detector,
     /// Its classes, by label.
     pub classes: Vec<Class>,
-    device: Device,
+    compute: Compute,
     masks: bool,
     train: Loader,
     val: Loader,
@@ -43,16 +45,18 @@ impl DetectionTask {
     /// Data, settings and files that cannot be used.
     pub fn new(loaded: &Loaded) -> Result<Self, TrainError> {
         let e = &loaded.experiment;
+        // First: libtorch looks for its CUDA half once.
+        let compute = Compute::start(e)?;
         let train = data::open(e, Split::Train, None)?;
         let classes = model::classes_of(&train.dataset);
         let names: Vec<String> = classes.iter().map(|c| c.name.clone()).collect();
         let val = data::open(e, Split::Val, Some(&names))?;
-        let mut notes = vec![summary(&train.dataset, &val.dataset, &names)];
+        let mut notes = vec![compute.note(), summary(&train.dataset, &val.dataset, &names)];
         let detector = model::build(e, classes.len())?;
         notes.extend(model::initialise(e, &detector)?);
         notes.extend(apply_freezing(e, &detector.backbone().body)?);
-        let device = device();
-        detector.convert(device, Kind::Float);
+        detector.convert(compute.device, Kind::Float);
+        compute.lay_out(&detector)?;
         let source = val.source.clone();
         Ok(Self {
             experiment: e.clone(),
@@ -64,7 +68,7 @@ impl DetectionTask {
             source,
             detector,
             classes,
-            device,
+            compute,
             notes,
         })
     }
@@ -88,7 +92,7 @@ fn summary(train: &Dataset, val: &Dataset, names: &[String]) -> String {
 }
 
 impl Task for DetectionTask {
-    type Batch = Batch;
+    type Batch = DeviceBatch;
 
     fn network(&self) -> &dyn Tree {
         &self.detector
@@ -102,35 +106,35 @@ impl Task for DetectionTask {
         Some(self.train.len())
     }
 
-    fn batches(&self, epoch: usize, skip: usize) -> Result<Batches<Batch>, TrainError> {
-        Ok(Box::new(self.train.epoch(epoch, skip).map(|batch| Ok(batch?))))
+    fn batches(&self, epoch: usize, skip: usize) -> Result<Batches<DeviceBatch>, TrainError> {
+        Ok(upload::batches(self.train.epoch(epoch, skip), self.compute.device))
     }
 
     fn seed_step(&self, seed: u64, step: u64) {
         self.detector.set_sampling(seed, step);
     }
 
-    fn losses(&self, batch: &Batch) -> Result<Losses, TrainError> {
-        Ok(losses(&self.detector, batch, self.device))
+    fn losses(&self, batch: &DeviceBatch) -> Result<Losses, TrainError> {
+        losses(&self.detector, batch, &self.compute)
     }
 
-    fn replica(&self) -> Result<Box<dyn Replica<Batch>>, TrainError> {
+    fn replica(&self) -> Result<Box<dyn Replica<DeviceBatch>>, TrainError> {
         let detector = model::build(&self.experiment, self.classes.len())?;
-        detector.convert(self.device, Kind::Float);
+        detector.convert(self.compute.device, Kind::Float);
         copy_switches(&self.detector, &detector);
-        Ok(Box::new(DetectorReplica { detector, device: self.device }))
+        Ok(Box::new(DetectorReplica { detector, compute: self.compute.clone() }))
     }
 
-    fn split(&self, batch: Batch, parts: usize) -> Vec<Batch> {
-        tensors::split(batch, parts)
+    fn split(&self, batch: DeviceBatch, parts: usize) -> Vec<DeviceBatch> {
+        tensors::split(batch.batch, parts).into_iter().map(DeviceBatch::from).collect()
     }
 
-    fn images(&self, batch: &Batch) -> Vec<String> {
-        batch.targets.iter().map(|t| format!("{} ({})", t.image_id, t.file_name)).collect()
+    fn images(&self, batch: &DeviceBatch) -> Vec<String> {
+        batch.batch.targets.iter().map(|t| format!("{} ({})", t.image_id, t.file_name)).collect()
     }
 
     fn evaluate(&self, context: &mut EvalContext) -> Result<Evaluation, TrainError> {
-        let run = infer::run(&self.detector, self.device, &self.val, &self.classes, context.stop, context.progress)?;
+        let run = infer::run(&self.detector, self.compute.device, &self.val, &self.classes, context.stop, context.progress)?;
         let Some(found) = run else { return Ok(Evaluation::Interrupted) };
         let detections: Vec<Detection> = found.iter().flat_map(|f| f.detections.iter().cloned()).collect();
         let measured = Measured::new(&self.truth, detections, self.masks)?;
@@ -149,10 +153,10 @@ impl Task for DetectionTask {
 /// A copy of the detector.
 struct DetectorReplica {
     detector: Detector,
-    device: Device,
+    compute: Compute,
 }
 
-impl Replica<Batch> for DetectorReplica {
+impl Replica<DeviceBatch> for DetectorReplica {
     fn network(&self) -> &dyn Tree {
         &self.detector
     }
@@ -161,13 +165,16 @@ impl Replica<Batch> for DetectorReplica {
         self.detector.set_sampling(seed, step);
     }
 
-    fn losses(&self, batch: &Batch) -> Result<Losses, TrainError> {
-        Ok(losses(&self.detector, batch, self.device))
+    fn losses(&self, batch: &DeviceBatch) -> Result<Losses, TrainError> {
+        losses(&self.detector, batch, &self.compute)
     }
 }
 
-fn losses(detector: &Detector, batch: &Batch, device: Device) -> Losses {
-    detector.losses(&mut Eager::train(), &tensors::images(batch, device), &tensors::targets(batch))
+fn losses(detector: &Detector, batch: &DeviceBatch, compute: &Compute) -> Result<Losses, TrainError> {
+    let mut images = tensors::device_images(batch, compute.device)?;
+    images.pixels = compute.laid_out(images.pixels)?;
+    let _lowered = compute.lowered()?;
+    Ok(detector.losses(&mut Eager::train(), &images, &tensors::targets(&batch.batch)))
 }
 
 impl ImageTask for DetectionTask {

@@ -1,7 +1,9 @@
 //! Adam with decoupled weight decay (Loshchilov and Hutter, 2019), by the formulas of `torch.optim.AdamW`.
 
+use repghost_kernels::lists::AdamWRule;
 use tch::{Kind, Tensor};
 
+use super::groups_on_card::{groups, on_card};
 use super::{check_names, side_by_side, take_kind, Gradients, NamedTensors, ParamSlot};
 use crate::error::TrainError;
 
@@ -60,6 +62,9 @@ impl AdamW {
 
     pub(super) fn step(&mut self, slots: &mut [ParamSlot], gradients: &Gradients, lr: f64) -> Result<(), TrainError> {
         self.moments.resize_with(slots.len(), || None);
+        if on_card(slots) {
+            return self.fused(slots, gradients, lr);
+        }
         let gradients = gradients.0.iter().map(|g| g.as_ref().map(Tensor::shallow_clone));
         let mut items: Vec<_> = slots.iter_mut().zip(gradients).zip(&mut self.moments).collect();
         let sample = items.first().map(|((slot, _), _)| slot.tensor.shallow_clone());
@@ -68,6 +73,39 @@ impl AdamW {
             Some(gradient) => rule.update(slot, gradient, moments, lr),
             None => Ok(()),
         })
+    }
+
+    /// The same rule on a card, a launch per group.
+    fn fused(&mut self, slots: &[ParamSlot], gradients: &Gradients, lr: f64) -> Result<(), TrainError> {
+        let _guard = tch::no_grad_guard();
+        let ages: Vec<i64> = self.moments.iter().map(|m| m.as_ref().map_or(0, |m| m.steps)).collect();
+        for group in groups(slots, gradients, |i| ages[i]) {
+            for i in &group.members {
+                let m = match &mut self.moments[*i] {
+                    Some(m) => m,
+                    empty => {
+                        let zeros = || slots[*i].tensor.f_zeros_like();
+                        empty.insert(Moments { first: zeros()?, second: zeros()?, steps: 0 })
+                    }
+                };
+                m.steps += 1;
+            }
+            let moments: Vec<&Moments> = group.members.iter().filter_map(|i| self.moments[*i].as_ref()).collect();
+            let first: Vec<&Tensor> = moments.iter().map(|m| &m.first).collect();
+            let second: Vec<&Tensor> = moments.iter().map(|m| &m.second).collect();
+            let (params, grads) = group.pairs(slots, gradients);
+            let Some(sample) = params.first() else { continue };
+            let steps = Tensor::f_full([], (group.age + 1) as f64, (Kind::Float, sample.device()))?;
+            let rule = AdamWRule {
+                lr: lr * group.lr_factor,
+                beta1: self.beta1,
+                beta2: self.beta2,
+                weight_decay: group.weight_decay,
+                eps: self.eps,
+            };
+            rule.step(&params, &grads, [&first, &second], &steps)?;
+        }
+        Ok(())
     }
 
     pub(super) fn state(&self, slots: &[ParamSlot]) -> NamedTensors {

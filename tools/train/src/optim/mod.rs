@@ -7,12 +7,15 @@
 mod adamw;
 mod gradients;
 mod groups;
+mod groups_on_card;
+mod loss_scale;
 mod sgd;
 mod side_by_side;
 
 pub use adamw::AdamW;
 pub use gradients::Gradients;
 pub use groups::{Grouping, ParamSlot};
+pub use loss_scale::LossScale;
 pub use sgd::Sgd;
 pub(crate) use side_by_side::side_by_side;
 

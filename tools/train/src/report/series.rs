@@ -76,6 +76,7 @@ pub fn charts(runs: &[RunData], views: &[View]) -> Vec<Chart> {
                     course.add("share of time waiting for data", i, r.epoch, Some(r.data_seconds / r.step_seconds));
                     course.add("gradient norm", i, r.epoch, r.grad_norm);
                     course.add("memory, MiB", i, r.epoch, r.memory_mib);
+                    course.add("memory of the card, MiB", i, r.epoch, r.card_mib);
                 }
                 Record::Eval(r) => {
                     // -1 stands where there is nothing to measure.

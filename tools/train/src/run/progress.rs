@@ -140,6 +140,9 @@ fn numbers(r: &StepRecord) -> String {
     }
     let waiting = 100.0 * r.data_seconds / r.step_seconds.max(1e-9);
     let _ = write!(text, ", lr {:.2e}, {:.1} img/s, data {waiting:.0} %", r.lr, r.images_per_second);
+    if let Some(card) = r.card_mib {
+        let _ = write!(text, ", card {:.1} GiB", card / 1024.0);
+    }
     text
 }
 

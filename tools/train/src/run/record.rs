@@ -48,6 +48,9 @@ pub struct StepRecord {
     pub data_seconds: f64,
     /// Resident memory in MiB, where the system tells.
     pub memory_mib: Option<f64>,
+    /// The most that tensors took of the card since the start of the run, in MiB, where it trains on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card_mib: Option<f64>,
 }
 
 /// An epoch has ended.

@@ -85,7 +85,9 @@ impl Sink for TensorBoard {
                 self.scalar("train/lr", r.lr, r.step);
                 self.scalar("speed/images_per_second", r.images_per_second, r.step);
                 self.scalar("speed/data_seconds", r.data_seconds, r.step);
-                for (tag, value) in [("train/grad_norm", r.grad_norm), ("speed/memory_mib", r.memory_mib)] {
+                for (tag, value) in
+                    [("train/grad_norm", r.grad_norm), ("speed/memory_mib", r.memory_mib), ("speed/card_mib", r.card_mib)]
+                {
                     if let Some(value) = value {
                         self.scalar(tag, value, r.step);
                     }

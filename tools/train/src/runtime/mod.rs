@@ -1,7 +1,10 @@
-//! How libtorch runs: threads, and the variables that its libraries start with.
+//! How libtorch runs: device, precision, threads, and the variables that its libraries start with.
 
+pub mod compute;
 pub mod libtorch;
 pub mod settings;
+
+pub use compute::{device, Compute};
 
 /// Threads of libtorch within an operation; `None` leaves it all processors. Results of convolutions may depend on the number in their
 /// last bits.

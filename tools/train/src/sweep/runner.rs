@@ -10,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use repghost_kernels::device::Choice;
+
 use super::folder::{Status, SweepFolder, TrialState};
 use super::plan::{Plan, Shard, Trial};
 use super::watch;
@@ -29,6 +31,8 @@ pub struct RunOptions {
     pub program: PathBuf,
     /// Trials at the same time.
     pub jobs: usize,
+    /// Devices that trials are spread over, each to the one with the fewest. Empty: what their experiments say.
+    pub devices: Vec<Choice>,
     /// Which trials are this machine's.
     pub shard: Shard,
     /// Run trials again that failed before.
@@ -61,6 +65,7 @@ pub struct Summary {
 
 struct Job<'a> {
     trial: &'a Trial,
+    device: Option<Choice>,
     child: Child,
     started: Instant,
     state: TrialState,
@@ -125,7 +130,8 @@ fn drive<'a>(
         while running.len() < options.jobs.max(1) {
             let Some(trial) = queue.pop_front() else { break };
             let resumed = folder.started(&trial.id);
-            running.push(start(trial, folder, options, resumed)?);
+            let device = least_busy(&options.devices, running.iter().filter_map(|job| job.device));
+            running.push(start(trial, folder, options, resumed, device)?);
             tell(Event::Started(trial, resumed));
         }
         if running.is_empty() {
@@ -160,7 +166,19 @@ fn drive<'a>(
     }
 }
 
-fn start<'a>(trial: &'a Trial, folder: &SweepFolder, options: &RunOptions, resumed: bool) -> Result<Job<'a>, TrainError> {
+/// The device with the fewest trials; of equals the first.
+fn least_busy(devices: &[Choice], busy: impl Iterator<Item = Choice>) -> Option<Choice> {
+    let busy: Vec<Choice> = busy.collect();
+    devices.iter().copied().min_by_key(|device| busy.iter().filter(|b| *b == device).count())
+}
+
+fn start<'a>(
+    trial: &'a Trial,
+    folder: &SweepFolder,
+    options: &RunOptions,
+    resumed: bool,
+    device: Option<Choice>,
+) -> Result<Job<'a>, TrainError> {
     let before = folder.state(&trial.id)?;
     if let Some(pid) = before.as_ref().filter(|s| s.status == Status::Running && s.host == watch::host()).and_then(|s| s.pid) {
         if watch::trains(pid, &folder.run(&trial.id)) {
@@ -182,6 +200,9 @@ fn start<'a>(trial: &'a Trial, folder: &SweepFolder, options: &RunOptions, resum
     if resumed {
         command.arg("--resume");
     }
+    if let Some(device) = device {
+        command.arg("--device").arg(device.to_string());
+    }
     if std::env::var_os("OMP_NUM_THREADS").is_none() && options.jobs > 1 {
         command.env("OMP_NUM_THREADS", threads_each(options.jobs).to_string());
     }
@@ -196,7 +217,7 @@ fn start<'a>(trial: &'a Trial, folder: &SweepFolder, options: &RunOptions, resum
         reason: None,
         ..state
     };
-    let mut job = Job { trial, child, started: Instant::now(), state };
+    let mut job = Job { trial, device, child, started: Instant::now(), state };
     if let Err(e) = folder.set_state(&trial.id, &job.state) {
         interrupt(&mut job.child);
         let _ = job.child.wait();
@@ -258,4 +279,20 @@ fn interrupt(child: &mut Child) {
 /// Where the system does not tell.
 pub fn this_program() -> Result<PathBuf, TrainError> {
     std::env::current_exe().map_err(TrainError::io(Path::new("the running program")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trials_go_where_the_fewest_are() {
+        let (first, second) = (Choice::Cuda(0), Choice::Cuda(1));
+        let next = |busy: &[Choice]| least_busy(&[first, second], busy.iter().copied());
+        assert_eq!(next(&[]), Some(first));
+        assert_eq!(next(&[first]), Some(second));
+        assert_eq!(next(&[first, second]), Some(first));
+        assert_eq!(next(&[second, second, first]), Some(first));
+        assert_eq!(least_busy(&[], [first].into_iter()), None);
+    }
 }

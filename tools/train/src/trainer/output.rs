@@ -10,22 +10,23 @@ use crate::optim::Gradients;
 pub(crate) struct StepOutput {
     /// Each loss by name.
     pub losses: Vec<(&'static str, f64)>,
-    /// Gradients of their sum; none where a loss is not finite.
+    /// Gradients of their sum.
     pub gradients: Gradients,
 }
 
 impl StepOutput {
-    /// Reads the losses and differentiates their sum by `parameters`.
-    pub fn new(losses: Losses, parameters: &[&Tensor]) -> Result<Self, TrainError> {
+    /// Differentiates the sum of the losses, times `scale`, by `parameters`, and reads the losses. They are read last: on a card the backward
+    /// is queued by then.
+    pub fn new(losses: Losses, parameters: &[&Tensor], scale: f64) -> Result<Self, TrainError> {
         if losses.is_empty() {
             return Err(TrainError::NothingToTrain);
         }
-        let total = losses.f_total()?;
         let scalars: Vec<Tensor> = losses.iter().map(|(_, loss)| loss.detach()).collect();
-        let values = Vec::<f64>::try_from(Tensor::f_stack(&scalars, 0)?.f_to_kind(Kind::Double)?)?;
-        let losses: Vec<_> = losses.iter().map(|(name, _)| name).zip(values).collect();
-        let finite = losses.iter().all(|(_, v)| v.is_finite());
-        let gradients = if finite { Gradients::by(&total, parameters)? } else { Gradients(vec![]) };
+        let scalars = Tensor::f_stack(&scalars, 0)?.f_to_kind(Kind::Double)?;
+        let total = losses.f_total()?;
+        let total = if scale == 1.0 { total } else { total.f_mul_scalar(scale)? };
+        let gradients = Gradients::by(&total, parameters)?;
+        let losses: Vec<_> = losses.iter().map(|(name, _)| name).zip(Vec::<f64>::try_from(scalars)?).collect();
         Ok(Self { losses, gradients })
     }
 

@@ -31,10 +31,11 @@ pub(crate) fn forward_backward<T: Task>(
     params: &[ParamSlot],
     batch: T::Batch,
     [seed, step]: [u64; 2],
+    scale: f64,
 ) -> Result<StepOutput, TrainError> {
     let Some(replicas) = replicas else {
         let parameters: Vec<&Tensor> = params.iter().map(|p| &p.tensor).collect();
-        return StepOutput::new(task.losses(&batch)?, &parameters);
+        return StepOutput::new(task.losses(&batch)?, &parameters, scale);
     };
     let shards = task.split(batch, replicas.count()).into_iter().map(|shard| {
         let images = task.images(&shard).len();
@@ -78,7 +79,9 @@ impl<B: Send + 'static> Replicas<B> {
         config: &TrainConfig,
     ) -> Result<Option<Self>, TrainError> {
         let count = config.replicas;
-        if count < 2 {
+        // On a card every kernel would only be cut in two.
+        let on_card = params.first().is_some_and(|p| p.tensor.device().is_cuda());
+        if count < 2 || on_card {
             return Ok(None);
         }
         let threads = (tch::get_num_threads() / count as i32).max(1);
@@ -157,7 +160,8 @@ impl<B: Send + 'static> Worker<B> {
                     dropout::seed_step(seed, step);
                     replica.seed_step(seed, step);
                 }
-                let output = replica.losses(&batch).and_then(|losses| StepOutput::new(losses, &parameters)?.weighted(weight));
+                let output =
+                    replica.losses(&batch).and_then(|losses| StepOutput::new(losses, &parameters, 1.0)?.weighted(weight));
                 if outbox.send(output).is_err() {
                     break;
                 }

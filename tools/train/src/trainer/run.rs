@@ -5,12 +5,15 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
+use repghost_kernels::device::memory::usage;
+
 use super::replicas::Replicas;
 use super::step::StepReport;
 use super::{Plan, Task};
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::ema::Ema;
 use crate::error::TrainError;
+use crate::memory::mib;
 use crate::optim::{Optimizer, ParamSlot};
 use crate::run::progress::Progress as Display;
 use crate::run::{weights, Record, RunFolder, StepRecord, Writers};
@@ -95,6 +98,12 @@ impl<T: Task> Run<T> {
             ema,
             optimizer: self.optimizer.state(&self.params),
         }
+    }
+
+    /// The most that tensors took of the card, in MiB; `None` on the CPU.
+    pub(super) fn card_memory(&self) -> Result<Option<f64>, TrainError> {
+        let Some(param) = self.params.first() else { return Ok(None) };
+        Ok(usage(param.tensor.device())?.map(|u| mib(u.peak)))
     }
 
     /// Counts a step that is done.

@@ -11,10 +11,10 @@ use super::run::Run;
 use super::step::StepReport;
 use super::{plan, Plan, Task};
 use crate::checkpoint::{self, Checkpoint, Progress};
-use crate::config::TrainConfig;
+use crate::config::{Precision, TrainConfig};
 use crate::ema::Ema;
 use crate::error::TrainError;
-use crate::optim::{NamedTensors, Optimizer, ParamSlot};
+use crate::optim::{LossScale, NamedTensors, Optimizer, ParamSlot};
 use crate::run::progress::Progress as Display;
 use crate::run::{metrics, EvalRecord, Record, RunFolder, StepRecord, Writers};
 
@@ -73,6 +73,7 @@ pub(super) fn start<T: Task>(task: T, config: &TrainConfig, options: TrainerOpti
             config_hash,
             layout: Some(plan.layout(task.images_per_epoch())),
             schedule_shift: 0,
+            loss_scale: (config.precision == Precision::Fp16).then(LossScale::default),
         },
         plan,
         messages: vec![],
@@ -153,6 +154,7 @@ impl State {
             batch: position.batch,
             schedule_shift: position.schedule_shift,
             layout: Some(now),
+            loss_scale: self.progress.loss_scale.map(|fresh| saved.loss_scale.unwrap_or(fresh)),
             config_hash: std::mem::take(&mut self.progress.config_hash),
             ..saved
         };

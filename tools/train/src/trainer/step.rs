@@ -39,6 +39,7 @@ impl<T: Task> Run<T> {
         dropout::seed_step(self.progress.seed, self.progress.step);
         self.task.seed_step(self.progress.seed, self.progress.step);
         let mut report = StepReport::default();
+        let scale = self.progress.loss_scale.map_or(1.0, |s| s.scale);
         let mut sum: Option<Gradients> = None;
         let mut seen = vec![];
         while report.batches < self.plan.accumulate {
@@ -48,7 +49,7 @@ impl<T: Task> Run<T> {
             report.images += images.len();
             seen.extend(images);
             let draws = [self.progress.seed, self.progress.step];
-            let output = forward_backward(&self.task, &mut self.replicas, &self.params, batch, draws)?;
+            let output = forward_backward(&self.task, &mut self.replicas, &self.params, batch, draws, scale)?;
             let StepOutput { losses, gradients } = output;
             self.note_losses(losses, &mut report, &seen)?;
             sum = Some(match sum {
@@ -57,19 +58,35 @@ impl<T: Task> Run<T> {
             });
         }
         let Some(mut gradients) = sum else { return Ok(None) };
-        if report.batches > 1 {
-            let share = 1.0 / report.batches as f64;
-            gradients = gradients.scaled(share)?;
-            report.loss *= share;
-            report.losses.iter_mut().for_each(|(_, v)| *v *= share);
+        let share = 1.0 / report.batches as f64;
+        if share * scale.recip() != 1.0 {
+            gradients = gradients.scaled(share / scale)?;
         }
-        if let Some(max_norm) = self.clip_grad_norm {
-            let (clipped, norm) = gradients.clipped(max_norm)?;
-            if !norm.is_finite() {
+        report.loss *= share;
+        report.losses.iter_mut().for_each(|(_, v)| *v *= share);
+        if self.clip_grad_norm.is_some() || self.progress.loss_scale.is_some() {
+            let norm = gradients.norm()?;
+            let sound = norm.is_finite() && report.loss.is_finite();
+            let goes_on = match &mut self.progress.loss_scale {
+                Some(scale) if sound => {
+                    scale.sound();
+                    true
+                }
+                Some(scale) => scale.overflowed(),
+                None => sound,
+            };
+            if !goes_on {
                 return Err(self.not_finite("the gradient's norm", &report.losses, Some(norm), &seen));
             }
-            gradients = clipped;
-            report.grad_norm = Some(norm);
+            if !sound {
+                // The scale was too large: this step changes nothing.
+                (report.data, report.total) = feed.account(started.elapsed());
+                return Ok(Some(report));
+            }
+            if let Some(max_norm) = self.clip_grad_norm {
+                gradients = gradients.bounded(max_norm, norm)?;
+                report.grad_norm = Some(norm);
+            }
         }
         self.optimizer.step(&mut self.params, &gradients, self.lr)?;
         (report.data, report.total) = feed.account(started.elapsed());
@@ -79,7 +96,8 @@ impl<T: Task> Run<T> {
     /// Adds the losses to the report, and stops the run where one is not finite.
     fn note_losses(&self, losses: Vec<(&'static str, f64)>, report: &mut StepReport, seen: &[String]) -> Result<(), TrainError> {
         let table: Vec<(String, f64)> = losses.into_iter().map(|(name, v)| (name.to_string(), v)).collect();
-        if table.iter().any(|(_, v)| !v.is_finite()) {
+        // Under a loss scale the scale may be to blame: the gradient's norm decides.
+        if self.progress.loss_scale.is_none() && table.iter().any(|(_, v)| !v.is_finite()) {
             return Err(self.not_finite("a loss", &table, None, seen));
         }
         report.loss += table.iter().map(|(_, v)| v).sum::<f64>();

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
 use repghost_backbone::{Backbone, Tree};
-use repghost_coco::Batch;
 use repghost_heads::Losses;
 
 use crate::error::TrainError;
 use crate::run::RunFolder;
+use crate::upload::DeviceBatch;
 
 /// Batches of an epoch, in order.
 pub type Batches<B> = Box<dyn Iterator<Item = Result<B, TrainError>>>;
@@ -93,7 +93,7 @@ pub trait Replica<B>: Send {
 }
 
 /// A task on images, as training runs and dry runs use it.
-pub trait ImageTask: Task<Batch = Batch> {
+pub trait ImageTask: Task<Batch = DeviceBatch> {
     /// Lines for the user: what was read, loaded, frozen.
     fn notes(&self) -> &[String];
 

@@ -1,5 +1,6 @@
 //! `eval` and `run`: post-processing, evaluation, and where results go.
 
+use repghost_kernels::device::Choice;
 use serde::{Deserialize, Serialize};
 
 use crate::config::path::PathTemplate;
@@ -32,4 +33,6 @@ impl Default for EvalConfig {
 pub struct RunConfig {
     /// The run folder; `--run-dir` sets it. Null: `runs/` and the experiment file's name.
     pub dir: Option<PathTemplate>,
+    /// Where networks run: `auto` (the first card that works, else the CPU), `cpu`, `cuda` or `cuda:N`; `--device` sets it.
+    pub device: Choice,
 }

@@ -20,8 +20,8 @@ pub use model::{ClassifierConfig, HeadConfig, InitConfig, ModelConfig};
 pub use repghost_heads::rcnn::MaskRcnnConfig;
 pub use repghost_heads::RetinaNetConfig;
 pub use train::{
-    BatchNormConfig, CheckpointConfig, EmaConfig, OptimizerConfig, OptimizerName, ScheduleConfig, ScheduleName, ScheduleStep,
-    TrainConfig,
+    BatchNormConfig, CheckpointConfig, EmaConfig, OptimizerConfig, OptimizerName, Precision, ScheduleConfig, ScheduleName,
+    ScheduleStep, TrainConfig,
 };
 
 /// What is learned.

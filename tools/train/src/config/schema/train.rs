@@ -18,6 +18,11 @@ pub struct TrainConfig {
     /// process). The threads above are shared out among them. On a CPU light networks gain much: 2x and more with 2 on two cores. Batch
     /// norms see a copy's share only, so a share should have a few images.
     pub replicas: usize,
+    /// Precision of the forward and backward: `fp32`; `tf32` (convolutions and products of 32-bit floats on a card's matrix units, 10 bits
+    /// of mantissa); `bf16` and `fp16` (in half precision where that is safe, losses and weights in 32 bits; `fp16` with a loss scale).
+    pub precision: Precision,
+    /// Only algorithms that give the same bits each time. On the CPU they always do; on a card they cost some speed.
+    pub deterministic: bool,
     /// Stop after this many optimizer steps (the schedule still plans for `epochs`).
     pub max_steps: Option<u64>,
     /// Optimizer.
@@ -51,6 +56,8 @@ impl Default for TrainConfig {
             seed: 0,
             threads: None,
             replicas: 1,
+            precision: Precision::Fp32,
+            deterministic: false,
             max_steps: None,
             optimizer: OptimizerConfig::default(),
             schedule: ScheduleConfig::default(),
@@ -64,6 +71,21 @@ impl Default for TrainConfig {
             log_every: 20,
         }
     }
+}
+
+/// Precision of forward and backward.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32-bit floats everywhere.
+    #[default]
+    Fp32,
+    /// 32-bit floats, multiplied as TF32 on cards of compute capability 8.0 and above.
+    Tf32,
+    /// bfloat16 in convolutions and products.
+    Bf16,
+    /// 16-bit floats in convolutions and products, with a loss scale that follows overflows (Micikevicius et al. 2018).
+    Fp16,
 }
 
 /// Optimizer.

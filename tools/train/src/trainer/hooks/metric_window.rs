@@ -74,7 +74,9 @@ impl<T: Task> Hook<T> for MetricWindow {
         let within = p.batch as f64 / run.plan.batches_per_epoch.max(1) as f64;
         run.latest = StepRecord { step: p.step, epoch: p.epoch as f64 + within, lr: run.lr, ..self.window.record() };
         if p.step == 1 || p.step.is_multiple_of(self.log_every) || event.last {
-            let record = StepRecord { memory_mib: memory::resident_mib(), ..run.latest.clone() };
+            run.latest.memory_mib = memory::resident_mib();
+            run.latest.card_mib = run.card_memory()?;
+            let record = run.latest.clone();
             run.pending_records.push(Record::Step(record));
             self.window = Sums::default();
         }
