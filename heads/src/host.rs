@@ -2,8 +2,9 @@
 //!
 //! The dense parts of a detector (a focal loss over millions of logits, the search for the few that matter, RoIAlign) are single passes over
 //! memory. All of them come through here: beside the kernels of [`roi_align`](crate::roi_align) this is the one place with `unsafe` in this
-//! crate, and [`to_cpu_f32`] is the one way from a device to main memory.
+//! crate, and [`to_cpu_f32`] is the one way from a device to main memory, and [`upload`] the one back.
 
+use repghost_kernels::device::to_device;
 use tch::{Device, Kind, Tensor};
 
 /// True for a tensor that [`f32_slice`] can borrow: `f32`, on the CPU, contiguous.
@@ -14,6 +15,12 @@ pub(crate) fn is_cpu_f32(t: &Tensor) -> bool {
 /// The values of `t` as a tensor that [`f32_slice`] can borrow: `t` itself where possible, a copy elsewhere. Gradients are not tracked.
 pub(crate) fn to_cpu_f32(t: &Tensor) -> Tensor {
     t.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous()
+}
+
+/// A tensor that the host has made, on `device`. A card is not waited for: it reads pinned memory by itself.
+pub(crate) fn upload(made: &Tensor, device: Device) -> Tensor {
+    // Without pinned memory the copy waits, and is as good.
+    to_device(made, device).unwrap_or_else(|_| made.to_device(device))
 }
 
 /// The elements of a contiguous `f32` tensor in main memory.

@@ -23,7 +23,7 @@ use tch::{Kind, Reduction, Tensor};
 use crate::box_coder::BoxCoder;
 use crate::boxes::giou_loss;
 use crate::card;
-use crate::host::{f32_slice, from_fn, is_cpu_f32};
+use crate::host::{f32_slice, from_fn, is_cpu_f32, upload};
 
 /// `x` with at least single precision: sums of many terms, exponentials and pixel coordinates do not fit half precision.
 pub(crate) fn at_least_f32(x: &Tensor) -> Tensor {
@@ -163,9 +163,9 @@ impl Focal {
             }
         }
         let device = logits.device();
-        let weight = Tensor::from_slice(&weight).to_kind(logits.kind()).to_device(device).view([-1, anchors, 1]);
+        let weight = upload(&Tensor::from_slice(&weight).to_kind(logits.kind()), device).view([-1, anchors, 1]);
         let sign = Tensor::ones_like(logits);
-        let _ = sign.view(-1).index_fill_(0, &Tensor::from_slice(&present).to_device(device), -1.0);
+        let _ = sign.view(-1).index_fill_(0, &upload(&Tensor::from_slice(&present), device), -1.0);
         // x for absent classes and -x for present ones: from here on all are alike.
         let x = logits * &sign;
         let alpha = &sign * (0.5 - self.alpha) + 0.5;

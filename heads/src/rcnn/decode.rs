@@ -14,7 +14,7 @@ use crate::box_coder::{BoxCoder, Corners};
 use crate::boxes::clip;
 use crate::error::HeadError;
 use crate::fpn::FpnConfig;
-use crate::host::{f32_slice, to_cpu_f32};
+use crate::host::{f32_slice, to_cpu_f32, upload};
 use crate::label_map::LabelMap;
 use crate::nms::batched_nms;
 use crate::postprocess::PostprocessConfig;
@@ -193,7 +193,7 @@ impl RcnnDecoder {
             size if size == [rows, self.labels.outputs(), side, side] => {
                 let device = logits.device();
                 let row = Tensor::arange(rows, (Kind::Int64, device));
-                logits.index(&[Some(row), Some(Tensor::from_slice(&regions.outputs).to_device(device))])
+                logits.index(&[Some(row), Some(upload(&Tensor::from_slice(&regions.outputs), device))])
             }
             found => return Err(DecodeError::Shape { name: "masks".into(), found, expected: vec![rows, side, side] }.into()),
         };

@@ -5,6 +5,7 @@ use tch::{Device, Kind, Reduction, Tensor};
 use super::heads::BoxOutputs;
 use super::rpn::RpnOutputs;
 use super::targets::{AnchorSamples, RoiSamples};
+use crate::host::upload;
 
 /// Where the smooth L1 loss of boxes turns from squared to absolute.
 const BETA: f64 = 1.0 / 9.0;
@@ -27,7 +28,7 @@ pub(super) fn rpn_losses(raw: &RpnOutputs<Tensor>, samples: &[AnchorSamples]) ->
     }
     let labels: Vec<f32> = (0..rows.len()).map(|i| if i < positive.len() { 1.0 } else { 0.0 }).collect();
     let logits = raw.logits.reshape([-1]).index_select(0, &index(&rows, device)).to_kind(Kind::Float);
-    let labels = Tensor::from_slice(&labels).to_device(device);
+    let labels = upload(&Tensor::from_slice(&labels), device);
     let objectness = logits.binary_cross_entropy_with_logits(&labels, None::<Tensor>, None::<Tensor>, Reduction::Mean);
     let predicted = raw.deltas.reshape([-1, 4]).index_select(0, &index(&positive, device)).to_kind(Kind::Float);
     (objectness, box_loss(&predicted, &deltas, rows.len()))
@@ -63,7 +64,7 @@ pub(super) fn mask_loss(logits: &Tensor, targets: &Tensor) -> Tensor {
 }
 
 fn box_loss(predicted: &Tensor, targets: &[[f32; 4]], samples: usize) -> Tensor {
-    let targets = Tensor::from_slice(targets.as_flattened()).view([-1, 4]).to_device(predicted.device());
+    let targets = upload(&Tensor::from_slice(targets.as_flattened()).view([-1, 4]), predicted.device());
     predicted.smooth_l1_loss(&targets, Reduction::Sum, BETA) / samples as f64
 }
 
@@ -73,5 +74,5 @@ fn nothing(x: &Tensor) -> Tensor {
 }
 
 fn index(rows: &[i64], device: Device) -> Tensor {
-    Tensor::from_slice(rows).to_device(device)
+    upload(&Tensor::from_slice(rows), device)
 }

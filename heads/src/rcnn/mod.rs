@@ -43,6 +43,7 @@ use crate::decoder::Decoder;
 use crate::detector::{Detector, DetectorConfig, DetectorModel, HeadConfig, PredictionLayer};
 use crate::error::HeadError;
 use crate::fpn::{ExtraLevels, FpnConfig};
+use crate::host::upload;
 use crate::postprocess::PostprocessConfig;
 use crate::stage::{Outputs, Regions, Stage};
 use crate::types::{ImageBatch, Losses, Target};
@@ -180,7 +181,7 @@ impl DetectorModel for Rcnn {
     fn run_regions(&self, stage: &Stage, ops: &mut Eager, regions: &Regions) -> Outputs<Tensor> {
         match (stage, &self.mask_head) {
             (Stage::Masks(_), Some(head)) => {
-                let outputs = Tensor::from_slice(&regions.outputs).to_device(regions.pooled.device());
+                let outputs = upload(&Tensor::from_slice(&regions.outputs), regions.pooled.device());
                 let masks = ops.scope("roi_heads", |ops| head.forward_of(ops, &regions.pooled, &outputs));
                 vec![("masks".into(), masks)]
             }

@@ -11,10 +11,13 @@ use super::sampler::BalancedSampler;
 use super::targets::{sample_anchors, sample_rois, RoiSamples};
 use super::{losses, Rcnn, StageOne};
 use crate::box_coder::Corners;
+use crate::host::upload;
 use crate::types::{ImageBatch, Losses, Target};
 
 /// Regions that pass the mask head together in training. Each holds about 2.5 MB there at 256 channels.
 const REGIONS_AT_ONCE: i64 = 32;
+/// The same on a card, which wants wide kernels: 2.5 GB.
+const REGIONS_AT_ONCE_ON_CARDS: i64 = 1024;
 
 /// The losses `loss_objectness`, `loss_rpn_box_reg`, `loss_classifier`, `loss_box_reg` and, with a mask branch, `loss_mask`. Objects of images
 /// without masks are left out of the last one.
@@ -89,8 +92,8 @@ fn mask_loss(
     let Some(pooled) = net.decoder.pool_masks(pyramid, &boxes).filter(|_| !(head.has_norm() && wanted.is_empty())) else {
         return zero(pyramid);
     };
-    let targets = mask_targets(&wanted, net.decoder.mask_side()).to_device(pooled.device());
-    let outputs = Tensor::from_slice(&outputs).to_device(pooled.device());
+    let targets = upload(&mask_targets(&wanted, net.decoder.mask_side()), pooled.device());
+    let outputs = upload(&Tensor::from_slice(&outputs), pooled.device());
     if wanted.is_empty() {
         // The head runs on an empty batch, so that its parameters get gradients of zero.
         let logits = ops.scope("roi_heads", |ops| head.forward_of(ops, &pooled, &outputs));
@@ -98,7 +101,11 @@ fn mask_loss(
     }
     // Batch statistics are those of all regions, so a head with norms cannot be split.
     let n = wanted.len() as i64;
-    let rows = if head.has_norm() { n } else { REGIONS_AT_ONCE };
+    let rows = match (head.has_norm(), pooled.device().is_cuda()) {
+        (true, _) => n,
+        (false, true) => REGIONS_AT_ONCE_ON_CARDS,
+        (false, false) => REGIONS_AT_ONCE,
+    };
     let parameters = head.named_tensors().into_iter().map(|e| e.tensor).filter(Tensor::requires_grad).collect();
     chunked_loss(&pooled, rows, parameters, |part, start| {
         let len = part.size()[0];

@@ -11,6 +11,7 @@ use super::head::RawOutputs;
 use crate::anchors::AnchorSet;
 use crate::box_coder::{BoxCoder, Corners};
 use crate::boxes::from_corners;
+use crate::host::upload;
 use crate::label_map::Objects;
 use crate::losses::{at_least_f32, BoxPairs, ClassTarget};
 use crate::matcher::{Match, Matcher};
@@ -39,11 +40,11 @@ pub(super) fn losses(raw: &RawOutputs<Tensor>, anchors: &AnchorSet, objects: &[O
             weights.push(*scale);
         }
     }
-    let deltas = at_least_f32(&raw.deltas.reshape([-1, 4]).index_select(0, &Tensor::from_slice(&rows).to_device(device)));
+    let deltas = at_least_f32(&raw.deltas.reshape([-1, 4]).index_select(0, &upload(&Tensor::from_slice(&rows), device)));
     let kind = deltas.kind();
-    let boxes = |boxes: &[Corners]| from_corners(boxes).to_kind(kind).to_device(device);
+    let boxes = |boxes: &[Corners]| upload(&from_corners(boxes).to_kind(kind), device);
     let (starts, targets) = (boxes(&starts), boxes(&targets));
-    let weights = Tensor::from_slice(&weights).to_kind(kind).to_device(device);
+    let weights = upload(&Tensor::from_slice(&weights).to_kind(kind), device);
     let pairs = BoxPairs { deltas: &deltas, anchors: &starts, targets: &targets, weights: &weights };
     let mut regression = config.box_loss.loss(&BoxCoder::UNIT, &pairs, config.smooth_l1_beta);
     if config.box_loss_weight != 1.0 {

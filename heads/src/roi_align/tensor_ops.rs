@@ -7,6 +7,7 @@
 use tch::{Kind, Tensor};
 
 use super::kernel::Group;
+use crate::host::upload;
 
 /// `embedding_bag`'s code for a sum.
 const SUM: i64 = 0;
@@ -51,8 +52,8 @@ pub(crate) fn forward(maps: &[&Tensor], groups: &[Group], rois: usize, bins: usi
     // Sums of half-precision values are taken in single precision.
     let pixels = |m: &&Tensor| m.permute([0, 2, 3, 1]).reshape([-1, channels]).to_kind(Kind::Float);
     let table = Tensor::cat(&maps.iter().map(pixels).collect::<Vec<_>>(), 0);
-    let weight = Tensor::from_slice(&weight).to_device(device);
-    let (index, offsets) = (Tensor::from_slice(&index).to_device(device), Tensor::from_slice(&offsets).to_device(device));
+    let weight = upload(&Tensor::from_slice(&weight), device);
+    let (index, offsets) = (upload(&Tensor::from_slice(&index), device), upload(&Tensor::from_slice(&offsets), device));
     let (bags, ..) = Tensor::embedding_bag(&table, &index, &offsets, false, SUM, false, Some(weight), false);
     let side = bins as i64;
     bags.view([rois as i64, side, side, channels]).permute([0, 3, 1, 2]).contiguous().to_kind(maps[0].kind())
