@@ -45,6 +45,13 @@ char *repghost_lists_mul(at::Tensor *const *tensors, size_t n, double factor) {
   });
 }
 
+char *repghost_lists_mul_tensor(at::Tensor *const *tensors, size_t n, const at::Tensor *factor) {
+  return guarded([&] {
+    at::NoGradGuard off;
+    at::_foreach_mul_(list(tensors, n), *factor);
+  });
+}
+
 // Euclidean norm over all tensors together, a scalar on their device.
 char *repghost_lists_norm(at::Tensor *const *tensors, size_t n, at::Tensor **out) {
   return guarded([&] {

@@ -17,6 +17,7 @@ extern "C" {
     fn repghost_lists_copy(to: List, from: List, n: usize) -> *mut c_char;
     fn repghost_lists_add(to: List, from: List, n: usize) -> *mut c_char;
     fn repghost_lists_mul(tensors: List, n: usize, factor: f64) -> *mut c_char;
+    fn repghost_lists_mul_tensor(tensors: List, n: usize, factor: *const C_tensor) -> *mut c_char;
     fn repghost_lists_norm(tensors: List, n: usize, out: *mut *mut C_tensor) -> *mut c_char;
     fn repghost_fused_sgd(
         params: List,
@@ -96,6 +97,19 @@ pub fn scale(tensors: &[&Tensor], factor: f64) -> Result<(), ShimError> {
     let list = handles(tensors.iter().copied());
     // SAFETY: the handles live through the call.
     unsafe { check(repghost_lists_mul(list.as_ptr(), list.len(), factor)) }
+}
+
+/// Multiplies every tensor by a scalar that lives on their device, without fetching it.
+///
+/// # Errors
+/// When libtorch refuses.
+pub fn scale_by(tensors: &[&Tensor], factor: &Tensor) -> Result<(), ShimError> {
+    if tensors.is_empty() {
+        return Ok(());
+    }
+    let list = handles(tensors.iter().copied());
+    // SAFETY: the handles live through the call.
+    unsafe { check(repghost_lists_mul_tensor(list.as_ptr(), list.len(), factor.as_ptr())) }
 }
 
 /// Euclidean norm over all tensors together: a scalar on their device.
@@ -230,7 +244,8 @@ mod tests {
         add(&[&a, &b], &[&c, &d]).unwrap();
         assert_eq!((values(&a), values(&b)), (vec![5.0, 3.0], vec![3.5]));
         scale(&[&a, &b], 2.0).unwrap();
-        assert_eq!((values(&a), values(&b)), (vec![10.0, 6.0], vec![7.0]));
+        scale_by(&[&a], &Tensor::from(0.5f32)).unwrap();
+        assert_eq!((values(&a), values(&b)), (vec![5.0, 3.0], vec![7.0]));
         copy(&[&b], &[&d]).unwrap();
         assert_eq!(values(&b), [1.0]);
         // 3, 4 and 12: the square root of 9 + 16 + 144.

@@ -9,7 +9,7 @@ use repghost_heads::{Detector, ImageBatch, Target};
 use repghost_kernels::device::memory::{reset_peak, usage};
 use repghost_kernels::device::precision::{allow_tf32, Autocast};
 use repghost_kernels::device::stream::synchronize;
-use repghost_kernels::lists::{norm, scale_by, OnDevice, SgdRule};
+use repghost_kernels::lists::{norm, scale_by, SgdRule};
 use serde::Serialize;
 use tch::{Device, Kind, Tensor};
 
@@ -147,7 +147,7 @@ fn train_step(
     tch::no_grad(|| -> Result<()> {
         let factor = (MAX_NORM / (norm(&grads)? + 1e-6)).clamp_max(1.0);
         scale_by(&grads, &factor)?;
-        RULE.step(&params, &grads, &moving, OnDevice::default())?;
+        RULE.step(&params, &grads, &moving)?;
         for (_, parameter) in named {
             parameter.shallow_clone().zero_grad();
         }
