@@ -40,6 +40,8 @@ pub struct Backbone {
     taps: Vec<Tap>,
     /// Number of body nodes up to and with each stage's end; unlike `taps` it is kept when levels are dropped.
     stage_ends: Vec<usize>,
+    /// Starts of names of nodes that were dropped.
+    dropped: Vec<String>,
 }
 
 impl Backbone {
@@ -51,7 +53,7 @@ impl Backbone {
         assert!(taps.windows(2).all(|w| w[0].level < w[1].level && w[0].node < w[1].node), "taps out of order: {taps:?}");
         assert!(taps.iter().all(|t| t.node < body.len() && t.stride == 1 << t.level), "taps do not fit the body: {taps:?}");
         let stage_ends = taps.iter().map(|t| t.node + 1).collect();
-        Self { name: name.into(), body, tail, taps, stage_ends }
+        Self { name: name.into(), body, tail, taps, stage_ends, dropped: vec![] }
     }
 
     /// The feature maps that [`Backbone::features`] returns, from fine to coarse.
@@ -76,9 +78,10 @@ impl Backbone {
             return false;
         }
         self.taps.retain(|t| levels.contains(&t.level));
-        self.tail.clear();
         let last = self.taps.last().map_or(0, |t| t.node + 1);
-        self.body.truncate(last);
+        for node in self.body.drain(last..).chain(self.tail.drain(..)) {
+            self.dropped.extend(starts(&node));
+        }
         true
     }
 
@@ -129,10 +132,24 @@ impl Backbone {
     }
 }
 
+/// The start of a node's names: its own name, or the modules that carry full names.
+fn starts(node: &Node) -> Vec<String> {
+    if !node.name.is_empty() {
+        return vec![format!("{}.", node.name)];
+    }
+    let modules = node.named_tensors().into_iter().filter_map(|e| Some(format!("{}.", e.name.rsplit_once('.')?.0)));
+    let mut starts: Vec<String> = modules.collect();
+    starts.dedup();
+    starts
+}
+
 impl Tree for Backbone {
     fn visit(&self, v: &mut Visitor) {
         self.body.visit(v);
         self.tail.visit(v);
+        for start in &self.dropped {
+            v.dropped(start);
+        }
     }
 
     fn fuse(&mut self, level: FuseLevel) {

@@ -75,8 +75,8 @@ pub struct BackboneConfig {
     pub ratio: i64,
     /// Norm of the ResNets.
     pub norm: NormKind,
-    /// What the ResNets' norms add to the variance; null for the usual 1e-5. torchvision's first detectors on COCO (`…_fpn`, not
-    /// `…_fpn_v2`) were published with 0.
+    /// What the norms of ResNets and MobileNetV3 add to the variance; null for the reference's own (1e-5; MobileNetV3: 1e-3). torchvision's
+    /// first detectors on COCO (`…_fpn`, not `…_fpn_v2`) were published with 0, timm's MobileNetV3 with 1e-5.
     pub norm_eps: Option<f64>,
     /// Which blocks are tapped.
     pub taps: TapStyle,

@@ -53,6 +53,7 @@ pub mod ops;
 pub mod registry;
 mod rounding;
 pub mod shapes;
+mod switch;
 pub mod synthetic;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -64,3 +65,4 @@ pub use eager::Eager;
 pub use member::Member;
 pub use module::{Entry, FuseLevel, Module, Named, Role, Tree, Visitor};
 pub use ops::{Activation, Ops};
+pub use switch::StatsSwitch;

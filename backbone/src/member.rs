@@ -11,7 +11,7 @@
 //!
 //! /// Four stride-2 convolutions behind a stem: maps of strides 4, 8, 16 and 32.
 //! fn build(config: &BackboneConfig, classes: i64) -> Backbone {
-//!     let step = |name: &str, inputs, outputs| {
+//!     let step = |name: &'static str, inputs, outputs| {
 //!         let conv = Conv2d::new(inputs, outputs, Conv2dConfig::same(3).stride(2));
 //!         Node::new(name, ConvBn::new(["conv", "bn"], conv, BatchNormConfig::default(), Activation::Relu))
 //!     };

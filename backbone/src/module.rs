@@ -6,12 +6,11 @@
 
 use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 
 use crate::ops::Ops;
+use crate::switch::StatsSwitch;
 
 /// How far [`Tree::fuse`] folds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,35 +190,6 @@ pub struct Entry {
     pub role: Role,
 }
 
-/// A shared switch of one batch norm: while on, running statistics are used (and not updated) in training too.
-///
-/// Set by `train.batch_norm.use_running_stats`; forced on by freezing a stage. The order of the two does not matter.
-#[derive(Clone, Debug, Default)]
-pub struct StatsSwitch(Arc<SwitchState>);
-
-#[derive(Debug, Default)]
-struct SwitchState {
-    set: AtomicBool,
-    frozen: AtomicBool,
-}
-
-impl StatsSwitch {
-    /// Turns the use of running statistics on or off; a frozen norm stays on.
-    pub fn set(&self, use_running: bool) {
-        self.0.set.store(use_running, Ordering::Relaxed);
-    }
-
-    /// Turns it on for good.
-    pub fn freeze(&self) {
-        self.0.frozen.store(true, Ordering::Relaxed);
-    }
-
-    /// True while running statistics are used in training.
-    pub fn get(&self) -> bool {
-        self.0.set.load(Ordering::Relaxed) || self.0.frozen.load(Ordering::Relaxed)
-    }
-}
-
 /// Collects what a walk over the tree reports.
 #[derive(Debug, Default)]
 pub struct Visitor {
@@ -228,6 +198,8 @@ pub struct Visitor {
     pub entries: Vec<Entry>,
     /// Batch norms by path, with the switch of each.
     pub norms: Vec<(String, StatsSwitch)>,
+    /// Starts of names (`"classifier."`) of parts that were dropped after the network was built; a weight file may still have them.
+    pub dropped: Vec<String>,
 }
 
 impl Visitor {
@@ -259,6 +231,12 @@ impl Visitor {
     /// Reports the switch of the batch norm at the present path.
     pub fn norm(&mut self, switch: &StatsSwitch) {
         self.norms.push((self.path.join("."), switch.clone()));
+    }
+
+    /// Reports the start of names of a part that was dropped.
+    pub fn dropped(&mut self, start: &str) {
+        let path = self.path.iter().map(|p| format!("{p}.")).collect::<String>();
+        self.dropped.push(format!("{path}{start}"));
     }
 
     fn push(&mut self, name: &str, tensor: &Tensor, role: Role) {

@@ -148,10 +148,9 @@ fn a_detector_takes_what_it_keeps_and_lists_the_classifier() {
     let mut net = config().build_classifier(CLASSES).unwrap();
     assert!(net.keep_levels(&[3, 4, 5]));
     let state = StateDict::of(&filled(), "");
-    assert!(matches!(load(&net, "", &state, Strictness::Exact), Err(WeightsError::Fit(_))));
-    let report = load_any_form(&mut net, "", &state, Strictness::Covering).unwrap();
-    assert!(report.unexpected.contains(&"classifier.weight".to_string()));
-    assert_eq!(report.loaded.len() + report.unexpected.len() + report.ignored.len(), 672);
+    let report = load_any_form(&mut net, "", &state, Strictness::Exact).unwrap();
+    assert!(report.dropped.contains(&"classifier.weight".to_string()) && report.unexpected.is_empty());
+    assert_eq!(report.loaded.len() + report.dropped.len() + report.ignored.len(), 672);
     assert_eq!(report.ignored, ["blocks.9.0.bn1.num_batches_tracked"]);
 }
 
@@ -213,6 +212,66 @@ fn every_width_and_variant_is_guessed_from_its_weights() {
         assert_eq!(guess(&StateDict::of(&net, "")).unwrap().family, "repghostnet");
     }
     assert_eq!(guess(&StateDict::default()), None);
+}
+
+/// NaN and infinity are refused by name, and nothing is copied.
+#[test]
+fn weights_that_are_not_finite_are_refused_by_name() {
+    let net = filled();
+    for (value, name) in [(f64::NAN, "blocks.2.0.ghost1.primary_conv.1.running_var"), (f64::INFINITY, "conv_stem.weight")] {
+        let mut state = StateDict::of(&net, "");
+        let (_, tensor) = state.tensors.iter_mut().find(|(n, _)| n == name).unwrap();
+        let _ = tensor.view([-1]).get(1).fill_(value);
+        let other = config().build_classifier(CLASSES).unwrap();
+        let before = StateDict::of(&other, "");
+        for strictness in [Strictness::Exact, Strictness::Covering, Strictness::Partial] {
+            let error = load(&other, "", &state, strictness).unwrap_err().to_string();
+            assert!(error.contains(&format!("tensor '{name}' has 1 of")) && !error.contains("other tensors"), "{error}");
+        }
+        for ((name, a), (_, b)) in before.tensors.iter().zip(&StateDict::of(&other, "").tensors) {
+            assert!(a.equal(b), "{name} was changed");
+        }
+    }
+    let mut state = StateDict::of(&net, "");
+    for (_, tensor) in state.tensors.iter_mut().filter(|(n, _)| n.ends_with("running_var")).take(3) {
+        let _ = tensor.get(0).fill_(f64::NAN);
+    }
+    let error = load(&net, "", &state, Strictness::Exact).unwrap_err().to_string();
+    assert!(error.ends_with("and so have 2 other tensors"), "{error}");
+}
+
+/// A detector's file that still has its backbone's classifier fits, with a note; names that belong to nothing do not.
+#[test]
+fn a_dropped_classifier_in_the_file_is_no_misfit() {
+    for name in ["repghostnet", "resnet18", "mobilenet_v3_small", "mobilenetv4_conv_small"] {
+        let whole = BackboneConfig::named(name).build_classifier(CLASSES).unwrap();
+        let (_, features) = (synthetic::fill(&whole, ""), BackboneConfig::named(name).build_features().unwrap());
+        let mut state = StateDict::of(&whole, "");
+        let report = load(&features, "", &state, Strictness::Exact).unwrap();
+        let counters = |names: &[String]| names.iter().filter(|n| n.ends_with("num_batches_tracked")).count();
+        let extra = whole.named_tensors().len() - features.named_tensors().len();
+        assert_eq!(report.dropped.len() + counters(&report.ignored), extra, "{name}");
+        assert!(report.to_string().contains("not needed, as the model has no such part"), "{report}");
+        state.tensors.push(("stranger.weight".into(), synthetic::input("w", &[1])));
+        assert!(load(&features, "", &state, Strictness::Exact).is_err(), "{name}");
+    }
+    // A deeper network of the same names is no classifier: its blocks are named.
+    let deep = BackboneConfig::named("resnet101").build_features().unwrap();
+    let shallow = BackboneConfig::named("resnet50").build_features().unwrap();
+    let error = load(&shallow, "", &StateDict::of(&deep, ""), Strictness::Exact).unwrap_err().to_string();
+    assert!(error.contains("unexpected in the file") && error.contains("layer3.6.conv1.weight"), "{error}");
+}
+
+/// A prefix that is not every name's is named as the cause.
+#[test]
+fn a_prefix_of_the_files_names_is_named() {
+    let net = filled();
+    let mut state = StateDict::of(&net, "encoder.");
+    state.tensors.push(("loss.weight".into(), synthetic::input("w", &[1])));
+    let error = load(&net, "", &state, Strictness::Exact).unwrap_err().to_string();
+    assert!(error.contains("the file's names carry the prefix 'encoder.'"), "{error}");
+    let report = load(&net, "encoder.", &state, Strictness::Exact).unwrap();
+    assert_eq!((report.prefix, report.loaded.len()), (None, 672));
 }
 
 fn config_at(width: f64) -> Backbone {

@@ -131,3 +131,53 @@ fn two_tensors_of_one_name_are_not_written() {
     assert!(matches!(weights::write(&path, &state), Err(WeightsError::DuplicateName { name, .. }) if name == "w"));
     assert!(!path.exists());
 }
+
+/// The weights of `linear(factor)` in the script.
+fn check_linear(state: &StateDict, factor: f64) {
+    assert_eq!(state.names().collect::<Vec<_>>(), ["weight", "bias"]);
+    check(state, "weight", &(synthetic::input("weight", &[1, 3]) * factor));
+    check(state, "bias", &(synthetic::input("bias", &[1]) * factor));
+}
+
+/// An average is taken before the weights, whatever its key and however it is nested; its counter of updates is no weight.
+#[test]
+fn averages_are_taken_and_named() {
+    for (file, chosen) in [("average.pth", "ema"), ("average_nested.pth", "model_ema.module")] {
+        let state = read(file);
+        check_linear(&state, 2.0);
+        assert_eq!(state.chosen.as_deref(), Some(chosen), "{file}");
+        let note = &state.notes[0];
+        assert!(note.contains(&format!("{chosen} was taken")) && note.contains("model is there too"), "{file}: {note}");
+    }
+}
+
+#[test]
+fn prefixes_of_wrappers_are_stripped_and_named() {
+    for (file, prefix) in [("compiled_parallel.pth", "_orig_mod. and module."), ("lightning.pth", "model.")] {
+        let state = read(file);
+        check_linear(&state, 1.0);
+        assert!(state.notes.iter().any(|n| n.contains(&format!("prefix {prefix} was stripped"))), "{file}: {:?}", state.notes);
+    }
+}
+
+#[test]
+fn other_keys_and_nested_state_dicts_are_found() {
+    for (file, chosen) in [("model_state_dict.pth", "model_state_dict"), ("nested.pth", "net.state_dict")] {
+        let state = read(file);
+        check_linear(&state, 1.0);
+        assert_eq!((state.chosen.as_deref(), state.notes.len()), (Some(chosen), 0), "{file}");
+    }
+}
+
+/// A checkpoint of this project keeps `model.` even where nothing else is in it.
+#[test]
+fn prefixes_of_own_files_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    let mut state = StateDict { tensors: vec![("model.w".into(), synthetic::input("w", &[1]))], ..Default::default() };
+    weights::write(&path, &state).unwrap();
+    assert_eq!(weights::read(&path).unwrap().names().collect::<Vec<_>>(), ["w"]);
+    state.metadata.insert("repghost.progress".into(), "{}".into());
+    weights::write(&path, &state).unwrap();
+    assert_eq!(weights::read(&path).unwrap().names().collect::<Vec<_>>(), ["model.w"]);
+}

@@ -1,7 +1,7 @@
 //! MobileNetV3 large and small (Howard et al., 2019, tables 1 and 2), with torchvision's names.
 //!
-//! torchvision's batch norms have eps 1e-3 and momentum 0.01 here. timm's files of the same network were trained with eps 1e-5:
-//! loading those gives slightly different outputs, and no error.
+//! torchvision's batch norms have eps 1e-3 and momentum 0.01 here. timm's files of the same network were trained with eps 1e-5 (key
+//! `norm_eps`); with torchvision's they would load and give slightly different outputs.
 
 use super::init;
 use crate::backbone::{Backbone, Node, Tap};
@@ -79,19 +79,20 @@ const SMALL_SIZE: Size = Size { name: "mobilenet_v3_small", rows: &SMALL, hidden
 /// The large and the small network at every width.
 pub const MEMBERS: &[Member] = &[
     Member::new(LARGE_SIZE.name, |c, classes| build(&LARGE_SIZE, c, classes))
-        .keys(&["width"])
+        .keys(&["width", "norm_eps"])
         .recognised_by(|s| recognise(s, &LARGE_SIZE)),
     Member::new(SMALL_SIZE.name, |c, classes| build(&SMALL_SIZE, c, classes))
-        .keys(&["width"])
+        .keys(&["width", "norm_eps"])
         .recognised_by(|s| recognise(s, &SMALL_SIZE)),
 ];
 
 fn build(size: &Size, c: &BackboneConfig, classes: i64) -> Backbone {
     let (rows, width) = (size.rows, c.width);
+    let norm = BatchNormConfig { eps: c.norm_eps.unwrap_or(NORM.eps), ..NORM };
     let scale = |channels: f64| make_divisible(channels * width, DIVISOR);
     let mut inputs = scale(STEM_CHANNELS);
     let stem = Conv2d::new(3, inputs, Conv2dConfig::same(3).stride(2));
-    let mut body = vec![Node::new("features.0", ConvBn::new(["0", "1"], stem, NORM, HardSwish))];
+    let mut body = vec![Node::new("features.0", ConvBn::new(["0", "1"], stem, norm, HardSwish))];
     let mut taps = vec![];
     let mut stride = 2;
     for (r, &Row(kernel, expanded, outputs, se, activation, step)) in rows.iter().enumerate() {
@@ -104,7 +105,7 @@ fn build(size: &Size, c: &BackboneConfig, classes: i64) -> Backbone {
             stride: step,
             squeeze: se.then(|| make_divisible((expanded / SQUEEZE_DIVIDER) as f64, DIVISOR)),
             activation,
-            norm: NORM,
+            norm,
             names: InvertedNames::V3,
         };
         inputs = config.outputs;
@@ -119,7 +120,7 @@ fn build(size: &Size, c: &BackboneConfig, classes: i64) -> Backbone {
     let hidden = scale(size.hidden);
     let last_conv = Conv2d::new(inputs, last, Conv2dConfig::default());
     let tail = vec![
-        Node::new(format!("features.{}", body.len()), ConvBn::new(["0", "1"], last_conv, NORM, HardSwish)),
+        Node::new(format!("features.{}", body.len()), ConvBn::new(["0", "1"], last_conv, norm, HardSwish)),
         Node::new("", GlobalPool),
         Node::new("", Flatten),
         Node::new("classifier.0", Linear::new(last, hidden)),

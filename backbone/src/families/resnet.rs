@@ -8,7 +8,7 @@
 //!
 //! Ghost-ResNet's published multiply-adds are met; its published parameters (13.0 M, 6.5 M) lie below every faithful count. The
 //! definition of RepGhost-ResNet was not published: this one is *re-derived* by analogy with RepGhostNet's bottleneck (middle
-//! width divided by `s`, output width kept, shortcuts without RepGhost modules), and its name says so wherever it is shown.
+//! width divided by `s`, output width kept, shortcuts without RepGhost modules), and its name in reports includes that.
 
 use super::init;
 use crate::backbone::{Backbone, Node, Tap};
@@ -63,7 +63,7 @@ const D34: Depth = Depth(34, false, [3, 4, 6, 3]);
 const D50: Depth = Depth(50, true, [3, 4, 6, 3]);
 const D101: Depth = Depth(101, true, [3, 4, 23, 3]);
 
-/// What stands for a convolution with its norm.
+/// The modules in the place of convolutions with their norms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     /// The convolution.

@@ -3,8 +3,6 @@
 use tch::Tensor;
 
 use super::uniform_parameter;
-use crate::module::{Module, Tree, Visitor};
-use crate::ops::Ops;
 
 /// Geometry of a convolution. `Default` is 1x1, stride 1, no padding, one group, no bias.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +56,7 @@ pub struct Conv2d {
     pub weight: Tensor,
     /// `[out]`, where the layer has one.
     pub bias: Option<Tensor>,
-    /// Geometry. `bias` in it tells how the layer was made, not what it has now: see [`Conv2d::bias`].
+    /// Geometry. Its `bias` is the layer's as it was built; folding adds one to [`Conv2d::bias`].
     pub config: Conv2dConfig,
 }
 
@@ -82,7 +80,7 @@ impl Conv2d {
         }
     }
 
-    /// Depthwise: one odd `k x k` kernel a channel, padded to keep the size at stride 1.
+    /// Depthwise: one odd `k x k` kernel per channel, padded to keep the size at stride 1.
     pub fn depthwise(channels: i64, k: i64, stride: i64) -> Self {
         Self::new(channels, channels, Conv2dConfig::same(k).stride(stride).groups(channels))
     }
@@ -109,21 +107,6 @@ impl Conv2d {
     }
 }
 
-impl Tree for Conv2d {
-    fn visit(&self, v: &mut Visitor) {
-        v.parameter("weight", &self.weight);
-        if let Some(bias) = &self.bias {
-            v.parameter("bias", bias);
-        }
-    }
-}
-
-impl Module for Conv2d {
-    fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
-        ops.conv2d(x, self)
-    }
-}
-
 /// A transposed convolution without padding, `weight [in, out, k, k]`.
 #[derive(Debug)]
 pub struct ConvTranspose2d {
@@ -145,18 +128,5 @@ impl ConvTranspose2d {
             bias: uniform_parameter(&[outputs], bound),
             stride,
         }
-    }
-}
-
-impl Tree for ConvTranspose2d {
-    fn visit(&self, v: &mut Visitor) {
-        v.parameter("weight", &self.weight);
-        v.parameter("bias", &self.bias);
-    }
-}
-
-impl Module for ConvTranspose2d {
-    fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
-        ops.conv_transpose2d(x, self)
     }
 }

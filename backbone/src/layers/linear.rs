@@ -3,8 +3,6 @@
 use tch::Tensor;
 
 use super::uniform_parameter;
-use crate::module::{Module, Tree, Visitor};
-use crate::ops::Ops;
 
 /// `y = x @ weight^T + bias`.
 #[derive(Debug)]
@@ -20,18 +18,5 @@ impl Linear {
     pub fn new(inputs: i64, outputs: i64) -> Self {
         let bound = 1.0 / (inputs as f64).sqrt();
         Self { weight: uniform_parameter(&[outputs, inputs], bound), bias: uniform_parameter(&[outputs], bound) }
-    }
-}
-
-impl Tree for Linear {
-    fn visit(&self, v: &mut Visitor) {
-        v.parameter("weight", &self.weight);
-        v.parameter("bias", &self.bias);
-    }
-}
-
-impl Module for Linear {
-    fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
-        ops.linear(x, self)
     }
 }

@@ -1,4 +1,4 @@
-//! Leaf layers: weights and geometry. What they compute is up to the reader ([`Ops`](crate::ops::Ops)).
+//! Leaf layers: weights and geometry. Each is one operation of [`Ops`](crate::ops::Ops).
 //!
 //! Initial values are PyTorch's defaults, drawn from torch's global generator (seed it with `tch::manual_seed`).
 
@@ -6,6 +6,7 @@ mod conv;
 mod conv_bn;
 mod linear;
 mod norm;
+mod reading;
 
 pub use conv::{Conv2d, Conv2dConfig, ConvTranspose2d};
 pub use conv_bn::{fold, ConvBn};

@@ -3,8 +3,7 @@
 use tch::{Device, Kind, Tensor};
 
 use super::constant_parameter;
-use crate::module::{Module, StatsSwitch, Tree, Visitor};
-use crate::ops::Ops;
+use crate::switch::StatsSwitch;
 
 /// Constants of a batch norm. `Default` is PyTorch's; torchvision's MobileNetV3 has eps 1e-3 and momentum 0.01.
 #[derive(Clone, Copy, Debug)]
@@ -72,29 +71,6 @@ impl BatchNorm {
     }
 }
 
-impl Tree for BatchNorm {
-    fn visit(&self, v: &mut Visitor) {
-        for (name, tensor) in [("weight", &self.weight), ("bias", &self.bias)] {
-            match self.config.tracked {
-                true => v.parameter(name, tensor),
-                false => v.buffer(name, tensor),
-            }
-        }
-        v.buffer("running_mean", &self.running_mean);
-        v.buffer("running_var", &self.running_var);
-        if self.config.tracked {
-            v.buffer("num_batches_tracked", &self.num_batches_tracked);
-        }
-        v.norm(&self.use_running_stats);
-    }
-}
-
-impl Module for BatchNorm {
-    fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
-        ops.batch_norm(x, self)
-    }
-}
-
 /// Group normalisation (Wu and He, 2018): independent of the batch size.
 #[derive(Debug)]
 pub struct GroupNorm {
@@ -116,18 +92,5 @@ impl GroupNorm {
     pub fn new(groups: i64, channels: i64) -> Self {
         assert!(channels % groups == 0, "{groups} groups do not divide {channels} channels");
         Self { weight: constant_parameter(&[channels], 1.0), bias: constant_parameter(&[channels], 0.0), groups, eps: 1e-5 }
-    }
-}
-
-impl Tree for GroupNorm {
-    fn visit(&self, v: &mut Visitor) {
-        v.parameter("weight", &self.weight);
-        v.parameter("bias", &self.bias);
-    }
-}
-
-impl Module for GroupNorm {
-    fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
-        ops.group_norm(x, self)
     }
 }

@@ -2,19 +2,48 @@
 
 use std::path::{Path, PathBuf};
 
+use super::form::Form;
 use super::pickle::PickleError;
-use super::LoadReport;
+use super::report::LoadReport;
 
 /// Why weights could not be read, written or loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    /// The disk said no.
+    /// An error of the file system.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
+    },
+    /// A device, a pipe or a folder.
+    #[error("{}: not a regular file; weights are read from regular files only", path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// An archive whose compressed data is many times its size.
+    #[error("{}: the archive unpacks to more than {limit} bytes, {factor} times its size; torch.save writes weights uncompressed", path.display())]
+    Bomb {
+        /// The file.
+        path: PathBuf,
+        /// The limit, in bytes.
+        limit: u64,
+        /// Bytes allowed per byte of the file.
+        factor: u64,
+    },
+    /// Weights that are NaN or infinite.
+    #[error("tensor '{name}' has {values} of {elements} values that are not finite (NaN or infinity){}", and_others(*.others))]
+    NotFinite {
+        /// The first such tensor, as the file has it.
+        name: String,
+        /// Its values that are not finite.
+        values: i64,
+        /// Its number of values.
+        elements: i64,
+        /// Number of other such tensors.
+        others: usize,
     },
     /// A file of no bytes.
     #[error("{}: the file is empty", path.display())]
@@ -45,7 +74,7 @@ pub enum WeightsError {
     Safetensors {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The error of the safetensors crate.
         source: ::safetensors::SafeTensorError,
     },
     /// A zip that cannot be read (cut off, or damaged).
@@ -53,7 +82,7 @@ pub enum WeightsError {
     Zip {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The error of the zip crate.
         source: zip::result::ZipError,
     },
     /// A zip without `data.pkl`.
@@ -73,7 +102,7 @@ pub enum WeightsError {
     ByteOrder {
         /// The file.
         path: PathBuf,
-        /// What the file says.
+        /// The byte order in the file.
         order: String,
     },
     /// A pickle that cannot be read as data.
@@ -81,7 +110,7 @@ pub enum WeightsError {
     Pickle {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The error in the pickle.
         source: PickleError,
     },
     /// A file ends inside a part.
@@ -97,7 +126,7 @@ pub enum WeightsError {
     LegacyProtocol {
         /// The file.
         path: PathBuf,
-        /// What the file says.
+        /// The protocol in the file.
         found: String,
     },
     /// A whole Python object was pickled instead of its state dict.
@@ -109,10 +138,12 @@ pub enum WeightsError {
         class: String,
     },
     /// No dict of tensors anywhere that one is looked for.
-    #[error("{}: no dict of tensors at the top or under state_dict_ema, state_dict, model (found: {found})", path.display())]
+    #[error("{}: no dict of tensors at the top or under {keys} (found: {found})", path.display())]
     NoStateDict {
         /// The file.
         path: PathBuf,
+        /// The keys under which one is looked for.
+        keys: String,
         /// The top level's keys, or its type.
         found: String,
     },
@@ -123,7 +154,7 @@ pub enum WeightsError {
         path: PathBuf,
         /// The tensor.
         name: String,
-        /// What is wrong.
+        /// The error in the tensor.
         source: TensorError,
     },
     /// A storage that the pickle names is not in the file, or has another size.
@@ -133,7 +164,7 @@ pub enum WeightsError {
         path: PathBuf,
         /// The storage's key.
         key: String,
-        /// What is wrong.
+        /// The difference from what the pickle claims.
         reason: String,
     },
     /// A name occurs twice in what is to be written.
@@ -148,13 +179,20 @@ pub enum WeightsError {
     #[error("the weights are in {file} form, but the model is already in {model} form; build it anew")]
     FormMismatch {
         /// The weights' form.
-        file: super::Form,
+        file: Form,
         /// The model's form.
-        model: super::Form,
+        model: Form,
     },
     /// The weights do not fit the model as strictly as was asked. Nothing was copied.
     #[error("the weights do not fit the model:\n{0}")]
     Fit(Box<LoadReport>),
+}
+
+fn and_others(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        n => format!(", and so have {n} other tensors"),
+    }
 }
 
 impl WeightsError {
@@ -167,7 +205,7 @@ impl WeightsError {
     }
 }
 
-/// Why a tensor cannot be made from what the file says.
+/// Why a tensor of a file is impossible.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TensorError {
     /// An element kind that networks here do not use.
@@ -191,15 +229,17 @@ pub enum TensorError {
         /// Elements of the storage.
         storage: u64,
     },
-    /// More elements than memory should hold for a file of this size.
-    #[error("expands {storage} stored elements to {elements}")]
+    /// The file's tensors together take much more memory than the file.
+    #[error("expands {storage} stored elements to {elements}; all tensors of a file may expand by {limit} bytes")]
     Expanded {
         /// Elements of the tensor.
         elements: u64,
         /// Elements of the storage.
         storage: u64,
+        /// The limit, in bytes per file.
+        limit: u64,
     },
-    /// Data of another length than shape and kind ask for.
+    /// Data of another length than shape and kind need.
     #[error("shape {shape:?} needs {expected} bytes, found {found}")]
     Bytes {
         /// Sizes.

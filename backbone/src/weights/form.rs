@@ -1,7 +1,6 @@
-//! Which form weights are in, told by their names.
+//! The form of weights, by their names.
 
-use super::{StateDict, WeightsError};
-use crate::module::{FuseLevel, Tree};
+use super::StateDict;
 
 /// A form of a re-parameterisable network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,35 +23,23 @@ impl std::fmt::Display for Form {
     }
 }
 
-/// The form of a file's weights. Use [`StateDict::under`] to ask about a part of a detector's.
+/// The form of a file's weights. [`StateDict::under`] selects a part of a detector's.
 pub fn detect_form(state: &StateDict) -> Form {
     form_of(state.names())
 }
 
-fn form_of<'a>(names: impl Iterator<Item = &'a str>) -> Form {
+pub(super) fn form_of<'a>(names: impl Iterator<Item = &'a str>) -> Form {
     let (mut any, mut norms, mut merged) = (false, false, false);
     for name in names {
         any = true;
         norms |= name.ends_with("running_mean");
-        merged |= name.ends_with("cheap_operation.weight") || name.contains("reparam_conv.");
+        // RepGhostNet; RepVGG and MobileOne; GhostNetV3, whose primary convolution has no bias of its own.
+        merged |=
+            name.ends_with("cheap_operation.weight") || name.contains("reparam_conv.") || name.ends_with("primary_conv.0.bias");
     }
     match (norms, merged) {
         (false, _) if any => Form::Folded,
         (true, true) => Form::Deploy,
         _ => Form::Train,
     }
-}
-
-/// Folds `tree` to the form of the weights below `prefix`, so that their names fit.
-pub(super) fn follow(tree: &mut dyn Tree, prefix: &str, state: &StateDict) -> Result<Form, WeightsError> {
-    let file = form_of(state.names().filter_map(|n| n.strip_prefix(prefix)));
-    let entries = tree.named_tensors();
-    let model = form_of(entries.iter().map(|e| e.name.as_str()));
-    if file < model {
-        return Err(WeightsError::FormMismatch { file, model });
-    }
-    if file > model {
-        tree.fuse(if file == Form::Deploy { FuseLevel::Branches } else { FuseLevel::All });
-    }
-    Ok(file)
 }

@@ -25,9 +25,11 @@ pub struct Inspection {
     pub container: Container,
     /// The entry of a checkpoint that holds the weights.
     pub chosen: Option<String>,
+    /// What reading did: the entry taken where there were several, prefixes stripped, names renamed.
+    pub notes: Vec<String>,
     /// Tensors in file order.
     pub tensors: Vec<TensorInfo>,
-    /// What the file says about itself.
+    /// The file's metadata.
     pub metadata: BTreeMap<String, String>,
     /// Python globals that the file names and that were not called.
     pub foreign: Vec<String>,
@@ -44,7 +46,7 @@ impl Inspection {
     }
 }
 
-/// Reads a weight file and tells what is in it.
+/// Reads a weight file and lists its contents.
 ///
 /// # Errors
 /// Those of [`read`].
@@ -63,6 +65,7 @@ impl Inspection {
             form: detect_form(&state),
             guess: guess(&state),
             chosen: state.chosen,
+            notes: state.notes,
             metadata: state.metadata,
             foreign: state.foreign,
         }

@@ -1,93 +1,32 @@
-//! Copies weights into a module tree, telling everything that did not match one to one.
+//! Copies weights into a module tree, and lists everything that did not match one to one.
 //!
 //! The silent failures of other loaders are what this file is against: renamed keys, a `[1]` broadcast into a `[C]`, a model that
 //! turns half precision because its file was, a head that stayed random because its names were in no file.
 
 use std::collections::HashMap;
-use std::fmt;
 
 use tch::{Kind, Tensor};
 
-use super::{form, StateDict, WeightsError};
-use crate::module::{Entry, Tree};
+use super::form::{form_of, Form};
+use super::report::{Converted, LoadReport, Mismatch, Strictness};
+use super::{StateDict, WeightsError};
+use crate::module::{Entry, FuseLevel, Tree, Visitor};
 
 /// Names that either side may lack: counters that only training with `momentum=None` reads, and what profilers leave behind.
-const OPTIONAL: [&str; 3] = ["num_batches_tracked", "total_ops", "total_params"];
-/// Names of a list that are shown before it is cut.
-const SHOWN: usize = 12;
-
-/// How well weights must fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strictness {
-    /// Every tensor on either side has its counterpart.
-    Exact,
-    /// Every tensor of the model is in the file; the file may hold more (a classifier that a detector does not need).
-    Covering,
-    /// What fits is loaded, the rest is listed (fine-tuning with another number of classes).
-    Partial,
-}
-
-/// A tensor whose shapes (or kinds: integer against float) differ. It was not loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mismatch {
-    /// Name in the file.
-    pub name: String,
-    /// The model's shape (and kind, where kinds differ).
-    pub expected: String,
-    /// The file's.
-    pub found: String,
-}
-
-/// A tensor that was converted from the file's kind to the model's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Converted {
-    /// Name in the file.
-    pub name: String,
-    /// The file's kind.
-    pub from: Kind,
-    /// The model's kind.
-    pub to: Kind,
-}
-
-/// What came of a load. All names are the file's.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LoadReport {
-    /// Copied.
-    pub loaded: Vec<String>,
-    /// In the model, not in the file.
-    pub missing: Vec<String>,
-    /// In the file (below the prefix), not in the model.
-    pub unexpected: Vec<String>,
-    /// In both, of different shapes.
-    pub shape_mismatch: Vec<Mismatch>,
-    /// Copied with a change of kind; these are among `loaded` too.
-    pub converted: Vec<Converted>,
-    /// Optional names that only one side has.
-    pub ignored: Vec<String>,
-}
-
-impl LoadReport {
-    /// Whether the fit is as strict as asked.
-    pub fn fits(&self, strictness: Strictness) -> bool {
-        let covered = self.missing.is_empty() && self.shape_mismatch.is_empty();
-        match strictness {
-            Strictness::Exact => covered && self.unexpected.is_empty(),
-            Strictness::Covering => covered,
-            Strictness::Partial => true,
-        }
-    }
-}
+pub(super) const OPTIONAL: [&str; 3] = ["num_batches_tracked", "total_ops", "total_params"];
 
 /// Copies the tensors of `state` whose names are `prefix` and a name of `tree`. Names outside the prefix are not looked at. The
 /// prefix is put before each name as it is (`"backbone.body."`).
 ///
 /// # Errors
-/// [`WeightsError::Fit`] with the whole listing where the fit is worse than `strictness`; the model is as it was then.
+/// [`WeightsError::Fit`] with the whole listing where the fit is worse than `strictness`, [`WeightsError::NotFinite`] for values that are NaN
+/// or infinite; the model is as it was then.
 pub fn load(tree: &dyn Tree, prefix: &str, state: &StateDict, strictness: Strictness) -> Result<LoadReport, WeightsError> {
-    let (report, copies) = compare(tree.named_tensors(), prefix, state);
+    let (report, copies) = compare(tree.survey(), prefix, state);
     if !report.fits(strictness) {
         return Err(WeightsError::Fit(Box::new(report)));
     }
+    check_finite(&report.loaded, &copies)?;
     tch::no_grad(|| {
         for (mut target, source) in copies {
             target.copy_(source);
@@ -107,12 +46,43 @@ pub fn load_any_form(
     strictness: Strictness,
 ) -> Result<LoadReport, WeightsError> {
     if state.names().any(|n| n.starts_with(prefix)) {
-        form::follow(tree, prefix, state)?;
+        follow(tree, prefix, state)?;
     }
     load(tree, prefix, state, strictness)
 }
 
-fn compare<'a>(entries: Vec<Entry>, prefix: &str, state: &'a StateDict) -> (LoadReport, Vec<(Tensor, &'a Tensor)>) {
+/// Folds `tree` to the form of the weights below `prefix`, so that their names fit.
+fn follow(tree: &mut dyn Tree, prefix: &str, state: &StateDict) -> Result<Form, WeightsError> {
+    let file = form_of(state.names().filter_map(|n| n.strip_prefix(prefix)));
+    let entries = tree.named_tensors();
+    let model = form_of(entries.iter().map(|e| e.name.as_str()));
+    if file < model {
+        return Err(WeightsError::FormMismatch { file, model });
+    }
+    if file > model {
+        tree.fuse(if file == Form::Deploy { FuseLevel::Branches } else { FuseLevel::All });
+    }
+    Ok(file)
+}
+
+/// Refuses values that are NaN or infinite: every output of such a network is NaN.
+fn check_finite(names: &[String], copies: &[(Tensor, &Tensor)]) -> Result<(), WeightsError> {
+    let bad = |t: &Tensor| match t.is_floating_point() {
+        true => t.numel() as i64 - tch::no_grad(|| t.isfinite().sum(Kind::Int64)).int64_value(&[]),
+        false => 0,
+    };
+    let mut found = names.iter().zip(copies).map(|(name, (_, source))| (name, *source, bad(source))).filter(|(.., bad)| *bad > 0);
+    match found.next() {
+        None => Ok(()),
+        Some((name, tensor, values)) => {
+            let (name, elements) = (name.clone(), tensor.numel() as i64);
+            Err(WeightsError::NotFinite { name, values, elements, others: found.count() })
+        }
+    }
+}
+
+fn compare<'a>(model: Visitor, prefix: &str, state: &'a StateDict) -> (LoadReport, Vec<(Tensor, &'a Tensor)>) {
+    let Visitor { entries, dropped, .. } = model;
     let mut file: HashMap<&str, &Tensor> = state.tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
     let mut report = LoadReport::default();
     let mut copies = vec![];
@@ -145,37 +115,22 @@ fn compare<'a>(entries: Vec<Entry>, prefix: &str, state: &'a StateDict) -> (Load
     }
     for name in state.names().filter(|n| n.starts_with(prefix)) {
         if file.contains_key(name) {
-            let list = if is_optional(name) { &mut report.ignored } else { &mut report.unexpected };
+            let rest = &name[prefix.len()..];
+            let list = match (is_optional(name), dropped.iter().any(|d| rest.starts_with(d.as_str()))) {
+                (true, _) => &mut report.ignored,
+                (_, true) => &mut report.dropped,
+                _ => &mut report.unexpected,
+            };
             list.push(name.to_string());
         }
     }
+    report.prefix = report.missing.first().and_then(|missing| {
+        let end = format!(".{}", &missing[prefix.len()..]);
+        state.names().find_map(|name| Some(format!("{}.", name.strip_suffix(&end)?))).filter(|found| found != prefix)
+    });
     (report, copies)
 }
 
 fn is_optional(name: &str) -> bool {
     OPTIONAL.contains(&name.rsplit('.').next().unwrap_or(name))
-}
-
-impl fmt::Display for LoadReport {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "loaded {} tensors", self.loaded.len())?;
-        list(f, "missing from the file", &self.missing, String::clone)?;
-        list(f, "unexpected in the file", &self.unexpected, String::clone)?;
-        let mismatch = |m: &Mismatch| format!("{} (model {}, file {})", m.name, m.expected, m.found);
-        list(f, "of another shape", &self.shape_mismatch, mismatch)?;
-        list(f, "converted", &self.converted, |c| format!("{} ({:?} to {:?})", c.name, c.from, c.to))
-    }
-}
-
-fn list<T>(f: &mut fmt::Formatter, what: &str, items: &[T], text: impl Fn(&T) -> String) -> fmt::Result {
-    if items.is_empty() {
-        return Ok(());
-    }
-    write!(f, "\n  {what} ({}): ", items.len())?;
-    let shown: Vec<String> = items.iter().take(SHOWN).map(text).collect();
-    f.write_str(&shown.join(", "))?;
-    match items.len().checked_sub(SHOWN) {
-        Some(more) if more > 0 => write!(f, " and {more} more"),
-        _ => Ok(()),
-    }
 }

@@ -6,8 +6,8 @@
 //! | `.pth`, `.pt`, `.pth.tar` of PyTorch 1.6 and later (a zip of a pickle and raw storages) | `torch_zip` and [`pickle`] |
 //! | the same before PyTorch 1.6 (pickles in a row) | `torch_legacy` and [`pickle`] |
 //!
-//! The content decides, not the file's name. A pickle is a program for a small machine; ours knows the handful of constructors that
-//! tensors need and builds inert values of everything else, so nothing in a file is ever executed.
+//! The content decides, not the file's name. A pickle is a program for a small machine; here the handful of
+//! constructors that tensors need are understood and everything else becomes an inert value, so nothing in a file is ever executed.
 //!
 //! [`load`] copies tensors into a module tree. It never renames, broadcasts or casts in silence: everything that did not match
 //! one to one is listed in the [`LoadReport`].
@@ -18,7 +18,9 @@ mod form;
 mod guess;
 mod inspect;
 mod load;
+mod other_names;
 pub mod pickle;
+mod report;
 mod safetensors;
 mod state_dict;
 mod storage;
@@ -33,10 +35,11 @@ pub use error::{TensorError, WeightsError};
 pub use form::{detect_form, Form};
 pub use guess::{guess, Guess};
 pub use inspect::{inspect, Inspection, TensorInfo};
-pub use load::{load, load_any_form, Converted, LoadReport, Mismatch, Strictness};
+pub use load::{load, load_any_form};
+pub use report::{Converted, LoadReport, Mismatch, Strictness};
 pub use state_dict::StateDict;
 
-/// What a file's first bytes say it is.
+/// Kind of file, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Container {
     /// A safetensors file.
@@ -57,14 +60,19 @@ impl std::fmt::Display for Container {
     }
 }
 
-/// Bytes that tell the containers apart; a tar names itself at byte 257.
+/// Bytes that distinguish the containers; a tar has its mark at byte 257.
 const SNIFF_BYTES: u64 = 512;
 
-/// Tells a weight file's container from its content.
+/// Finds a weight file's container from its content.
 ///
 /// # Errors
 /// Files that cannot be opened, are empty, or are of no known kind.
 pub fn sniff(path: &Path) -> Result<Container, WeightsError> {
+    // A pipe without a writer would block, and a device has no end.
+    let kind = std::fs::metadata(path).map_err(|e| WeightsError::io(path, e))?.file_type();
+    if !kind.is_file() {
+        return Err(WeightsError::NotAFile { path: path.into() });
+    }
     let file = File::open(path).map_err(|e| WeightsError::io(path, e))?;
     let mut head = vec![];
     file.take(SNIFF_BYTES).read_to_end(&mut head).map_err(|e| WeightsError::io(path, e))?;
@@ -89,8 +97,9 @@ pub fn sniff(path: &Path) -> Result<Container, WeightsError> {
 
 /// Reads a weight file into CPU tensors of the file's own kinds.
 ///
-/// Of a training checkpoint, `state_dict_ema` is taken before `state_dict` before `model`; where none is there, the file itself must
-/// be a dict of tensors. A `module.` that every name starts with (a `DataParallel` leftover) is stripped.
+/// Of a training checkpoint, an average of the weights is taken before the weights (`state_dict_ema`, `model_ema.module`, … before
+/// `state_dict`, `model`, …); where none is there, the file itself must be a dict of tensors. Prefixes of wrappers (`module.`,
+/// `_orig_mod.`, …) are stripped, and names of other code for networks that are here are renamed. [`StateDict::notes`] lists what was done.
 ///
 /// # Errors
 /// One variant of [`WeightsError`] for each way a file can be wrong.
@@ -104,7 +113,8 @@ pub fn read(path: impl AsRef<Path>) -> Result<StateDict, WeightsError> {
         Container::TorchZip => torch_zip::read(path, file)?,
         Container::TorchLegacy => torch_legacy::read(path, file)?,
     };
-    state.strip_common_prefix("module.");
+    state.strip_wrappers();
+    other_names::translate(&mut state);
     Ok(state)
 }
 

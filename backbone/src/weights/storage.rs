@@ -4,9 +4,28 @@ use tch::{Kind, Tensor};
 
 use super::error::TensorError;
 
-/// Elements that an expanded (stride 0) tensor may have beyond those stored. `torch.save` keeps `zeros(1).expand(n)` as one
-/// element; a file of a few bytes must not ask for gigabytes.
-const MAX_EXPANSION: u64 = 1 << 24;
+/// Bytes that all tensors of a file may take beyond what is stored. `torch.save` keeps `zeros(1).expand(n)` as one element, and tensors
+/// that share a storage once; a file of a few bytes must not take gigabytes.
+const MAX_EXPANSION: u64 = 64 << 20;
+
+/// How far the tensors of one file may still expand.
+#[derive(Debug)]
+pub(super) struct Expansion(u64);
+
+impl Default for Expansion {
+    fn default() -> Self {
+        Self(MAX_EXPANSION)
+    }
+}
+
+impl Expansion {
+    /// Takes the bytes that a copy of `elements` of a storage needs beyond those of the storage.
+    fn take(&mut self, elements: u64, stored: u64, kind: Kind) -> Result<(), TensorError> {
+        let extra = elements.saturating_sub(stored).saturating_mul(kind.elt_size_in_bytes() as u64);
+        self.0 = self.0.checked_sub(extra).ok_or(TensorError::Expanded { elements, storage: stored, limit: MAX_EXPANSION })?;
+        Ok(())
+    }
+}
 
 /// A tensor's place in a storage, as a pickle claims it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +55,7 @@ pub(super) fn from_bytes(bytes: &[u8], shape: &[i64], kind: Kind) -> Result<Tens
 
 /// A contiguous tensor of the elements that `geometry` picks from the one-dimensional `storage`. A tensor that is the whole storage
 /// shares its memory.
-pub(super) fn pick(storage: &Tensor, geometry: &Geometry) -> Result<Tensor, TensorError> {
+pub(super) fn pick(storage: &Tensor, geometry: &Geometry, expansion: &mut Expansion) -> Result<Tensor, TensorError> {
     let Geometry { offset, size, stride } = geometry;
     let stored = storage.numel() as u64;
     let bad = || TensorError::Geometry { size: size.clone(), stride: stride.clone(), offset: *offset };
@@ -55,9 +74,7 @@ pub(super) fn pick(storage: &Tensor, geometry: &Geometry) -> Result<Tensor, Tens
     if last >= stored {
         return Err(TensorError::OutOfStorage { last, storage: stored });
     }
-    if elements > stored.saturating_add(MAX_EXPANSION) {
-        return Err(TensorError::Expanded { elements, storage: stored });
-    }
+    expansion.take(elements, stored, storage.kind())?;
     Ok(storage.as_strided(size.as_slice(), stride.as_slice(), *offset).contiguous())
 }
 
@@ -68,7 +85,7 @@ mod tests {
     fn place(offset: i64, size: &[i64], stride: &[i64]) -> Result<Vec<f32>, TensorError> {
         let storage = Tensor::from_slice(&[0f32, 1., 2., 3., 4., 5.]);
         let geometry = Geometry { offset, size: size.to_vec(), stride: stride.to_vec() };
-        pick(&storage, &geometry).map(|t| Vec::try_from(t.reshape([-1])).unwrap())
+        pick(&storage, &geometry, &mut Expansion::default()).map(|t| Vec::try_from(t.reshape([-1])).unwrap())
     }
 
     #[test]
@@ -91,7 +108,21 @@ mod tests {
         assert!(matches!(place(0, &[2, 2], &[1]), Err(TensorError::Geometry { .. })));
         assert!(matches!(place(0, &[i64::MAX, i64::MAX], &[0, 0]), Err(TensorError::Geometry { .. })));
         assert!(matches!(place(0, &[3], &[i64::MAX]), Err(TensorError::OutOfStorage { .. } | TensorError::Geometry { .. })));
-        assert_eq!(place(0, &[1 << 40], &[0]), Err(TensorError::Expanded { elements: 1 << 40, storage: 6 }));
+        assert_eq!(
+            place(0, &[1 << 40], &[0]),
+            Err(TensorError::Expanded { elements: 1 << 40, storage: 6, limit: MAX_EXPANSION })
+        );
+    }
+
+    /// The limit is the file's: a tensor that fits alone does not fit twice.
+    #[test]
+    fn expansion_is_limited_per_file() {
+        let storage = Tensor::from_slice(&[1f32]);
+        let half = Geometry { offset: 0, size: vec![MAX_EXPANSION as i64 / 4 / 2], stride: vec![0] };
+        let mut file = Expansion::default();
+        assert!(pick(&storage, &half, &mut file).is_ok());
+        assert!(pick(&storage, &half, &mut file).is_ok());
+        assert!(matches!(pick(&storage, &half, &mut file), Err(TensorError::Expanded { .. })));
     }
 
     #[test]

@@ -96,12 +96,8 @@ fn fold<T: Tree>(
     if after == before {
         return Err(TrainError::NothingToFuse { path: file.weights.into(), form: file.form });
     }
-    let (mut difference, mut largest) = (0f64, 0f64);
-    for (a, b) in expected.iter().zip(&tch::no_grad(|| outputs(&net))) {
-        difference = difference.max(peak(&a.f_sub(b)?)?);
-        largest = largest.max(peak(a)?);
-    }
-    if difference.is_nan() || difference > TOLERANCE * largest.max(1.0) {
+    let (difference, largest) = compare(&expected, &tch::no_grad(|| outputs(&net)))?;
+    if difference > TOLERANCE * largest.max(1.0) {
         return Err(TrainError::FuseDiffers { difference, largest });
     }
     let mut state = StateDict::of(&net, "");
@@ -110,6 +106,19 @@ fn fold<T: Tree>(
     weights::write(output, &state)?;
     let parameters = [parameters, net.parameter_count()];
     Ok(Fused { tensors: [before, after], parameters, difference, largest, images: file.images })
+}
+
+/// Largest absolute difference and largest absolute value of two runs. Where either run has a value that is NaN or infinite, the difference
+/// is infinite: nothing is known about such outputs.
+fn compare(before: &[Tensor], after: &[Tensor]) -> Result<(f64, f64), TrainError> {
+    let (mut difference, mut largest) = (0f64, 0f64);
+    for (a, b) in before.iter().zip(after) {
+        let peaks = [peak(&a.f_sub(b)?)?, peak(a)?, peak(b)?];
+        let finite = peaks.iter().all(|p| p.is_finite());
+        difference = difference.max(if finite { peaks[0] } else { f64::INFINITY });
+        largest = largest.max(if finite { peaks[1] } else { 0.0 });
+    }
+    Ok((difference, largest))
 }
 
 fn peak(t: &Tensor) -> Result<f64, TrainError> {
@@ -140,4 +149,24 @@ fn or_built_in(validation: Result<Arc<dyn Source>, TrainError>) -> (Arc<dyn Sour
     }
     let source = ShapesSource { seed: 0, first: 0, count: COMPARED, config: ShapesConfig::default(), masks: false };
     (Arc::new(source), "built-in pictures")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `f64::max` passes over NaN, so that two networks of which nothing is known once counted as equal.
+    #[test]
+    fn outputs_that_are_not_finite_are_no_match() {
+        let sound = Tensor::from_slice(&[1f32, -3.0]);
+        assert_eq!(compare(&[sound.shallow_clone()], &[&sound + 0.5]).unwrap(), (0.5, 3.0));
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let bad = Tensor::from_slice(&[1f32, bad]);
+            for (a, b) in [(&bad, &bad), (&sound, &bad), (&bad, &sound)] {
+                let first = || sound.shallow_clone();
+                let (difference, _) = compare(&[first(), a.shallow_clone()], &[first(), b.shallow_clone()]).unwrap();
+                assert_eq!(difference, f64::INFINITY);
+            }
+        }
+    }
 }

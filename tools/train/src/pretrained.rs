@@ -54,11 +54,12 @@ fn told(report: &LoadReport, class_layers: &[String]) -> String {
     if !report.missing.is_empty() {
         text.push_str(&format!("; made anew, as the file has none: {}", class_layers.join(", ")));
     }
-    if !report.unexpected.is_empty() {
+    let unused: Vec<&str> = report.unexpected.iter().chain(&report.dropped).map(String::as_str).collect();
+    if !unused.is_empty() {
         const SHOWN: usize = 6;
-        let shown: Vec<&str> = report.unexpected.iter().take(SHOWN).map(String::as_str).collect();
-        let more = if report.unexpected.len() > SHOWN { ", …" } else { "" };
-        text.push_str(&format!("; {} of the file were not needed ({}{more})", report.unexpected.len(), shown.join(", ")));
+        let shown = unused[..unused.len().min(SHOWN)].join(", ");
+        let more = if unused.len() > SHOWN { ", …" } else { "" };
+        text.push_str(&format!("; {} of the file were not needed ({shown}{more})", unused.len()));
     }
     text
 }

@@ -26,14 +26,14 @@ pub enum PickleError {
         /// Byte.
         at: usize,
     },
-    /// An opcode wants a mark and there is none.
+    /// An opcode that needs a mark, without one.
     #[error("pickle without a mark at byte {at}")]
     Mark {
         /// Byte.
         at: usize,
     },
-    /// A memo entry that was never made.
-    #[error("pickle asks for memo entry {index} at byte {at}, which was never made")]
+    /// A memo entry that was never made, or more entries than values.
+    #[error("pickle at byte {at}: memo entry {index} has no value of its own")]
     Memo {
         /// The entry.
         index: u64,
@@ -57,7 +57,7 @@ pub enum PickleError {
     /// A persistent id that is not a storage as `torch.save` writes it.
     #[error("pickle at byte {at}: a persistent id that is not a torch storage ({reason})")]
     Storage {
-        /// What is wrong.
+        /// The field that does not fit.
         reason: &'static str,
         /// Byte.
         at: usize,
@@ -74,6 +74,12 @@ pub enum PickleError {
     #[error("pickle makes more than {limit} values")]
     TooManyValues {
         /// The limit.
+        limit: usize,
+    },
+    /// Values of more bytes than any checkpoint's.
+    #[error("pickle makes values of more than {limit} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
         limit: usize,
     },
     /// A pickle of more bytes than any checkpoint's.

@@ -4,8 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{torch, Id, Pickle, PickleError, Value, Values};
 
-/// Values of one pickle; the largest checkpoints (optimizer state included) have some ten thousand.
+/// Values of one pickle; the largest checkpoints (optimizer state included) have some ten thousand. The stack, the marks and the memo
+/// have the same limit: each holds at most every value once.
 const MAX_VALUES: usize = 1 << 22;
+/// Bytes of all values together. A program of a few bytes can copy a long text again and again.
+const MAX_BYTES: usize = 256 << 20;
 const NEWEST_PROTOCOL: u8 = 5;
 
 /// Opcodes, by the names of Python's `pickletools`.
@@ -78,6 +81,7 @@ pub fn parse(bytes: &[u8]) -> Result<Pickle, PickleError> {
         marks: vec![],
         memo: HashMap::new(),
         foreign: BTreeSet::new(),
+        heap: 0,
     };
     let root = machine.run()?;
     Ok(Pickle { values: machine.values.items, root, length: machine.next, foreign: machine.foreign })
@@ -93,6 +97,8 @@ struct Machine<'a> {
     marks: Vec<usize>,
     memo: HashMap<u64, Id>,
     foreign: BTreeSet<String>,
+    /// Bytes of all values so far.
+    heap: usize,
 }
 
 impl Machine<'_> {
@@ -116,7 +122,7 @@ impl Machine<'_> {
             op::FRAME => self.take(8).map(|_| ()),
             op::MARK => {
                 self.marks.push(self.stack.len());
-                Ok(())
+                within_limit(self.marks.len())
             }
             op::POP => match self.marks.last() {
                 // As in Python: popping right behind a mark pops the mark.
@@ -174,7 +180,11 @@ impl Machine<'_> {
         }
         let top = self.top()?;
         self.memo.insert(index, top);
-        Ok(())
+        // Python remembers an object once, when it has made it.
+        match self.memo.len() > self.values.items.len() {
+            true => Err(PickleError::Memo { index, at: self.values.at }),
+            false => Ok(()),
+        }
     }
 
     fn number(&mut self, opcode: u8) -> Result<(), PickleError> {
@@ -291,7 +301,7 @@ impl Machine<'_> {
             op::BINPERSID => {
                 let id = self.pop()?;
                 let storage = torch::storage(&self.values, id)?;
-                self.push(Value::Storage(storage))
+                self.push(Value::Storage(Box::new(storage)))
             }
             _ => {
                 if opcode == op::NEWOBJ_EX {
@@ -314,8 +324,10 @@ impl Machine<'_> {
     }
 
     fn push(&mut self, value: Value) -> Result<(), PickleError> {
-        if self.values.items.len() >= MAX_VALUES {
-            return Err(PickleError::TooManyValues { limit: MAX_VALUES });
+        within_limit(self.values.items.len() + 1)?;
+        self.heap += value.heap();
+        if self.heap > MAX_BYTES {
+            return Err(PickleError::TooLarge { limit: MAX_BYTES });
         }
         let id = Id(self.values.items.len() as u32);
         self.values.items.push(value);
@@ -324,7 +336,7 @@ impl Machine<'_> {
 
     fn push_id(&mut self, id: Id) -> Result<(), PickleError> {
         self.stack.push(id);
-        Ok(())
+        within_limit(self.stack.len())
     }
 
     /// Takes the topmost value; those below the last mark are out of reach.
@@ -392,6 +404,13 @@ impl Machine<'_> {
         let text = std::str::from_utf8(&rest[..end]).map_err(|_| PickleError::Utf8 { at: self.values.at })?.to_string();
         self.next += end + 1;
         Ok(text)
+    }
+}
+
+fn within_limit(count: usize) -> Result<(), PickleError> {
+    match count > MAX_VALUES {
+        true => Err(PickleError::TooManyValues { limit: MAX_VALUES }),
+        false => Ok(()),
     }
 }
 

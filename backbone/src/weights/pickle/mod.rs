@@ -84,6 +84,31 @@ struct Values {
     at: usize,
 }
 
+impl Value {
+    /// Bytes on the heap.
+    fn heap(&self) -> usize {
+        let ids = size_of::<Id>();
+        match self {
+            Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) => 0,
+            Value::BigInt(bytes) | Value::Bytes(bytes) => bytes.len(),
+            Value::Str(text) | Value::Global(text) => text.len(),
+            Value::Tuple(items) | Value::List(items) | Value::Set(items) => items.len() * ids,
+            Value::Dict(items) => items.len() * 2 * ids,
+            Value::Storage(storage) => storage.heap(),
+            Value::Tensor(t) => {
+                t.storage.heap() + size_of::<TensorRef>() + (t.geometry.size.len() + t.geometry.stride.len()) * size_of::<i64>()
+            }
+            Value::Object { class, .. } => class.len(),
+        }
+    }
+}
+
+impl StorageRef {
+    fn heap(&self) -> usize {
+        size_of::<Self>() + self.key.len() + self.class.len()
+    }
+}
+
 impl Values {
     fn get(&self, id: Id) -> &Value {
         // Ids are only made by the machine, for values that it holds.
@@ -119,16 +144,16 @@ pub enum Value {
     /// A name that Python would import: `module.name`.
     Global(String),
     /// A reference to raw data outside the pickle.
-    Storage(StorageRef),
+    Storage(Box<StorageRef>),
     /// A tensor over a storage.
-    Tensor(TensorRef),
-    /// What Python would make by calling `class`.
+    Tensor(Box<TensorRef>),
+    /// An inert record of a call that Python would make.
     Object {
         /// The callable's name.
         class: String,
-        /// What it would be called with.
+        /// Constructor arguments (never executed).
         arguments: Id,
-        /// What its state would be set to.
+        /// The state that Python would restore.
         state: Option<Id>,
     },
 }

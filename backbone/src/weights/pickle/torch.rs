@@ -50,7 +50,7 @@ fn storage_kind(path: &str) -> Option<Kind> {
     STORAGES.iter().find(|(n, _)| *n == name).map(|(_, kind)| *kind)
 }
 
-/// What calling `callable` with `arguments` stands for.
+/// The value of calling `callable` with `arguments`.
 pub(super) fn construct(m: &Values, callable: Id, arguments: Id) -> Result<Value, PickleError> {
     let Value::Global(class) = m.get(callable) else {
         return Err(PickleError::Type { expected: "a global to call", at: m.at });
@@ -63,7 +63,7 @@ pub(super) fn construct(m: &Values, callable: Id, arguments: Id) -> Result<Value
         return ordered_dict(m, items);
     }
     if REBUILD_TENSOR.contains(&class.as_str()) {
-        return tensor(m, items).map(Value::Tensor).ok_or_else(|| bad(m, class));
+        return tensor(m, items).map(|t| Value::Tensor(Box::new(t))).ok_or_else(|| bad(m, class));
     }
     if REBUILD_PARAMETER.contains(&class.as_str()) {
         return match items.first().map(|id| m.get(*id)) {
@@ -114,7 +114,7 @@ fn tensor(m: &Values, arguments: &[Id]) -> Option<TensorRef> {
         _ => None,
     };
     let geometry = Geometry { offset: *offset, size: integers(size)?, stride: integers(stride)? };
-    Some(TensorRef { storage: storage.clone(), geometry })
+    Some(TensorRef { storage: (**storage).clone(), geometry })
 }
 
 fn integer(m: &Values, id: Id) -> Option<i64> {

@@ -58,7 +58,12 @@ pub fn read(path: &Path) -> Result<Checkpoint, TrainError> {
 
 /// The weights to publish from a file that may be a checkpoint: the average where there is one, else the weights. Other files come
 /// back as they are.
+///
+/// What reading did to a file's names and entries ([`StateDict::notes`]) goes to the log.
 pub fn published(state: StateDict) -> StateDict {
+    for note in &state.notes {
+        tracing::info!("weights: {note}");
+    }
     if !state.metadata.contains_key(PROGRESS) {
         return state;
     }

@@ -133,7 +133,10 @@ pub fn ready(
     };
     let mut detector = build(e, classes.len())?;
     let form = detect_form(&state);
-    load_any_form(&mut detector, "", &state, Strictness::Exact)?;
+    let report = load_any_form(&mut detector, "", &state, Strictness::Exact)?;
+    if let Some(first) = report.dropped.first() {
+        tracing::info!("weights: {} tensors of parts that the detector has not are skipped ({first}, …)", report.dropped.len());
+    }
     detector.convert(device, Kind::Float);
     Ok(Ready { detector, classes, form, metadata: state.metadata })
 }

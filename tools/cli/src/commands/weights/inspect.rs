@@ -91,6 +91,7 @@ fn as_json(found: &Inspection) -> serde_json::Value {
         "elements": found.elements(),
         "metadata": found.metadata,
         "foreign": found.foreign,
+        "notes": found.notes,
         "tensors": found.tensors.iter().map(|t| json!({
             "name": t.name, "kind": format!("{:?}", t.kind), "shape": t.shape,
         })).collect::<Vec<_>>(),
