@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tch::Tensor;
 
 use crate::anchors::{AnchorGenerator, AnchorSet};
+use crate::fcos::FcosDecoder;
 use crate::label_map::LabelMap;
 use crate::postprocess::PostprocessConfig;
 use crate::rcnn::RcnnDecoder;
@@ -20,6 +21,8 @@ use crate::types::HostDetections;
 pub enum Decoder {
     /// Of RetinaNet.
     RetinaNet(RetinaNetDecoder),
+    /// Of FCOS.
+    Fcos(FcosDecoder),
     /// Of Faster and Mask R-CNN.
     Rcnn(RcnnDecoder),
 }
@@ -28,7 +31,7 @@ impl Decoder {
     /// The networks, in the order in which they run.
     pub fn stages(&self) -> Vec<Stage> {
         match self {
-            Self::RetinaNet(_) => vec![Stage::Image],
+            Self::RetinaNet(_) | Self::Fcos(_) => vec![Stage::Image],
             Self::Rcnn(d) => d.stages(),
         }
     }
@@ -48,6 +51,7 @@ impl Decoder {
         let _guard = tch::no_grad_guard();
         match self {
             Self::RetinaNet(d) => Ok(d.finish(first, padded, sizes)?),
+            Self::Fcos(d) => Ok(d.finish(first, padded, sizes)?),
             Self::Rcnn(d) => d.finish(first, padded, sizes, run),
         }
     }
@@ -72,6 +76,7 @@ impl Decoder {
     pub fn with_postprocess(mut self, config: PostprocessConfig) -> Self {
         match &mut self {
             Self::RetinaNet(d) => d.postprocess = config,
+            Self::Fcos(d) => d.postprocess = config,
             Self::Rcnn(d) => d.postprocess = config,
         }
         self
@@ -79,6 +84,7 @@ impl Decoder {
 
     fn fields(&self) -> (&AnchorGenerator, &LabelMap, &PostprocessConfig) {
         match self {
+            Self::Fcos(d) => (&d.anchors, &d.labels, &d.postprocess),
             Self::RetinaNet(d) => (&d.anchors, &d.labels, &d.postprocess),
             Self::Rcnn(d) => (&d.anchors, &d.labels, &d.postprocess),
         }

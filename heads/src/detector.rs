@@ -12,6 +12,7 @@ use tch::Tensor;
 use crate::backbone_with_fpn::BackboneWithFpn;
 use crate::decoder::Decoder;
 use crate::error::HeadError;
+use crate::fcos::{Fcos, FcosConfig};
 use crate::fpn::FpnConfig;
 use crate::postprocess::PostprocessConfig;
 use crate::rcnn::{FasterRcnnConfig, MaskRcnnConfig, Rcnn};
@@ -26,6 +27,9 @@ pub enum HeadConfig {
     /// One stage, dense boxes.
     #[serde(rename = "retinanet")]
     RetinaNet(RetinaNetConfig),
+    /// One stage, without anchors.
+    #[serde(rename = "fcos")]
+    Fcos(FcosConfig),
     /// Two stages, boxes.
     #[serde(rename = "faster_rcnn")]
     FasterRcnn(FasterRcnnConfig),
@@ -36,7 +40,7 @@ pub enum HeadConfig {
 
 impl HeadConfig {
     /// Values of `model.head.name`.
-    pub const NAMES: &'static [&'static str] = &["retinanet", "faster_rcnn", "mask_rcnn"];
+    pub const NAMES: &'static [&'static str] = &["retinanet", "fcos", "faster_rcnn", "mask_rcnn"];
 
     /// Reads the keys beside `name`.
     ///
@@ -45,6 +49,7 @@ impl HeadConfig {
     pub fn read<'de, D: Deserializer<'de>>(name: &str, keys: D) -> Result<Self, D::Error> {
         match name {
             "retinanet" => RetinaNetConfig::deserialize(keys).map(Self::RetinaNet),
+            "fcos" => FcosConfig::deserialize(keys).map(Self::Fcos),
             "faster_rcnn" => FasterRcnnConfig::deserialize(keys).map(Self::FasterRcnn),
             "mask_rcnn" => MaskRcnnConfig::deserialize(keys).map(Self::MaskRcnn),
             _ => Err(D::Error::unknown_variant(name, Self::NAMES)),
@@ -60,6 +65,7 @@ impl HeadConfig {
     fn config(&self) -> &dyn DetectorConfig {
         match self {
             Self::RetinaNet(config) => config,
+            Self::Fcos(config) => config,
             Self::FasterRcnn(config) => config,
             Self::MaskRcnn(config) => config,
         }
@@ -71,6 +77,8 @@ impl HeadConfig {
 pub enum Detector {
     /// RetinaNet.
     RetinaNet(Box<RetinaNet>),
+    /// FCOS.
+    Fcos(Box<Fcos>),
     /// Faster R-CNN, or with its mask branch Mask R-CNN.
     Rcnn(Box<Rcnn>),
 }
@@ -81,6 +89,7 @@ impl Detector {
     pub fn run_stage<O: Ops>(&self, stage: &Stage, ops: &mut O, x: &O::Value) -> Outputs<O::Value> {
         match self {
             Self::RetinaNet(d) => d.run_stage(ops, x),
+            Self::Fcos(d) => d.run_stage(ops, x),
             Self::Rcnn(d) => d.run_stage(stage, ops, x),
         }
     }
@@ -88,6 +97,7 @@ impl Detector {
     fn model(&self) -> &dyn DetectorModel {
         match self {
             Self::RetinaNet(d) => d.as_ref(),
+            Self::Fcos(d) => d.as_ref(),
             Self::Rcnn(d) => d.as_ref(),
         }
     }
@@ -95,6 +105,7 @@ impl Detector {
     fn model_mut(&mut self) -> &mut dyn DetectorModel {
         match self {
             Self::RetinaNet(d) => d.as_mut(),
+            Self::Fcos(d) => d.as_mut(),
             Self::Rcnn(d) => d.as_mut(),
         }
     }
@@ -102,6 +113,7 @@ impl Detector {
     fn into_model(self) -> Box<dyn DetectorModel> {
         match self {
             Self::RetinaNet(d) => d,
+            Self::Fcos(d) => d,
             Self::Rcnn(d) => d,
         }
     }

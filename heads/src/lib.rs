@@ -26,7 +26,7 @@
 //! |---|---|
 //! | [`detector`], [`decoder`], [`stage`] | all detectors as one type; their host part; their networks |
 //! | [`types`] | batches, targets, losses, detections |
-//! | [`retinanet`] | the dense detector |
+//! | [`retinanet`], [`fcos`] | the dense detectors, with and without anchors |
 //! | [`rcnn`] | the detectors of two stages: Faster R-CNN, and with masks Mask R-CNN |
 //! | [`fpn`], [`backbone_with_fpn`] | the feature pyramid; a backbone with a pyramid |
 //! | [`label_map`] | which output of a head is which class |
@@ -46,6 +46,7 @@ mod card;
 pub mod decoder;
 pub mod detector;
 pub mod error;
+pub mod fcos;
 pub mod fpn;
 mod host;
 mod init;
@@ -66,6 +67,7 @@ pub use box_coder::Corners;
 pub use decoder::Decoder;
 pub use detector::{Detector, HeadConfig};
 pub use error::HeadError;
+pub use fcos::{Fcos, FcosConfig};
 pub use fpn::{ExtraLevels, FpnConfig};
 pub use label_map::LabelMap;
 pub use postprocess::PostprocessConfig;

@@ -49,6 +49,10 @@ fn head(shapes: &HashMap<&str, Vec<i64>>) -> Option<String> {
     let any = |start: &str| shapes.keys().any(|n| n.starts_with(start));
     if any("roi_heads.mask_") {
         Some("mask_rcnn".into())
+    } else if any("roi_heads.") {
+        Some("faster_rcnn".into())
+    } else if any("head.regression_head.bbox_ctrness.") {
+        Some("fcos".into())
     } else if any("head.classification_head.") {
         Some("retinanet".into())
     } else {

@@ -8,7 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{HEADER}");
     let mut failed = 0;
     for name in registry::names() {
-        for head in ["retinanet", "mask_rcnn"] {
+        for head in repghost_heads::HeadConfig::NAMES {
             for precision in [ElementType::F32, ElementType::F16] {
                 match gate_row(&BackboneConfig::named(name), head, precision) {
                     Ok(row) => println!("{row}"),

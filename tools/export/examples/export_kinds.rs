@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     backbone.fuse(FuseLevel::All);
     let backbone = model(Network::Backbone(Box::new(backbone)));
     let mut heads = vec![];
-    for head in ["retinanet", "mask_rcnn"] {
+    for head in repghost_heads::HeadConfig::NAMES {
         let mut detector = synthetic::detector(&mut synthetic::narrow(&config, head)?, CLASSES, &pixels)?;
         detector.fuse(FuseLevel::All);
         heads.push((head, model(Network::Detector(Box::new(detector)))));

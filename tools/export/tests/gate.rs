@@ -1,4 +1,4 @@
-//! The gate over both heads, both precisions, both ways of suppression, on a family of each kind. (`make gate` goes over all backbones.)
+//! The gate over all heads, both precisions, both ways of suppression, on a family of each kind. (`make gate` goes over all backbones.)
 
 use repghost_backbone::BackboneConfig;
 use repghost_export::onnx::ElementType;
@@ -14,7 +14,7 @@ fn every_part_of_every_head_agrees() {
     let Some(_) = need("onnxruntime", onnxruntime::find(), "make setup") else { return };
     let small = |name: &str, width| BackboneConfig { width, ..BackboneConfig::named(name) };
     for backbone in [small("repghostnet", 0.5), small("ghostnetv2", 0.5), small("resnet18", 1.0)] {
-        for head in ["retinanet", "mask_rcnn"] {
+        for head in repghost_heads::HeadConfig::NAMES {
             for precision in [ElementType::F32, ElementType::F16] {
                 let row = gate_row(&backbone, head, precision).unwrap();
                 println!("{row}");
@@ -33,10 +33,12 @@ fn every_part_of_every_head_agrees() {
 #[test]
 fn heads_numbered_by_cocos_ids_tell_classes() {
     let Some(_) = need("onnxruntime", onnxruntime::find(), "make setup") else { return };
-    for head in ["retinanet", "mask_rcnn"] {
+    for head in repghost_heads::HeadConfig::NAMES {
         let mut e = synthetic::narrow(&BackboneConfig { width: 0.5, ..BackboneConfig::default() }, head).unwrap();
         match &mut e.model.head {
             HeadConfig::Detector(repghost_heads::HeadConfig::RetinaNet(config)) => config.coco_91 = true,
+            HeadConfig::Detector(repghost_heads::HeadConfig::Fcos(config)) => config.coco_91 = true,
+            HeadConfig::Detector(repghost_heads::HeadConfig::FasterRcnn(config)) => config.coco_91 = true,
             HeadConfig::Detector(repghost_heads::HeadConfig::MaskRcnn(config)) => config.coco_91 = true,
             other => panic!("{other:?} was not asked for"),
         }

@@ -45,10 +45,10 @@ fn parameters_keep_their_names_and_outputs_agree() {
 }
 
 #[test]
-fn detectors_in_one_and_in_three_files() {
+fn detectors_have_a_file_per_stage() {
     let _guard = tch::no_grad_guard();
     let config = BackboneConfig { width: 0.5, ..Default::default() };
-    for (head, count) in [("retinanet", 1), ("mask_rcnn", 3)] {
+    for (head, count) in [("retinanet", 1), ("fcos", 1), ("faster_rcnn", 2), ("mask_rcnn", 3)] {
         let pixels = repghost_backbone::synthetic::input("gate", &[1, 3, 64, 96]);
         let detector = synthetic::detector(&mut synthetic::narrow(&config, head).unwrap(), 3, &pixels).unwrap();
         let model = model(Network::Detector(Box::new(detector)));

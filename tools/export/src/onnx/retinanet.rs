@@ -1,4 +1,4 @@
-//! RetinaNet's raw outputs to final detections, as graph nodes.
+//! Raw outputs of a dense detector to final detections, as graph nodes. RetinaNet and FCOS differ in what is ranked and in how boxes are decoded.
 //!
 //! Per level the best `pre_nms_top_k` (anchor, class) pairs; over all levels the best `candidates`; class-aware suppression; the best
 //! `max_detections`. The reference (`repghost_heads`) keeps all pairs of all levels until suppression; both agree as long as no more
@@ -10,18 +10,22 @@ use tch::Tensor;
 
 use super::classes::of_outputs;
 use super::graph::{Attribute, Edge, ElementType};
-use super::suppress::{decode_boxes, suppress, Nms, MAX_TOP_K};
+use super::suppress::{suppress, Nms, MAX_TOP_K};
 use super::writer::OnnxWriter;
 
+/// See [`DetectSpec::decode`].
+pub type DecodeBoxes<'a> = dyn Fn(&mut OnnxWriter, &Edge, &Edge, [i64; 2]) -> Edge + 'a;
+
 /// Settings of the post-processing.
-#[derive(Debug)]
 pub struct DetectSpec<'a> {
     /// Which output is which class.
     pub labels: &'a LabelMap,
     /// Anchors of each level `[n_l, 4]`, corners in pixels.
     pub anchors: Vec<Tensor>,
-    /// Divisors of the deltas.
-    pub weights: [f64; 4],
+    /// The operator that turns what is ranked (logits, say) into scores; none where it is scores.
+    pub activation: Option<&'static str>,
+    /// Boxes `[N, k, 4]` from outputs `[N, k, 4]` and their anchors, clipped to an image of `[height, width]`.
+    pub decode: &'a DecodeBoxes<'a>,
     /// Height and width of the input.
     pub image: [i64; 2],
     /// Pairs kept a level.
@@ -45,13 +49,13 @@ struct Candidates {
     labels: Edge,
 }
 
-/// Detections as named outputs from class `logits [N, A, C]` and `deltas [N, A, 4]`.
+/// Detections as named outputs from `ranked [N, A, C]`, a number per class that grows with its score, and `deltas [N, A, 4]`.
 ///
 /// With [`Nms::Plain`]: `boxes [N, D, 4]`, `scores [N, D]`, `labels [N, D]`, score 0 where there is no detection. With [`Nms::Onnx`]:
 /// `boxes [R, 4]`, `scores [R]`, `labels [R]`, `image_indices [R]`.
-pub fn detect(ops: &mut OnnxWriter, logits: &Edge, deltas: &Edge, spec: &DetectSpec<'_>) -> Vec<(String, Edge)> {
+pub fn detect(ops: &mut OnnxWriter, ranked: &Edge, deltas: &Edge, spec: &DetectSpec<'_>) -> Vec<(String, Edge)> {
     ops.scope("postprocess", |ops| {
-        let found = candidates(ops, logits, deltas, spec);
+        let found = candidates(ops, ranked, deltas, spec);
         match spec.nms {
             Nms::Plain => plain(ops, &found, spec),
             Nms::Onnx => standard(ops, &found, spec),
@@ -59,18 +63,18 @@ pub fn detect(ops: &mut OnnxWriter, logits: &Edge, deltas: &Edge, spec: &DetectS
     })
 }
 
-fn candidates(ops: &mut OnnxWriter, logits: &Edge, deltas: &Edge, spec: &DetectSpec<'_>) -> Candidates {
-    let classes = logits.shape[2];
-    let logits = ops.cast(logits, ElementType::F32);
+fn candidates(ops: &mut OnnxWriter, ranked: &Edge, deltas: &Edge, spec: &DetectSpec<'_>) -> Candidates {
+    let classes = ranked.shape[2];
+    let ranked = ops.cast(ranked, ElementType::F32);
     let deltas = ops.cast(deltas, ElementType::F32);
-    let n = logits.shape[0];
+    let n = ranked.shape[0];
     let (mut boxes, mut scores, mut labels) = (vec![], vec![], vec![]);
     let mut start = 0;
     for (level, anchors) in spec.anchors.iter().enumerate() {
         ops.graph.push_scope(&format!("level{level}"));
         let count = anchors.size()[0];
         let k = spec.pre_nms_top_k.min(count * classes).min(MAX_TOP_K);
-        let part = ops.slice(&logits, 1, start, start + count);
+        let part = ops.slice(&ranked, 1, start, start + count);
         let part = ops.reshape(&part, &[0, -1], vec![n, count * classes]);
         let (best, index) = ops.top_k(&part, k);
         let anchor = ops.with_scalar("Div", &index, classes as f64);
@@ -80,8 +84,11 @@ fn candidates(ops: &mut OnnxWriter, logits: &Edge, deltas: &Edge, spec: &DetectS
         let picked = ops.pick_rows(&part, &anchor);
         let table = ops.graph.constant(anchors, ElementType::F32);
         let reference = ops.lookup(&table, &anchor);
-        boxes.push(decode_boxes(ops, &picked, &reference, spec.weights, spec.image));
-        scores.push(ops.op("Sigmoid", &[&best], &[], best.shape.clone()));
+        boxes.push((spec.decode)(ops, &picked, &reference, spec.image));
+        scores.push(match spec.activation {
+            Some(operator) => ops.op(operator, &[&best], &[], best.shape.clone()),
+            None => best,
+        });
         labels.push(ops.cast(&label, ElementType::F32));
         start += count;
         ops.graph.pop_scope();

@@ -29,6 +29,7 @@ pub trait DetectionGraph {
 pub fn graph(detector: &Detector) -> &dyn DetectionGraph {
     match detector {
         Detector::RetinaNet(net) => net.as_ref(),
+        Detector::Fcos(net) => net.as_ref(),
         Detector::Rcnn(net) => net.as_ref(),
     }
 }

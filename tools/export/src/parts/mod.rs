@@ -5,10 +5,11 @@
 //! | [`files`] | the files of a part, in memory and on disk |
 //! | [`backbone`] | tapped features; class logits |
 //! | [`detector`] | a detector's networks; a detector to the end |
-//! | [`retinanet`], [`rcnn`] | what lies between and after the networks of each detector |
+//! | [`retinanet`], [`fcos`], [`rcnn`] | what lies between and after the networks of each detector |
 
 pub mod backbone;
 pub mod detector;
+pub mod fcos;
 pub mod files;
 pub mod rcnn;
 pub mod retinanet;

@@ -8,7 +8,7 @@ use tch::Device;
 use super::detector::DetectionGraph;
 use crate::error::ExportError;
 use crate::onnx::retinanet::{detect, DetectSpec};
-use crate::onnx::suppress::{CANDIDATES, MAX_TOP_K};
+use crate::onnx::suppress::{decode_boxes, CANDIDATES, MAX_TOP_K};
 use crate::onnx::{Edge, Nms, OnnxWriter};
 use crate::sidecar::{Decoding, BOX_CODER};
 use crate::spec::ExportSpec;
@@ -32,7 +32,8 @@ impl DetectionGraph for RetinaNet {
         let spec = DetectSpec {
             labels: &self.decoder.labels,
             anchors,
-            weights: UNIT_WEIGHTS,
+            activation: Some("Sigmoid"),
+            decode: &|ops, deltas, anchors, image| decode_boxes(ops, deltas, anchors, UNIT_WEIGHTS, image),
             image: spec.size,
             pre_nms_top_k: p.pre_nms_top_k as i64,
             candidates: if nms == Nms::Onnx { MAX_TOP_K } else { CANDIDATES },
