@@ -14,7 +14,7 @@ use crate::checkpoint::{Checkpoint, Progress};
 use crate::ema::Ema;
 use crate::error::TrainError;
 use crate::memory::mib;
-use crate::optim::{UpdateRule, ParamSlot};
+use crate::optim::{ParamSlot, UpdateRule};
 use crate::run::progress::Progress as Display;
 use crate::run::{weights, Record, RunFolder, StepRecord, Writers};
 

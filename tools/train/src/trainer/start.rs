@@ -14,7 +14,7 @@ use crate::checkpoint::{self, Checkpoint, Progress};
 use crate::config::{Precision, TrainConfig};
 use crate::ema::Ema;
 use crate::error::TrainError;
-use crate::optim::{LossScale, NamedTensors, UpdateRule, ParamSlot};
+use crate::optim::{LossScale, NamedTensors, ParamSlot, UpdateRule};
 use crate::run::progress::Progress as Display;
 use crate::run::{metrics, EvalRecord, Record, RunFolder, StepRecord, Writers};
 
