@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::device_args::DeviceArgs;
+use super::device::DeviceArgs;
 use super::train;
 use crate::exit::Outcome;
 
