@@ -60,8 +60,9 @@ fn a_closed_pipe_is_no_error() {
 fn doctor_tells_what_is_there() {
     let out = run(&["doctor"]);
     assert_eq!(out.code, 0, "{}", out.stderr);
-    for name in ["repghost-det", "tch", "libtorch", "devices", "threads", "onnxruntime", "trtexec"] {
-        assert!(out.stdout.lines().any(|l| l.starts_with(name)), "{name}:\n{}", out.stdout);
+    let parts = ["device", "driver", "libtorch CUDA", "cuDNN", "NVRTC", "NCCL"];
+    for name in ["repghost-det", "tch", "libtorch", "threads", "onnxruntime", "trtexec"].iter().chain(&parts) {
+        assert!(out.stdout.lines().any(|l| l.starts_with(*name)), "{name}:\n{}", out.stdout);
     }
     let json: serde_json::Value = serde_json::from_str(&run(&["doctor", "--json"]).stdout).unwrap();
     assert!(json["libtorch"]["version"].as_str().is_some_and(|v| v.starts_with("2.")), "{json}");
