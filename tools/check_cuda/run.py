@@ -107,6 +107,9 @@ def compared(name, arguments, limit):
     if code not in (0, 1) or not out.strip():
         raise (Absent if ABSENT.search(err) else Failed)(f"exit {code}: {last(err)}")
     found = json.loads(out.strip().splitlines()[-1])
+    for row in found.get("rows", []):
+        # JSON has no infinity.
+        row["error"] = float("inf") if row["error"] is None else row["error"]
     bad = [row for row in found["rows"] if not row["error"] <= row["limit"]] if "rows" in found else []
     if bad:
         rows = "; ".join(f"{r['name']}: {r['error']:.2e} > {r['limit']:.0e}" for r in bad[:4])
