@@ -28,6 +28,8 @@ static void *next(const char *name) {
   }
 
 FORWARD(cudaLaunchKernel, launches, (const void *f, dim3 g, dim3 b, void **a, size_t s, void *stream), (f, g, b, a, s, stream))
+/* What nvcc 13 makes of <<<>>>. */
+FORWARD(__cudaLaunchKernel, launches, (const void *f, dim3 g, dim3 b, void **a, size_t s, void *stream), (f, g, b, a, s, stream))
 FORWARD(cudaLaunchKernelExC, launches, (const void *config, const void *f, void **a), (config, f, a))
 FORWARD(cudaGraphLaunch, graph_launches, (void *graph, void *stream), (graph, stream))
 FORWARD(cudaStreamSynchronize, stream_waits, (void *stream), (stream))
