@@ -127,7 +127,8 @@ impl Call {
         let s = self.shape;
         if self.window.stride() == 1 {
             let padding = self.window.side() as i32 - 1 - s.padding;
-            let turned = Shape { height: s.out_height, width: s.out_width, out_height: s.height, out_width: s.width, padding, ..s };
+            let turned =
+                Shape { height: s.out_height, width: s.out_width, out_height: s.height, out_width: s.width, padding, ..s };
             self.forward(launcher, grad, None, turned, true, &gradient)?;
             return Ok(gradient);
         }

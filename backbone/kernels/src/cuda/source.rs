@@ -50,8 +50,7 @@ impl Scalar {
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::RoiAlign, Self::FocalLoss, Self::Matcher, Self::Nms, Self::Normalize, Self::Depthwise];
+    pub const ALL: [Self; 6] = [Self::RoiAlign, Self::FocalLoss, Self::Matcher, Self::Nms, Self::Normalize, Self::Depthwise];
 
     /// Name of its file.
     pub fn file(self) -> &'static str {
