@@ -1,5 +1,6 @@
 //! The reader that executes a network on tensors.
 
+use repghost_kernels::cuda::depthwise;
 use tch::Tensor;
 
 use crate::dropout::dropout;
@@ -39,6 +40,11 @@ impl Ops for Eager {
 
     fn conv2d(&mut self, x: &Tensor, layer: &Conv2d) -> Tensor {
         let c = &layer.config;
+        if c.groups > 1 && c.dilation == 1 && c.padding[0] == c.padding[1] {
+            if let Some(y) = depthwise::conv2d(x, &layer.weight, layer.bias.as_ref(), c.stride, c.padding[0]) {
+                return y;
+            }
+        }
         x.conv2d(&layer.weight, layer.bias.as_ref(), [c.stride; 2], c.padding, [c.dilation; 2], c.groups)
     }
 

@@ -66,11 +66,15 @@ impl Focal {
         for target in targets.iter().flatten() {
             assert!(!matches!(target, ClassTarget::Class(k) if *k as usize >= c), "{target:?} of only {c} classes");
         }
+        // The kernel of cards reads half types itself.
+        if let Some(loss) = card::focal_loss(self, logits, targets, scales) {
+            return loss;
+        }
         let logits = at_least_f32(logits).contiguous();
         if is_cpu_f32(&logits) {
             self.fused(&logits, targets, scales, a * c)
         } else {
-            card::focal_loss(self, &logits, targets, scales).unwrap_or_else(|| self.composed(&logits, targets, scales))
+            self.composed(&logits, targets, scales)
         }
     }
 

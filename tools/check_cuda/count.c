@@ -28,6 +28,8 @@ static void *next(const char *name) {
   }
 
 FORWARD(cudaLaunchKernel, launches, (const void *f, dim3 g, dim3 b, void **a, size_t s, void *stream), (f, g, b, a, s, stream))
+/* What nvcc 13 makes of <<<>>>. */
+FORWARD(__cudaLaunchKernel, launches, (const void *f, dim3 g, dim3 b, void **a, size_t s, void *stream), (f, g, b, a, s, stream))
 FORWARD(cudaLaunchKernelExC, launches, (const void *config, const void *f, void **a), (config, f, a))
 FORWARD(cudaGraphLaunch, graph_launches, (void *graph, void *stream), (graph, stream))
 FORWARD(cudaStreamSynchronize, stream_waits, (void *stream), (stream))
@@ -39,6 +41,11 @@ int cudaMemcpyAsync(void *to, const void *from, size_t bytes, int kind, void *st
   if (!real) real = (int (*)(void *, const void *, size_t, int, void *))next("cudaMemcpyAsync");
   atomic_fetch_add(kind == 1 ? &to_device : kind == 2 ? &from_device : &other_copies, 1);
   return real(to, from, bytes, kind, stream);
+}
+
+/* The program calls it when what it wants to be counted begins. */
+void repghost_count_reset(void) {
+  launches = graph_launches = stream_waits = event_waits = device_waits = to_device = from_device = other_copies = 0;
 }
 
 __attribute__((destructor)) static void report(void) {

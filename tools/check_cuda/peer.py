@@ -63,7 +63,7 @@ if __name__ == "__main__":
     p.add_argument("--device", default="cuda")
     a = p.parse_args()
     torch.manual_seed(0)
-    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = a.precision != "fp32"
     half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(a.precision)
     on_card = a.device.startswith("cuda")

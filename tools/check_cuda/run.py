@@ -29,6 +29,8 @@ DEVICE = os.environ.get("CHECK_CUDA_DEVICE", "cuda")
 # What programs print about a key, flag or command that they don't have.
 ABSENT = re.compile(r"unknown (key|field)|unexpected argument|unrecognized subcommand|unknown variant|is not a key|no such key", re.I)
 SIZE = ["--height", "800", "--width", "1344"]
+# Timed steps.
+STEPS = 10
 
 
 class Absent(Exception):
@@ -107,6 +109,9 @@ def compared(name, arguments, limit):
     if code not in (0, 1) or not out.strip():
         raise (Absent if ABSENT.search(err) else Failed)(f"exit {code}: {last(err)}")
     found = json.loads(out.strip().splitlines()[-1])
+    for row in found.get("rows", []):
+        # JSON has no infinity.
+        row["error"] = float("inf") if row["error"] is None else row["error"]
     bad = [row for row in found["rows"] if not row["error"] <= row["limit"]] if "rows" in found else []
     if bad:
         rows = "; ".join(f"{r['name']}: {r['error']:.2e} > {r['limit']:.0e}" for r in bad[:4])
@@ -161,21 +166,14 @@ def speed(head, precision, *more):
     name = "_".join(["speed", head, precision] + (["infer"] if infer else []))
     batch = [] if infer else ["--batch", "16"]
     arguments = [head, "--precision", precision, *SIZE, *batch, *more]
-    counted = {}
-
-    def ours(steps, limit=90):
-        counts = WORK / f"{name}.{steps}.json"
-        command = [program("check-cuda"), "--device", DEVICE, "speed", *arguments, "--steps", steps]
-        out = checked(name, command, limit, LD_PRELOAD=str(PACK / "libcount.so"), COUNT_OUT=str(counts))
-        counted[steps] = json.loads(counts.read_text()) if counts.exists() else {}
-        return json.loads(out.strip().splitlines()[-1])
-
-    figures = {"ours": ours(10)}
-    ours(4)
-    figures["per_step"] = {key: (counted[10][key] - counted[4].get(key, 0)) / 6 for key in counted[10]}
+    counts = WORK / f"{name}.json"
+    command = [program("check-cuda"), "--device", DEVICE, "speed", *arguments, "--steps", STEPS]
+    out = checked(name, command, 90, LD_PRELOAD=str(PACK / "libcount.so"), COUNT_OUT=str(counts))
+    figures = {"ours": json.loads(out.strip().splitlines()[-1])}
+    figures["per_step"] = {key: n / STEPS for key, n in json.loads(counts.read_text()).items()} if counts.exists() else {}
     growth = figures["ours"]["in_use_mib"][1] - figures["ours"]["in_use_mib"][0]
     try:
-        out = checked(f"{name}_peer", [sys.executable, HERE / "peer.py", *arguments, "--steps", "10", "--device", DEVICE], 90)
+        out = checked(f"{name}_peer", [sys.executable, HERE / "peer.py", *arguments, "--steps", STEPS, "--device", DEVICE], 90)
         figures["torchvision"] = json.loads(out.strip().splitlines()[-1])
     except (Failed, TimeoutError) as error:
         figures["torchvision"] = {"error": str(error)}
@@ -326,17 +324,16 @@ def sanitize():
 
 # Parts in the order of the phases; those of one phase run at the same time.
 PHASES = [
-    {"load": load},
-    {"kernels": kernels, "ops": ops, "oracle": oracle, "fixtures": fixtures, "step_retinanet": lambda: step("retinanet"),
-     "step_mask_rcnn": lambda: step("mask_rcnn")},
-    {"speed_retinanet_tf32": lambda: speed("retinanet", "tf32")},
-    {"speed_mask_rcnn_tf32": lambda: speed("mask_rcnn", "tf32")},
+    {"load": load, "ops": ops, "fixtures": fixtures, "step_retinanet": lambda: step("retinanet"), "step_mask_rcnn": lambda: step("mask_rcnn")},
     {"speed_retinanet_bf16": lambda: speed("retinanet", "bf16")},
     {"speed_mask_rcnn_bf16": lambda: speed("mask_rcnn", "bf16")},
-    {"precisions": precisions, "repeat": repeat, "resume": resume, "evaluation": evaluation, "two_ranks": two_ranks, "sanitize": sanitize},
+    {"speed_retinanet_tf32": lambda: speed("retinanet", "tf32")},
+    {"speed_mask_rcnn_tf32": lambda: speed("mask_rcnn", "tf32")},
+    {"precisions": precisions, "repeat": repeat, "resume": resume, "evaluation": evaluation, "two_ranks": two_ranks},
     {"infer_retinanet_bf16": lambda: speed("retinanet", "bf16", "--infer", "--batch", "32")},
-    {"infer_mask_rcnn_bf16": lambda: speed("mask_rcnn", "bf16", "--infer", "--batch", "32")},
     {"product": product},
+    {"infer_mask_rcnn_bf16": lambda: speed("mask_rcnn", "bf16", "--infer", "--batch", "32")},
+    {"kernels": kernels, "oracle": oracle, "sanitize": sanitize},
 ]
 
 

@@ -37,7 +37,7 @@ enum Part {
     },
     /// Torchvision's numbers of whole heads.
     Fixtures,
-    /// Three steps against the CPU.
+    /// A training step against the CPU.
     Step {
         /// The head.
         head: String,

@@ -4,7 +4,7 @@ use repghost_backbone::synthetic::{input, uniform};
 use repghost_heads::matcher::{Match, Matcher};
 use repghost_heads::nms::batched_nms;
 use repghost_kernels::cuda::roi_align::{Region, Sampling};
-use repghost_kernels::cuda::{focal, matcher, nms, normalize, roi_align};
+use repghost_kernels::cuda::{depthwise, focal, matcher, nms, normalize, roi_align};
 use tch::{Device, Kind, Tensor};
 
 use crate::reference;
@@ -40,6 +40,7 @@ pub fn all(device: Device, scale: Scale) -> Vec<Row> {
         worst("matcher", matcher_rows(device, scale)),
         worst("nms", nms_rows(device, scale)),
         worst("normalize", normalize_rows(device)),
+        worst("depthwise", depthwise_rows(device, scale)),
     ]
 }
 
@@ -248,6 +249,39 @@ fn normalize_rows(device: Device) -> Vec<Row> {
             return vec![missing("normalize")];
         };
         rows.push(Row::new(format!("{kind:?}, last {last}"), relative(&got, &want), rounding(kind)));
+    }
+    rows
+}
+
+fn depthwise_rows(device: Device, scale: Scale) -> Vec<Row> {
+    let sizes: &[[i64; 4]] = if scale == Scale::Small {
+        &[[2, 3, 5, 7], [1, 2, 37, 41]]
+    } else {
+        &[[2, 3, 5, 7], [3, 24, 83, 150], [2, 16, 400, 672], [1, 300, 13, 21]]
+    };
+    let mut rows = Vec::new();
+    for (size, (side, stride)) in sizes.iter().flat_map(|size| [(3, 1), (3, 2), (5, 1), (5, 2)].map(|window| (size, window))) {
+        for kind in KINDS {
+            let name = format!("{size:?}, {side} pixels, stride {stride}, {kind:?}");
+            let x = input(&format!("check.depthwise.{size:?}"), size).to_kind(kind);
+            let weight = input(&format!("check.filters.{side}"), &[size[1], 1, side, side]);
+            let [held, filters] = [&x, &weight].map(|t| t.to_device(device).copy().set_requires_grad(true));
+            let [exact, exact_filters] = [&x, &weight].map(|t| t.to_kind(Kind::Double).set_requires_grad(true));
+            let bias = input("check.depthwise.bias", &[size[1]]);
+            let Some(got) = depthwise::conv2d(&held, &filters, Some(&bias.to_device(device)), stride, side / 2) else {
+                return vec![missing("depthwise")];
+            };
+            let padding = [side / 2; 2];
+            let want = exact.conv2d(&exact_filters, Some(bias.to_kind(Kind::Double)), [stride; 2], padding, [1, 1], size[1]);
+            rows.push(Row::new(name.clone(), relative(&got, &want), rounding(kind)));
+            let incoming = input("check.depthwise.incoming", &want.size()).to_kind(kind);
+            (&got * incoming.to_device(device)).sum(Kind::Float).backward();
+            (&want * incoming.to_kind(Kind::Double)).sum(Kind::Double).backward();
+            rows.push(Row::new(format!("{name}: gradient"), relative(&held.grad(), &exact.grad()), rounding(kind)));
+            // Sums over all pixels in single precision, of parts that differ in sign.
+            let error = relative(&filters.grad(), &exact_filters.grad());
+            rows.push(Row::new(format!("{name}: gradient of the filters"), error, 10.0 * SINGLE));
+        }
     }
     rows
 }

@@ -69,7 +69,8 @@ pub fn measure(plan: &Plan, device: Device) -> Result<Figures> {
         other => anyhow::bail!("there is no precision '{other}': expected fp32, tf32, bf16 or fp16"),
     };
     allow_tf32(plan.precision != "fp32")?;
-    tch::Cuda::cudnn_set_benchmark(true);
+    // Sizes of the second stage change from step to step, and each new one would be tried out.
+    tch::Cuda::cudnn_set_benchmark(false);
     let mask = plan.head == "mask_rcnn";
     let mut model = detector(&plan.head, plan.width, 256, CLASSES, false)?;
     if !plan.train {
@@ -86,7 +87,9 @@ pub fn measure(plan: &Plan, device: Device) -> Result<Figures> {
     let (mut times, mut in_use, mut result) = (Vec::new(), [0.0; 2], 0.0);
     for step in 0..WARM_UP + plan.steps {
         synchronize(device)?;
-        // One line per step: `run.py` divides what it counts by the steps.
+        if step == WARM_UP {
+            reset_counts();
+        }
         let start = Instant::now();
         result = if plan.train {
             train_step(&model, &batch, &targets, &named, &velocity, half, device)?
@@ -112,6 +115,15 @@ pub fn measure(plan: &Plan, device: Device) -> Result<Figures> {
         in_use_mib: in_use,
         result,
     })
+}
+
+/// Sets the counts of `count.c` to zero, where it is loaded.
+fn reset_counts() {
+    // SAFETY: the function takes and returns nothing.
+    let library = libloading::os::unix::Library::this();
+    if let Ok(reset) = unsafe { library.get::<unsafe extern "C" fn()>(b"repghost_count_reset") } {
+        unsafe { reset() };
+    }
 }
 
 fn mib(bytes: u64) -> f64 {

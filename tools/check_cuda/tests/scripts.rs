@@ -47,7 +47,7 @@ fn calls_are_counted_and_passed_on() {
     }
 }
 
-/// Three steps and torchvision's numbers, on the CPU: what these parts compare on a card, and that they can fail.
+/// A step and torchvision's numbers, on the CPU: what these parts compare on a card, and that they can fail.
 #[test]
 fn comparisons_hold_on_the_cpu() {
     use repghost_check_cuda::{fixtures, step};

@@ -18,6 +18,8 @@ pub enum Source {
     Nms,
     /// `normalize.cu`.
     Normalize,
+    /// `depthwise.cu`.
+    Depthwise,
 }
 
 /// The element type that a source is compiled for.
@@ -48,7 +50,7 @@ impl Scalar {
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::RoiAlign, Self::FocalLoss, Self::Matcher, Self::Nms, Self::Normalize];
+    pub const ALL: [Self; 6] = [Self::RoiAlign, Self::FocalLoss, Self::Matcher, Self::Nms, Self::Normalize, Self::Depthwise];
 
     /// Name of its file.
     pub fn file(self) -> &'static str {
@@ -58,6 +60,7 @@ impl Source {
             Self::Matcher => "matcher.cu",
             Self::Nms => "nms.cu",
             Self::Normalize => "normalize.cu",
+            Self::Depthwise => "depthwise.cu",
         }
     }
 
@@ -69,6 +72,7 @@ impl Source {
             Self::Matcher => include_str!("source/matcher.cu"),
             Self::Nms => include_str!("source/nms.cu"),
             Self::Normalize => include_str!("source/normalize.cu"),
+            Self::Depthwise => include_str!("source/depthwise.cu"),
         };
         format!("{SCALAR}\n{own}")
     }
@@ -76,14 +80,14 @@ impl Source {
     /// The element types it is compiled for.
     pub fn scalars(self) -> &'static [Scalar] {
         match self {
-            Self::RoiAlign | Self::FocalLoss | Self::Normalize => &Scalar::ALL,
+            Self::RoiAlign | Self::FocalLoss | Self::Normalize | Self::Depthwise => &Scalar::ALL,
             Self::Matcher | Self::Nms => &[Scalar::Float],
         }
     }
 
     /// Its kernels.
     pub fn entries(self) -> Vec<Entry> {
-        Entry::ALL.into_iter().filter(|entry| entry.source() == self).collect()
+        Entry::all().into_iter().filter(|entry| entry.source() == self).collect()
     }
 
     /// Options of the compiler. Contraction to fused multiply-adds is off: comparisons then come out as on the CPU.
@@ -102,6 +106,53 @@ impl Source {
     }
 }
 
+/// A depthwise convolution's filter and stride.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Window {
+    K3S1,
+    K3S2,
+    K5S1,
+    K5S2,
+}
+
+impl Window {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::K3S1, Self::K3S2, Self::K5S1, Self::K5S2];
+
+    /// A filter of `side` pixels, if kernels are made for it.
+    pub fn of(side: i64, stride: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|window| (window.side(), window.stride()) == (side, stride))
+    }
+
+    /// Pixels per side.
+    pub fn side(self) -> i64 {
+        match self {
+            Self::K3S1 | Self::K3S2 => 3,
+            Self::K5S1 | Self::K5S2 => 5,
+        }
+    }
+
+    /// Input pixels per output pixel.
+    pub fn stride(self) -> i64 {
+        match self {
+            Self::K3S1 | Self::K5S1 => 1,
+            Self::K3S2 | Self::K5S2 => 2,
+        }
+    }
+}
+
+/// What a kernel of a convolution computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Pass {
+    /// The output.
+    Forward,
+    /// The gradient of the input, at strides above 1.
+    Input,
+    /// The gradient of the filters.
+    Filter,
+}
+
 /// A kernel that can be launched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
@@ -114,20 +165,26 @@ pub enum Entry {
     NmsCompare,
     NmsWalk,
     Normalize,
+    Depthwise(Pass, Window),
 }
 
 impl Entry {
     /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::RoiAlignForward,
-        Self::RoiAlignBackward,
-        Self::FocalLoss,
-        Self::MatchBest,
-        Self::MatchJudge,
-        Self::NmsCompare,
-        Self::NmsWalk,
-        Self::Normalize,
-    ];
+    pub fn all() -> Vec<Self> {
+        let passes = [Pass::Forward, Pass::Input, Pass::Filter];
+        let depthwise = Window::ALL.into_iter().flat_map(|window| passes.map(|pass| Self::Depthwise(pass, window)));
+        let others = [
+            Self::RoiAlignForward,
+            Self::RoiAlignBackward,
+            Self::FocalLoss,
+            Self::MatchBest,
+            Self::MatchJudge,
+            Self::NmsCompare,
+            Self::NmsWalk,
+            Self::Normalize,
+        ];
+        others.into_iter().chain(depthwise).collect()
+    }
 
     /// The file it is in.
     pub fn source(self) -> Source {
@@ -137,12 +194,13 @@ impl Entry {
             Self::MatchBest | Self::MatchJudge => Source::Matcher,
             Self::NmsCompare | Self::NmsWalk => Source::Nms,
             Self::Normalize => Source::Normalize,
+            Self::Depthwise(..) => Source::Depthwise,
         }
     }
 
     /// Name of the function in the source.
-    pub fn name(self) -> &'static str {
-        match self {
+    pub fn name(self) -> String {
+        let plain = match self {
             Self::RoiAlignForward => "roi_align_forward",
             Self::RoiAlignBackward => "roi_align_backward",
             Self::FocalLoss => "focal_loss",
@@ -151,6 +209,15 @@ impl Entry {
             Self::NmsCompare => "nms_compare",
             Self::NmsWalk => "nms_walk",
             Self::Normalize => "normalize",
-        }
+            Self::Depthwise(pass, window) => {
+                let pass = match pass {
+                    Pass::Forward => "forward",
+                    Pass::Input => "input",
+                    Pass::Filter => "filter",
+                };
+                return format!("depthwise_{pass}_{}_{}", window.side(), window.stride());
+            }
+        };
+        plain.to_owned()
     }
 }
