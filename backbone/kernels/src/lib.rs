@@ -9,8 +9,8 @@
 //! | [`device`] | which device there is; precision, memory, streams |
 //! | [`lists`] | operations on hundreds of tensors in one launch: fused optimizers, averages, norms |
 
-pub mod cuda;
 pub mod cpu;
+pub mod cuda;
 pub mod custom_op;
 pub mod device;
 pub mod lists;

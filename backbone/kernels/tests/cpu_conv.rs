@@ -67,7 +67,15 @@ fn compare(layer: &Layer, xs: &[Tensor], run: impl Fn(&[Tensor]) -> Vec<Tensor>,
 fn dense_layers_equal_libtorch_in_double_precision() {
     tch::manual_seed(1);
     // [inputs, outputs, images, height, width]
-    let sizes = [[48, 32, 1, 1, 1], [64, 64, 2, 13, 21], [53, 71, 1, 3, 5], [64, 48, 3, 1, 70], [128, 36, 1, 40, 1], [256, 256, 1, 20, 20], [64, 100, 2, 8, 8]];
+    let sizes = [
+        [48, 32, 1, 1, 1],
+        [64, 64, 2, 13, 21],
+        [53, 71, 1, 3, 5],
+        [64, 48, 3, 1, 70],
+        [128, 36, 1, 40, 1],
+        [256, 256, 1, 20, 20],
+        [64, 100, 2, 8, 8],
+    ];
     for [inputs, outputs, images, height, width] in sizes {
         for bias in [false, true] {
             let layer = Layer::new([outputs, inputs, 3, 3], bias, dense());
@@ -83,11 +91,14 @@ fn depthwise_layers_equal_libtorch_in_double_precision() {
     tch::manual_seed(2);
     for kernel in [3i64, 5] {
         for stride in [1i64, 2] {
-            for [channels, images, height, width] in [[2i64, 1, 1, 1], [3, 2, 7, 70], [20, 1, 8, 8], [12, 3, 17, 5], [60, 4, 20, 20], [9, 1, 2, 31]] {
+            for [channels, images, height, width] in
+                [[2i64, 1, 1, 1], [3, 2, 7, 70], [20, 1, 8, 8], [12, 3, 17, 5], [60, 4, 20, 20], [9, 1, 2, 31]]
+            {
                 let conv = Conv { stride, padding: [kernel / 2; 2], dilation: 1, groups: channels };
                 let layer = Layer::new([channels, 1, kernel, kernel], channels % 2 == 0, conv);
                 let x = Tensor::randn([images, channels, height, width], CPU);
-                let run = |xs: &[Tensor]| vec![conv2d(&xs[0], &layer.weight, layer.bias.as_ref(), &layer.conv).expect("a kernel")];
+                let run =
+                    |xs: &[Tensor]| vec![conv2d(&xs[0], &layer.weight, layer.bias.as_ref(), &layer.conv).expect("a kernel")];
                 compare(&layer, &[x], run, 3e-6);
             }
         }

@@ -152,7 +152,9 @@ fn winograd(xs: &[Tensor], weight: &Tensor, bias: Option<&Tensor>) -> Vec<Tensor
     let lengths: Vec<i64> = sizes.iter().map(|s| s.iter().product()).collect();
     // Levels lie one after another, so that autograd sees one operation with one result.
     let flat = Tensor::empty([lengths.iter().sum::<i64>()], (Kind::Float, Device::Cpu));
-    let views = |flat: &Tensor| -> Vec<Tensor> { flat.split_with_sizes(&lengths, 0).iter().zip(&sizes).map(|(t, s)| t.view(*s)).collect() };
+    let views = |flat: &Tensor| -> Vec<Tensor> {
+        flat.split_with_sizes(&lengths, 0).iter().zip(&sizes).map(|(t, s)| t.view(*s)).collect()
+    };
     let ys = views(&flat);
     let layer = Convolution { maps: &maps, outputs, inputs: channels, weight: read(&w) };
     // SAFETY: all tensors are contiguous floats on the CPU, of the sizes that `maps` has.
@@ -244,7 +246,9 @@ fn depthwise_conv(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: i6
         let dx = wanted.xs[0].then(|| x.empty_like());
         let dw = w.empty_like();
         // SAFETY: as in the forward.
-        unsafe { depthwise::backward(&g, read(x), read(w), read(&grad), dx.as_ref().map_or(std::ptr::null_mut(), write), write(&dw)) };
+        unsafe {
+            depthwise::backward(&g, read(x), read(w), read(&grad), dx.as_ref().map_or(std::ptr::null_mut(), write), write(&dw))
+        };
         let db = wanted.bias.then(|| grad.sum_dim_intlist([0i64, 2, 3].as_slice(), false, Kind::Float));
         dx.into_iter().chain(wanted.weight.then_some(dw)).chain(db).collect()
     })

@@ -20,8 +20,6 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn load(p: *const f32) -> Self::V;
     /// Lanes `from..to` of the eight floats at `p`, zero elsewhere. Nothing is read outside those lanes, so `p` may point outside.
     unsafe fn load_part(p: *const f32, from: usize, to: usize) -> Self::V;
-    /// Four floats from each of two places.
-    unsafe fn load_halves(low: *const f32, high: *const f32) -> Self::V;
     unsafe fn store(p: *mut f32, v: Self::V);
     /// The lower and the upper four floats, to two places.
     unsafe fn store_halves(low: *mut f32, high: *mut f32, v: Self::V);
@@ -69,11 +67,6 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn load_part(p: *const f32, from: usize, to: usize) -> Array {
         std::array::from_fn(|i| if (from..to).contains(&i) { unsafe { *p.wrapping_add(i) } } else { 0.0 })
-    }
-
-    #[inline(always)]
-    unsafe fn load_halves(low: *const f32, high: *const f32) -> Array {
-        std::array::from_fn(|i| unsafe { if i < 4 { *low.add(i) } else { *high.add(i - 4) } })
     }
 
     #[inline(always)]
@@ -168,11 +161,6 @@ mod avx2 {
                 let before = _mm256_loadu_si256(MASK.as_ptr().add(16 - to.min(8)).cast());
                 _mm256_maskload_ps(p, _mm256_and_si256(after, before))
             }
-        }
-
-        #[inline(always)]
-        unsafe fn load_halves(low: *const f32, high: *const f32) -> __m256 {
-            unsafe { _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high)) }
         }
 
         #[inline(always)]

@@ -113,7 +113,8 @@ impl<const K: usize, const T: usize> Octet<K, T> {
                         if up.rem_euclid(T as isize) != 0 {
                             continue;
                         }
-                        let g = grads.offset(up.div_euclid(T as isize) * self.grad_length as isize).add((PADDING + x / T) * LANES);
+                        let g =
+                            grads.offset(up.div_euclid(T as isize) * self.grad_length as isize).add((PADDING + x / T) * LANES);
                         for s in 0..K {
                             let w = w[r * K + s];
                             // Results whose distance to this tap is a multiple of the stride.
@@ -136,7 +137,14 @@ impl<const K: usize, const T: usize> Octet<K, T> {
 ///
 /// # Safety
 /// All addresses have the sizes of `g`.
-pub(crate) unsafe fn backward(g: &Geometry, x: *const f32, weight: *const f32, grad: *const f32, grad_x: *mut f32, grad_weight: *mut f32) {
+pub(crate) unsafe fn backward(
+    g: &Geometry,
+    x: *const f32,
+    weight: *const f32,
+    grad: *const f32,
+    grad_x: *mut f32,
+    grad_weight: *mut f32,
+) {
     match (g.kernel, g.stride) {
         (3, 1) => unsafe { octets::<3, 1>(g, x, weight, grad, grad_x, grad_weight) },
         (3, 2) => unsafe { octets::<3, 2>(g, x, weight, grad, grad_x, grad_weight) },
@@ -158,7 +166,8 @@ unsafe fn octets<const K: usize, const T: usize>(
     let x_length = rows::length(g.width, width * T + K);
     let grad_length = rows::length(width, g.width.next_multiple_of(LANES) / T + K);
     let size = (height + 2 * PADDING) * grad_length + K * x_length;
-    let (x, grad, weight, grad_x) = (Address(x.cast_mut()), Address(grad.cast_mut()), Address(weight.cast_mut()), Address(grad_x));
+    let (x, grad, weight, grad_x) =
+        (Address(x.cast_mut()), Address(grad.cast_mut()), Address(weight.cast_mut()), Address(grad_x));
     with_shared(g.planes() * K * K, |parts| {
         let parts = Address(parts);
         (0..g.planes().div_ceil(LANES)).into_par_iter().for_each(|octet| {

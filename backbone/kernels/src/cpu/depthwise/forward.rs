@@ -43,7 +43,8 @@ impl<const K: usize, const T: usize> Kernel for Octet<K, T> {
                     rows::read::<S>(&planes, read as isize - (K / 2) as isize, buffer.add(read % K * length));
                     read += 1;
                 }
-                let from: [*const f32; K] = std::array::from_fn(|r| buffer.add((y * T + r) % K * length + (PADDING - K / 2) * LANES).cast_const());
+                let from: [*const f32; K] =
+                    std::array::from_fn(|r| buffer.add((y * T + r) % K * length + (PADDING - K / 2) * LANES).cast_const());
                 let row = to.add(y * width);
                 for x in (0..width).step_by(LANES) {
                     let mut sums = [start; LANES];
@@ -67,7 +68,14 @@ impl<const K: usize, const T: usize> Kernel for Octet<K, T> {
 ///
 /// # Safety
 /// `x`, `weight` (`[channels, 1, K, K]`), `bias` and `y` have the sizes of `g`.
-pub(crate) unsafe fn forward(g: &Geometry, x: *const f32, weight: *const f32, bias: Option<*const f32>, turned: bool, y: *mut f32) {
+pub(crate) unsafe fn forward(
+    g: &Geometry,
+    x: *const f32,
+    weight: *const f32,
+    bias: Option<*const f32>,
+    turned: bool,
+    y: *mut f32,
+) {
     match (g.kernel, g.stride) {
         (3, 1) => unsafe { octets::<3, 1>(g, x, weight, bias, turned, y) },
         (3, 2) => unsafe { octets::<3, 2>(g, x, weight, bias, turned, y) },
@@ -77,10 +85,18 @@ pub(crate) unsafe fn forward(g: &Geometry, x: *const f32, weight: *const f32, bi
     }
 }
 
-unsafe fn octets<const K: usize, const T: usize>(g: &Geometry, x: *const f32, weight: *const f32, bias: Option<*const f32>, turned: bool, y: *mut f32) {
+unsafe fn octets<const K: usize, const T: usize>(
+    g: &Geometry,
+    x: *const f32,
+    weight: *const f32,
+    bias: Option<*const f32>,
+    turned: bool,
+    y: *mut f32,
+) {
     let [height, width] = g.output();
     let length = rows::length(g.width, width.next_multiple_of(LANES) * T + K);
-    let (x, weight, bias, y) = (Address(x.cast_mut()), Address(weight.cast_mut()), bias.map(|b| Address(b.cast_mut())), Address(y));
+    let (x, weight, bias, y) =
+        (Address(x.cast_mut()), Address(weight.cast_mut()), bias.map(|b| Address(b.cast_mut())), Address(y));
     (0..g.planes().div_ceil(LANES)).into_par_iter().for_each(|octet| {
         let plane = octet * LANES;
         with_mine(K * length, |buffer| unsafe {

@@ -78,7 +78,14 @@ pub(crate) unsafe fn write<S: Simd>(block: [S::V; LANES], row: *mut f32, area: u
 /// # Safety
 /// `weight` is `[channels, K, K]`.
 #[inline(always)]
-pub(crate) unsafe fn filters<S: Simd>(weight: *const f32, channels: usize, plane: usize, lanes: usize, taps: usize, turned: bool) -> [S::V; 25] {
+pub(crate) unsafe fn filters<S: Simd>(
+    weight: *const f32,
+    channels: usize,
+    plane: usize,
+    lanes: usize,
+    taps: usize,
+    turned: bool,
+) -> [S::V; 25] {
     let mut out = [unsafe { S::splat(0.0) }; 25];
     for (tap, out) in out.iter_mut().enumerate().take(taps) {
         let mut values = [0f32; LANES];

@@ -99,7 +99,14 @@ impl<F: Scheme> Kernel for TransformPanel<F> {
 ///
 /// # Safety
 /// `weight` has that size, and `to` the layout's.
-pub(crate) unsafe fn transform<F: Scheme>(scheme: F, weight: *const f32, [outputs, inputs]: [usize; 2], direction: Direction, to: *mut f32, layout: FilterLayout) {
+pub(crate) unsafe fn transform<F: Scheme>(
+    scheme: F,
+    weight: *const f32,
+    [outputs, inputs]: [usize; 2],
+    direction: Direction,
+    to: *mut f32,
+    layout: FilterLayout,
+) {
     let (weight, to) = (Address(weight.cast_mut()), Address(to));
     (0..layout.results).into_par_iter().for_each(|panel| {
         let (weight, to) = (weight.get(), to.get());
@@ -159,7 +166,13 @@ impl<F: Scheme> Kernel for GradPanel<F> {
 ///
 /// # Safety
 /// `sums` has the layout's size, `grad` the filters'.
-pub(crate) unsafe fn transform_back<F: Scheme>(scheme: F, sums: *const f32, layout: FilterLayout, [outputs, inputs]: [usize; 2], grad: *mut f32) {
+pub(crate) unsafe fn transform_back<F: Scheme>(
+    scheme: F,
+    sums: *const f32,
+    layout: FilterLayout,
+    [outputs, inputs]: [usize; 2],
+    grad: *mut f32,
+) {
     let (sums, grad) = (Address(sums.cast_mut()), Address(grad));
     (0..layout.results).into_par_iter().for_each(|panel| {
         let (sums, grad) = (sums.get(), grad.get());

@@ -111,7 +111,11 @@ impl<F: Scheme> Kernel for Products<F> {
             for f in 0..F::A * F::A {
                 for k in 0..filters.results {
                     let b = filter.add(f * filters.stride + k * size);
-                    let next = if k + 1 < filters.results { b.wrapping_add(size) } else { filter.wrapping_add((f + 1) * filters.stride) };
+                    let next = if k + 1 < filters.results {
+                        b.wrapping_add(size)
+                    } else {
+                        filter.wrapping_add((f + 1) * filters.stride)
+                    };
                     for g in 0..groups {
                         over_channels::<S>(
                             from.add(f * input.stride + g * ROWS * PANEL),
@@ -148,7 +152,8 @@ impl<F: Scheme> Kernel for TransformOutput<'_, F> {
             for (t, tile) in tiles.iter().enumerate() {
                 let map = &maps[tile.maps as usize];
                 let (height, width) = (F::M.min(map.height - tile.y as usize), F::M.min(map.width - tile.x as usize));
-                let planes = outputs[tile.maps as usize].add(tile.image as usize * channels * map.area() + tile.y as usize * map.width + tile.x as usize);
+                let planes = outputs[tile.maps as usize]
+                    .add(tile.image as usize * channels * map.area() + tile.y as usize * map.width + tile.x as usize);
                 for octet in 0..channels.div_ceil(LANES) {
                     let lanes = LANES.min(channels - octet * LANES);
                     let from = from.add(layout.at(t, octet));
@@ -225,11 +230,29 @@ pub(crate) unsafe fn convolve<F: Scheme>(
         let length = input.len::<F>();
         with_mine(length + output.len::<F>(), |buffer| unsafe {
             let (from, to) = (buffer, buffer.add(length));
-            simd::run(TransformInput { inputs: &inputs, maps, channels: summed, tiles, first: 0, to: from, layout: input, _scheme: scheme });
+            simd::run(TransformInput {
+                inputs: &inputs,
+                maps,
+                channels: summed,
+                tiles,
+                first: 0,
+                to: from,
+                layout: input,
+                _scheme: scheme,
+            });
             let count = tiles.len().next_multiple_of(ROWS);
             simd::run(Products { from, input, filter: filter.get(), filters, to, output, tiles: count, _scheme: scheme });
             let bias = bias.map(|b| b.get().cast_const());
-            simd::run(TransformOutput { from: to, layout: output, tiles, bias, maps, outputs: &outputs, channels: results, _scheme: scheme });
+            simd::run(TransformOutput {
+                from: to,
+                layout: output,
+                tiles,
+                bias,
+                maps,
+                outputs: &outputs,
+                channels: results,
+                _scheme: scheme,
+            });
         });
     });
 }

@@ -18,7 +18,14 @@ pub(crate) const ROWS: usize = 6;
 /// # Safety
 /// `a` points to `panels` blocks of `ROWS x 16` floats, `a_panel` apart; `b` to `panels * 256` floats; `out` to `ROWS x 16`.
 #[inline(always)]
-pub(crate) unsafe fn over_channels<S: Simd>(a: *const f32, a_panel: usize, b: *const f32, panels: usize, out: *mut f32, next: *const f32) {
+pub(crate) unsafe fn over_channels<S: Simd>(
+    a: *const f32,
+    a_panel: usize,
+    b: *const f32,
+    panels: usize,
+    out: *mut f32,
+    next: *const f32,
+) {
     unsafe {
         let zero = S::splat(0.0);
         let mut sums = [[zero; 2]; ROWS];

@@ -47,7 +47,8 @@ fn positions(n: usize, k: usize, h: usize, w: usize) -> impl Iterator<Item = (us
 /// Largest error over largest value.
 fn error(found: &[f32], right: &[f64]) -> f64 {
     let largest = right.iter().fold(0f64, |m, v| m.max(v.abs()));
-    let worst = found.iter().zip(right).fold(0f64, |m, (f, r)| if f.is_finite() { m.max((*f as f64 - r).abs()) } else { f64::INFINITY });
+    let worst =
+        found.iter().zip(right).fold(0f64, |m, (f, r)| if f.is_finite() { m.max((*f as f64 - r).abs()) } else { f64::INFINITY });
     worst / largest
 }
 
@@ -65,12 +66,24 @@ fn check<F: Scheme>(scheme: F, size: [usize; 5]) {
         weight_grad::weight_gradient(scheme, &maps, &[x.as_ptr()], &[grad.as_ptr()], [k, c], dw.as_mut_ptr());
     }
     let errors = [error(&y, &right.y), error(&dx, &right.dx), error(&dw, &right.dw)];
-    assert!(errors.iter().all(|e| *e < 3e-6), "tiles of {}, {size:?}: output, input and weight gradient are off by {errors:?}", F::M);
+    assert!(
+        errors.iter().all(|e| *e < 3e-6),
+        "tiles of {}, {size:?}: output, input and weight gradient are off by {errors:?}",
+        F::M
+    );
 }
 
 /// `[images, inputs, outputs, height, width]`: single pixels, single rows and columns, sides below a tile, ragged tiles, channels that fill no panel.
-const SIZES: [[usize; 5]; 8] =
-    [[1, 3, 5, 1, 1], [1, 17, 9, 1, 70], [2, 8, 16, 33, 1], [2, 33, 7, 6, 3], [1, 16, 16, 4, 4], [2, 48, 100, 21, 13], [1, 64, 64, 5, 5], [3, 5, 3, 9, 8]];
+const SIZES: [[usize; 5]; 8] = [
+    [1, 3, 5, 1, 1],
+    [1, 17, 9, 1, 70],
+    [2, 8, 16, 33, 1],
+    [2, 33, 7, 6, 3],
+    [1, 16, 16, 4, 4],
+    [2, 48, 100, 21, 13],
+    [1, 64, 64, 5, 5],
+    [3, 5, 3, 9, 8],
+];
 
 #[test]
 fn equals_the_definition() {

@@ -32,7 +32,12 @@ pub(crate) fn tiles(maps: &[Maps], side: usize) -> Vec<Tile> {
     for (m, map) in maps.iter().enumerate() {
         for image in 0..map.images {
             for y in (0..map.height).step_by(side) {
-                out.extend((0..map.width).step_by(side).map(|x| Tile { maps: m as u32, image: image as u32, y: y as u32, x: x as u32 }));
+                out.extend((0..map.width).step_by(side).map(|x| Tile {
+                    maps: m as u32,
+                    image: image as u32,
+                    y: y as u32,
+                    x: x as u32,
+                }));
             }
         }
     }

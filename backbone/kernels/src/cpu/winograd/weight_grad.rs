@@ -101,7 +101,10 @@ pub(crate) unsafe fn weight_gradient<F: Scheme>(
     grad: *mut f32,
 ) {
     let all = tiles(maps, F::M);
-    let chunk = (CHUNK * WHOLE_CHANNELS / (inputs + outputs).max(WHOLE_CHANNELS)).max(PIECE).next_multiple_of(PIECE).min(all.len().next_multiple_of(PIECE));
+    let chunk = (CHUNK * WHOLE_CHANNELS / (inputs + outputs).max(WHOLE_CHANNELS))
+        .max(PIECE)
+        .next_multiple_of(PIECE)
+        .min(all.len().next_multiple_of(PIECE));
     let (input, output) = (ChunkLayout::new(chunk, inputs), ChunkLayout::new(chunk, outputs));
     let layout = FilterLayout::new(inputs, outputs);
     let xs: Vec<Address<f32>> = xs.iter().map(|p| Address(p.cast_mut())).collect();
@@ -116,8 +119,26 @@ pub(crate) unsafe fn weight_gradient<F: Scheme>(
                 let xs: Vec<*const f32> = xs.iter().map(|p| p.get().cast_const()).collect();
                 let grads: Vec<*const f32> = grads.iter().map(|p| p.get().cast_const()).collect();
                 let first = piece * PIECE;
-                simd::run(TransformInput { inputs: &xs, maps, channels: inputs, tiles, first, to: from.get(), layout: input, _scheme: scheme });
-                simd::run(TransformGrad { grads: &grads, maps, channels: outputs, tiles, first, to: out.get(), layout: output, _scheme: scheme });
+                simd::run(TransformInput {
+                    inputs: &xs,
+                    maps,
+                    channels: inputs,
+                    tiles,
+                    first,
+                    to: from.get(),
+                    layout: input,
+                    _scheme: scheme,
+                });
+                simd::run(TransformGrad {
+                    grads: &grads,
+                    maps,
+                    channels: outputs,
+                    tiles,
+                    first,
+                    to: out.get(),
+                    layout: output,
+                    _scheme: scheme,
+                });
             });
             (0..F::A * F::A * layout.results).into_par_iter().for_each(|i| {
                 let (f, k) = (i / layout.results, i % layout.results);
