@@ -1,5 +1,6 @@
 //! The reader that executes a network on tensors.
 
+use repghost_kernels::cpu::{self, Conv};
 use tch::Tensor;
 
 use crate::dropout::dropout;
@@ -39,6 +40,10 @@ impl Ops for Eager {
 
     fn conv2d(&mut self, x: &Tensor, layer: &Conv2d) -> Tensor {
         let c = &layer.config;
+        let geometry = Conv { stride: c.stride, padding: c.padding, dilation: c.dilation, groups: c.groups };
+        if let Some(y) = cpu::conv2d(x, &layer.weight, layer.bias.as_ref(), &geometry) {
+            return y;
+        }
         x.conv2d(&layer.weight, layer.bias.as_ref(), [c.stride; 2], c.padding, [c.dilation; 2], c.groups)
     }
 

@@ -1,6 +1,6 @@
 //! Convolutions of this crate against libtorch's in double precision: outputs and all gradients, over shapes that have no pattern.
 
-use repghost_kernels::cpu::{conv2d, conv2d_levels, Conv};
+use repghost_kernels::cpu::{conv2d, conv2d_levels, set_enabled, Conv};
 use tch::{Device, Kind, Tensor};
 
 const CPU: (Kind, Device) = (Kind::Float, Device::Cpu);
@@ -65,6 +65,7 @@ fn compare(layer: &Layer, xs: &[Tensor], run: impl Fn(&[Tensor]) -> Vec<Tensor>,
 
 #[test]
 fn dense_layers_equal_libtorch_in_double_precision() {
+    set_enabled(true);
     tch::manual_seed(1);
     // [inputs, outputs, images, height, width]
     let sizes = [
@@ -88,6 +89,7 @@ fn dense_layers_equal_libtorch_in_double_precision() {
 
 #[test]
 fn depthwise_layers_equal_libtorch_in_double_precision() {
+    set_enabled(true);
     tch::manual_seed(2);
     for kernel in [3i64, 5] {
         for stride in [1i64, 2] {
@@ -108,6 +110,7 @@ fn depthwise_layers_equal_libtorch_in_double_precision() {
 /// A pyramid in one pass equals its levels one by one, and so do the summed gradients of the shared filter.
 #[test]
 fn levels_that_share_a_filter_go_together() {
+    set_enabled(true);
     tch::manual_seed(3);
     let layer = Layer::new([64, 64, 3, 3], true, dense());
     let xs: Vec<Tensor> = [40, 20, 10, 5, 3].map(|side| Tensor::randn([2, 64, side, side + 1], CPU)).into();
@@ -117,6 +120,7 @@ fn levels_that_share_a_filter_go_together() {
 /// Frozen filters and inputs without history get no gradients, and nothing is computed for them.
 #[test]
 fn only_wanted_gradients_are_made() {
+    set_enabled(true);
     let x = Tensor::randn([1, 48, 6, 6], CPU);
     let weight = Tensor::randn([48, 48, 3, 3], CPU);
     let y = conv2d(&x, &weight, None, &dense()).expect("a kernel");
@@ -132,6 +136,7 @@ fn only_wanted_gradients_are_made() {
 /// Whatever the table does not list is libtorch's: other kinds of numbers, strides, groups, few channels, empty batches.
 #[test]
 fn other_layers_are_left_to_libtorch() {
+    set_enabled(true);
     let weight = Tensor::randn([64, 64, 3, 3], CPU);
     let x = Tensor::randn([1, 64, 8, 8], CPU);
     let ask = |x: &Tensor, weight: &Tensor, conv: Conv| conv2d(x, weight, None, &conv).is_some();
@@ -147,6 +152,7 @@ fn other_layers_are_left_to_libtorch() {
 /// Bits do not depend on the number of threads.
 #[test]
 fn repeats_bit_for_bit() {
+    set_enabled(true);
     tch::manual_seed(4);
     let layer = Layer::new([80, 96, 3, 3], true, dense());
     let x = Tensor::randn([3, 96, 23, 19], CPU);

@@ -1,6 +1,7 @@
 //! From tensors to kernels: which convolutions are ours, and their place in autograd's graph.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::LazyLock;
 
 use tch::{Device, Kind, Tensor};
 
@@ -9,14 +10,18 @@ use super::simd;
 use super::winograd::{Convolution, Maps};
 use crate::custom_op::with_backward;
 
-static ENABLED: AtomicBool = AtomicBool::new(true);
+/// Names the kernels that a process starts with, `fast` or `libtorch`: runs every test of the workspace with either.
+const VARIABLE: &str = "REPGHOST_KERNELS";
 
-/// Whether [`conv2d`] takes any convolution in this process (`train.kernels: fast`); it does from the start.
+static ENABLED: LazyLock<AtomicBool> = LazyLock::new(|| AtomicBool::new(std::env::var_os(VARIABLE).is_some_and(|v| v == "fast")));
+
+/// Whether [`conv2d`] takes any convolution in this process (`train.kernels: fast`). It starts with libtorch's kernels, unless the
+/// variable `REPGHOST_KERNELS` is `fast`.
 pub fn enabled() -> bool {
     ENABLED.load(Ordering::Relaxed)
 }
 
-/// Switches [`conv2d`] on or off for the whole process. Off (`train.kernels: libtorch`) leaves every convolution to libtorch.
+/// Switches [`conv2d`] on or off for the whole process. Off leaves every convolution to libtorch.
 pub fn set_enabled(on: bool) {
     ENABLED.store(on, Ordering::Relaxed);
 }
