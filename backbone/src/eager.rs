@@ -1,5 +1,6 @@
 //! The reader that executes a network on tensors.
 
+use repghost_kernels::cpu::{self, Conv};
 use repghost_kernels::cuda::depthwise;
 use tch::Tensor;
 
@@ -44,6 +45,10 @@ impl Ops for Eager {
             if let Some(y) = depthwise::conv2d(x, &layer.weight, layer.bias.as_ref(), c.stride, c.padding[0]) {
                 return y;
             }
+        }
+        let geometry = Conv { stride: c.stride, padding: c.padding, dilation: c.dilation, groups: c.groups };
+        if let Some(y) = cpu::conv2d(x, &layer.weight, layer.bias.as_ref(), &geometry) {
+            return y;
         }
         x.conv2d(&layer.weight, layer.bias.as_ref(), [c.stride; 2], c.padding, [c.dilation; 2], c.groups)
     }
