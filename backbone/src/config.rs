@@ -3,13 +3,15 @@
 //! The keys are flat, so that a sweep changes `name` alone. Which of them a network takes is stated in its row ([`Member`](crate::member::Member));
 //! the [`registry`](crate::registry) refuses the others.
 
+use repghost_config::{Check, Checker};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::blocks::{Branch, Reuse};
 use crate::layers::BatchNormConfig;
 
 /// Which blocks a detector taps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TapStyle {
     /// The deepest block at each stride (24/40/112/160 channels for RepGhostNet 1.0x).
@@ -29,7 +31,7 @@ pub enum TapStyle {
 /// | c, ReLU moved behind the add | `reuse: add`, `branches: [identity]` |
 /// | d, the RepGhost module in training | `reuse: add`, `branches: [bn]` |
 /// | e, the RepGhost module for inference | d, fused |
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReuseKind {
     /// Branches are added before the activation, and fold into the depthwise convolution.
@@ -42,7 +44,7 @@ pub enum ReuseKind {
 }
 
 /// Norm of a ResNet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NormKind {
     /// Batch norm.
@@ -55,12 +57,14 @@ pub enum NormKind {
 /// The keys below `model.backbone`.
 ///
 /// A key that the chosen network does not take has to stay at its default; [`BackboneConfig::check`] refuses anything else.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BackboneConfig {
-    /// Network: one of [`names`](crate::registry::names).
+    /// Network.
+    #[schemars(transform = list_names)]
     pub name: String,
     /// Channel multiplier of the Ghost families and MobileNets.
+    #[schemars(range(min = 0.05, max = 16.0))]
     pub width: f64,
     /// How RepGhost modules reuse features.
     pub reuse: ReuseKind,
@@ -77,11 +81,13 @@ pub struct BackboneConfig {
     pub norm: NormKind,
     /// What the norms of ResNets and MobileNetV3 add to the variance; null for the reference's own (1e-5; MobileNetV3: 1e-3). torchvision's
     /// first detectors on COCO (`…_fpn`, not `…_fpn_v2`) were published with 0, timm's MobileNetV3 with 1e-5.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1))]
     pub norm_eps: Option<f64>,
     /// Which blocks are tapped.
     pub taps: TapStyle,
     /// Dropout probability before the classifier (image classification only); null for the reference's own: 0.2 for the Ghost
     /// families, MobileNetV2, MobileNetV3 and RepGhostNetV2, else 0.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1))]
     pub dropout: Option<f64>,
 }
 
@@ -99,6 +105,19 @@ impl Default for BackboneConfig {
             norm_eps: None,
             taps: TapStyle::StageEnd,
             dropout: None,
+        }
+    }
+}
+
+/// The schema lists the networks, those included that were registered at run time.
+fn list_names(schema: &mut schemars::Schema) {
+    schema.insert("enum".into(), crate::registry::names().into());
+}
+
+impl Check for BackboneConfig {
+    fn rules(&self, at: &mut Checker) {
+        for problem in self.conflicts() {
+            at.require(false, &problem.key, problem.found, problem.expected);
         }
     }
 }

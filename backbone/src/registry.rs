@@ -5,6 +5,7 @@
 
 use std::sync::{PoisonError, RwLock};
 
+use repghost_config::Check;
 use serde_json::{Map, Value};
 
 use crate::backbone::Backbone;
@@ -17,7 +18,6 @@ static REGISTERED: RwLock<Vec<Member>> = RwLock::new(vec![]);
 
 /// Keys that every network takes.
 const COMMON_KEYS: [&str; 2] = ["name", "dropout"];
-const WIDTHS: std::ops::RangeInclusive<f64> = 0.05..=16.0;
 const RATIOS: [i64; 2] = [2, 4];
 
 /// A setting that makes no network.
@@ -78,9 +78,15 @@ impl BackboneConfig {
         self.problems().into_iter().next().map_or(Ok(()), Err)
     }
 
-    /// Everything that is wrong with the settings: an unknown name (the nearest one is suggested), settings that the network does not
-    /// take, values out of range.
+    /// Everything that is wrong with the settings: values out of range, an unknown name (the nearest one is suggested), settings that
+    /// the network does not take.
     pub fn problems(&self) -> Vec<RegistryError> {
+        let found = Check::check(self, "").err().map_or(vec![], |problems| problems.0);
+        found.into_iter().map(|p| RegistryError { key: p.key, found: p.found, expected: p.expected }).collect()
+    }
+
+    /// What is wrong beyond single values' ranges.
+    pub(crate) fn conflicts(&self) -> Vec<RegistryError> {
         let Some(member) = self.member() else { return vec![self.unknown_name()] };
         let mut problems = self.foreign_keys(&member);
         let mut refuse = |key: &str, found: String, expected: &str| {
@@ -88,20 +94,11 @@ impl BackboneConfig {
                 problems.push(RegistryError::new(key, found, expected));
             }
         };
-        if !WIDTHS.contains(&self.width) {
-            refuse("width", self.width.to_string(), &format!("a number from {} to {}", WIDTHS.start(), WIDTHS.end()));
-        }
         if !RATIOS.contains(&self.ratio) {
             refuse("ratio", self.ratio.to_string(), "2 or 4");
         }
         if self.branches != Self::default().branches && self.reuse != ReuseKind::Add {
             refuse("branches", format!("{:?}", self.branches), "no such key unless reuse is add");
-        }
-        if let Some(eps) = self.norm_eps.filter(|eps| !(0.0..1.0).contains(eps)) {
-            refuse("norm_eps", eps.to_string(), "a number from 0 to below 1");
-        }
-        if let Some(p) = self.dropout.filter(|p| !(0.0..1.0).contains(p)) {
-            refuse("dropout", p.to_string(), "a number from 0 to below 1");
         }
         problems
     }
@@ -204,7 +201,7 @@ mod tests {
     fn all_problems_are_listed_at_once_and_each_key_once() {
         let config = BackboneConfig { width: 99.0, se: false, dropout: Some(2.0), ..BackboneConfig::named("resnet50") };
         let keys: Vec<String> = config.problems().into_iter().map(|p| p.key).collect();
-        assert_eq!(keys, ["width", "se", "dropout"]);
+        assert_eq!(keys, ["width", "dropout", "se"], "ranges first");
     }
 
     #[test]

@@ -7,6 +7,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use repghost_config::{items_above_zero, Check, Checker};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
@@ -15,16 +17,20 @@ use crate::boxes::from_corners;
 use crate::error::HeadError;
 
 /// The keys below `model.head.anchors`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AnchorConfig {
     /// Size of a level's smallest anchors in units of its stride (4 gives 32, 64, 128, 256, 512 on P3 to P7).
+    #[schemars(extend("exclusiveMinimum" = 0, "x-unit" = "strides"))]
     pub octave_base_scale: f64,
     /// Sizes per level: this many steps from one level's size to the next one's.
+    #[schemars(range(min = 1))]
     pub scales_per_octave: usize,
     /// Sizes in pixels for each level, instead of the two keys above.
+    #[schemars(transform = items_above_zero, extend("x-unit" = "pixels"))]
     pub sizes: Option<Vec<Vec<f64>>>,
     /// Height over width.
+    #[schemars(length(min = 1), transform = items_above_zero)]
     pub aspect_ratios: Vec<f64>,
 }
 
@@ -32,6 +38,20 @@ impl Default for AnchorConfig {
     fn default() -> Self {
         Self { octave_base_scale: 4.0, scales_per_octave: 3, sizes: None, aspect_ratios: vec![0.5, 1.0, 2.0] }
     }
+}
+
+impl Check for AnchorConfig {
+    fn rules(&self, at: &mut Checker) {
+        same_lengths(at, "sizes", &self.sizes);
+    }
+}
+
+/// Anchor sizes by level: as many on each.
+pub(crate) fn same_lengths(at: &mut Checker, field: &str, sizes: &Option<Vec<Vec<f64>>>) {
+    let Some(sizes) = sizes else { return };
+    let first = sizes.first().map_or(0, Vec::len);
+    let expected = "one list of sizes for each pyramid level, all of one length";
+    at.require(first > 0 && sizes.iter().all(|s| s.len() == first), field, format!("{sizes:?}"), expected);
 }
 
 impl AnchorConfig {

@@ -4,6 +4,8 @@
 //! ([`Decoder`]). Its module implements the two traits; here are the rows that make it known: a variant of [`HeadConfig`] and of [`Detector`].
 
 use repghost_backbone::{Backbone, Eager, FuseLevel, Ops, Tree, Visitor};
+use repghost_config::{Check, Checker};
+use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{Error as _, MapAccess};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -21,7 +23,7 @@ use crate::stage::{DecodeError, Outputs, Regions, Stage};
 use crate::types::{HostDetections, ImageBatch, Losses, Target};
 
 /// The keys below `model.head`; `name` chooses the detector and with it the other keys.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "name")]
 pub enum HeadConfig {
     /// One stage, dense boxes.
@@ -150,11 +152,8 @@ pub trait DetectorConfig: std::fmt::Debug {
     /// Whether the head's outputs are numbered by COCO's category ids.
     fn coco_91(&self) -> bool;
 
-    /// Refuses numbers outside their range.
-    ///
-    /// # Errors
-    /// The first key that is wrong.
-    fn check(&self) -> Result<(), HeadError>;
+    /// Rules of its [`Check`].
+    fn check_rules(&self, at: &mut Checker);
 
     /// The detector with few and thin layers, for quick checks.
     fn narrow(&self) -> HeadConfig;
@@ -228,12 +227,12 @@ impl HeadConfig {
         self.config().coco_91()
     }
 
-    /// Refuses numbers outside their range.
+    /// Refuses settings that make no detector.
     ///
     /// # Errors
-    /// The first key that is wrong.
+    /// All problems at once, under their keys in an experiment file.
     pub fn check(&self) -> Result<(), HeadError> {
-        self.config().check()
+        Ok(Check::check(self, "model.head")?)
     }
 
     /// The detector of a name with few and thin layers, for quick checks; none for other names.
@@ -256,6 +255,12 @@ impl HeadConfig {
     pub fn decoder(&self, fpn: &FpnConfig, classes: i64) -> Result<Decoder, HeadError> {
         self.check()?;
         self.config().decoder(fpn, classes)
+    }
+}
+
+impl Check for HeadConfig {
+    fn rules(&self, at: &mut Checker) {
+        self.config().check_rules(at);
     }
 }
 

@@ -13,7 +13,10 @@ pub enum HeadError {
         /// Levels that the backbone taps.
         there: Vec<u32>,
     },
-    /// A number out of its range.
+    /// Settings out of their ranges.
+    #[error(transparent)]
+    Settings(#[from] repghost_config::Problems),
+    /// A setting that does not fit the others, or the network.
     #[error("{key}: {value} is not {expected}")]
     Range {
         /// Dotted key.

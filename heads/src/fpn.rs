@@ -9,13 +9,15 @@
 
 use repghost_backbone::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn};
 use repghost_backbone::{Activation, FuseLevel, Module, Ops, Tap, Tree, Visitor};
+use repghost_config::Check;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::HeadError;
 use crate::init;
 
 /// Where the levels above the backbone's last one come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExtraLevels {
     /// There are none.
@@ -29,10 +31,11 @@ pub enum ExtraLevels {
 }
 
 /// The keys below `model.fpn`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FpnConfig {
     /// Channels of every pyramid level.
+    #[schemars(range(min = 1), extend("x-unit" = "channels"))]
     pub channels: i64,
     /// Batch norm after the 1x1 and the 3x3 convolutions (torchvision's `maskrcnn_resnet50_fpn_v2`).
     pub norm: bool,
@@ -47,6 +50,8 @@ impl Default for FpnConfig {
         Self { channels: 256, norm: false, extra_levels: None, relu_before_p7: true }
     }
 }
+
+impl Check for FpnConfig {}
 
 impl FpnConfig {
     /// Levels of a pyramid on backbone levels `body`. `head_default` is used where `extra_levels` is unset.

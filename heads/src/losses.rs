@@ -17,6 +17,7 @@
 //! (`repghost_kernels::cuda::focal`). On other devices, and for other kinds, the same formula is written with tensor operations.
 
 use rayon::prelude::*;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Reduction, Tensor};
 
@@ -239,7 +240,7 @@ fn pass(xs: &[f32], out: &mut [f32], factor: f32, term: impl Fn(f32) -> (f32, f3
 }
 
 /// Which loss compares predicted and true boxes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BoxLoss {
     /// Absolute difference of offsets (torchvision's `retinanet_resnet50_fpn`, mmdetection).

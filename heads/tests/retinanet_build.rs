@@ -135,11 +135,15 @@ fn settings_are_read_and_refused() {
         (RetinaNetConfig { levels: vec![3, 6], ..default() }, narrow(), "model.head.levels: [3, 6] asked for"),
         (RetinaNetConfig { levels: vec![], ..default() }, narrow(), "model.head.levels"),
         (RetinaNetConfig { levels: vec![4, 3], ..default() }, narrow(), "model.head.levels"),
-        (RetinaNetConfig { bg_iou: 0.6, ..default() }, narrow(), "model.head.bg_iou: 0.6"),
-        (RetinaNetConfig { focal_alpha: f64::NAN, ..default() }, narrow(), "model.head.focal_alpha: NaN"),
-        (RetinaNetConfig { prior_probability: 0.0, ..default() }, narrow(), "model.head.prior_probability: 0"),
-        (RetinaNetConfig { tower_channels: Some(0), ..default() }, narrow(), "model.head.tower_channels: 0"),
-        (RetinaNetConfig { group_norm: true, tower_channels: Some(48), ..default() }, narrow(), "model.head.tower_channels: 48"),
+        (RetinaNetConfig { bg_iou: 0.6, ..default() }, narrow(), "model.head.bg_iou: found 0.6"),
+        (RetinaNetConfig { focal_alpha: f64::NAN, ..default() }, narrow(), "model.head.focal_alpha: found NaN"),
+        (RetinaNetConfig { prior_probability: 0.0, ..default() }, narrow(), "model.head.prior_probability: found 0"),
+        (RetinaNetConfig { tower_channels: Some(0), ..default() }, narrow(), "model.head.tower_channels: found 0"),
+        (
+            RetinaNetConfig { group_norm: true, tower_channels: Some(48), ..default() },
+            narrow(),
+            "model.head.tower_channels: found 48",
+        ),
         (default(), FpnConfig { channels: 0, ..narrow() }, "model.fpn.channels: 0"),
     ] {
         let message = refused(head, fpn);

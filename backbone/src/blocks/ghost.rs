@@ -12,6 +12,7 @@
 //!
 //! The centre tap of a zero-padded 3x3 kernel is the identity, so the fold is exact at the borders too.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
@@ -23,7 +24,7 @@ use crate::ops::{Activation, Ops};
 const CHEAP_KERNEL: i64 = 3;
 
 /// A linear branch that is added to the cheap convolution's output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Branch {
     /// Batch norm on the identity: the paper's choice.

@@ -1,28 +1,36 @@
 //! The keys of FCOS in an experiment file, with torchvision's values.
 
+use repghost_config::{Check, Checker};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::anchors::AnchorConfig;
-use crate::error::HeadError;
 use crate::losses::Focal;
 
 /// The keys below `model.head` for `name: fcos`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FcosConfig {
     /// Backbone levels below the pyramid (3 has stride 8).
+    #[schemars(length(min = 1), inner(range(min = 1, max = 8)))]
     pub levels: Vec<u32>,
     /// Convolutions in each of the two towers.
+    #[schemars(range(max = 16))]
     pub tower_depth: usize,
     /// Groups of the group normalisation after each of them; a divisor of `model.fpn.channels`.
+    #[schemars(range(min = 1))]
     pub norm_groups: i64,
     /// How far a point may lie from an object's centre to be trained on it: strides of its level, along each axis.
+    #[schemars(range(min = 1e-3, max = 1e6), extend("x-unit" = "strides"))]
     pub center_sampling_radius: f64,
     /// Weight of present classes in the focal loss.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub focal_alpha: f64,
     /// How strongly the focal loss scales easy examples down.
+    #[schemars(range(min = 0.0, max = 100.0))]
     pub focal_gamma: f64,
     /// Initial probability of every class at every point.
+    #[schemars(range(min = 1e-9, max = 0.5))]
     pub prior_probability: f64,
     /// Number the head's outputs by COCO's category ids (0 to 90 with gaps), as torchvision's published file does. Needs the 80 classes
     /// of COCO.
@@ -44,25 +52,14 @@ impl Default for FcosConfig {
     }
 }
 
-impl FcosConfig {
-    /// Refuses numbers outside their range.
-    ///
-    /// # Errors
-    /// The first key that is wrong.
-    pub fn check(&self) -> Result<(), HeadError> {
-        let within = |key, value: f64, low: f64, high: f64, expected| match (low..=high).contains(&value) {
-            true => Ok(()),
-            false => Err(HeadError::range(key, value, expected)),
-        };
-        if self.norm_groups < 1 {
-            return Err(HeadError::range("model.head.norm_groups", self.norm_groups, "positive"));
-        }
-        within("model.head.center_sampling_radius", self.center_sampling_radius, 1e-3, 1e6, "between 0.001 and 1e6")?;
-        within("model.head.focal_alpha", self.focal_alpha, 0.0, 1.0, "between 0 and 1")?;
-        within("model.head.focal_gamma", self.focal_gamma, 0.0, 100.0, "between 0 and 100")?;
-        within("model.head.prior_probability", self.prior_probability, 1e-9, 0.5, "between 1e-9 and 0.5")
+impl Check for FcosConfig {
+    fn rules(&self, at: &mut Checker) {
+        let rising = self.levels.windows(2).all(|l| l[0] < l[1]);
+        at.require(rising, "levels", format!("{:?}", self.levels), "levels in rising order");
     }
+}
 
+impl FcosConfig {
     /// One square per position, as large as its level's stride: its centre is the point.
     pub(super) fn points(&self) -> AnchorConfig {
         AnchorConfig { octave_base_scale: 1.0, scales_per_octave: 1, sizes: None, aspect_ratios: vec![1.0] }

@@ -16,6 +16,7 @@ mod targets;
 use std::sync::Arc;
 
 use repghost_backbone::{Backbone, Eager, FuseLevel, Ops, Tree, Visitor};
+use repghost_config::{Check, Checker};
 use tch::Tensor;
 
 pub use config::FcosConfig;
@@ -53,7 +54,7 @@ impl Fcos {
     /// # Errors
     /// Settings that make no detector.
     pub fn new(body: Backbone, fpn: &FpnConfig, config: &FcosConfig, classes: i64) -> Result<Self, HeadError> {
-        config.check()?;
+        config.check("model.head")?;
         let backbone = BackboneWithFpn::new(body, &config.levels, fpn, EXTRA_LEVELS)?;
         let decoder = FcosDecoder::new(fpn, config, classes)?;
         let head = FcosHead::new(backbone.fpn.channels(), decoder.labels.outputs(), config)?;
@@ -136,8 +137,8 @@ impl DetectorConfig for FcosConfig {
         self.coco_91
     }
 
-    fn check(&self) -> Result<(), HeadError> {
-        FcosConfig::check(self)
+    fn check_rules(&self, at: &mut Checker) {
+        self.rules(at);
     }
 
     fn narrow(&self) -> HeadConfig {

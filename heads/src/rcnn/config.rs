@@ -1,16 +1,18 @@
 //! The keys of Faster and Mask R-CNN in an experiment file, in torchvision's terms and with its values.
 
+use repghost_config::{items_above_zero, Check, Checker};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::anchors::AnchorConfig;
-use crate::error::HeadError;
+use crate::anchors::{same_lengths, AnchorConfig};
 use crate::matcher::Matcher;
 
 /// What Faster and Mask R-CNN have in common: the keys below `model.head` for `name: faster_rcnn`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FasterRcnnConfig {
     /// Backbone levels below the pyramid (2 has stride 4). Regions are pooled from these, proposals come from one level more.
+    #[schemars(length(min = 1), inner(range(min = 1, max = 8)))]
     pub levels: Vec<u32>,
     /// Region proposal network.
     pub rpn: RpnConfig,
@@ -36,10 +38,11 @@ impl Default for FasterRcnnConfig {
 }
 
 /// The keys below `model.head` for `name: mask_rcnn`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MaskRcnnConfig {
     /// Backbone levels below the pyramid (2 has stride 4). Regions are pooled from these, proposals come from one level more.
+    #[schemars(length(min = 1), inner(range(min = 1, max = 8)))]
     pub levels: Vec<u32>,
     /// Region proposal network.
     pub rpn: RpnConfig,
@@ -70,36 +73,50 @@ impl MaskRcnnConfig {
 }
 
 /// The keys below `model.head.rpn`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RpnConfig {
     /// 3x3 convolutions before the two predictions (torchvision's v2 model has 2).
+    #[schemars(range(max = 16))]
     pub conv_depth: usize,
     /// Anchor sizes in units of a level's stride (8 gives 32, 64, 128, 256, 512 on P2 to P6).
+    #[schemars(extend("exclusiveMinimum" = 0, "x-unit" = "strides"))]
     pub anchor_scale: f64,
     /// Anchor sizes in pixels for each level, instead of `anchor_scale`.
+    #[schemars(transform = items_above_zero, extend("x-unit" = "pixels"))]
     pub anchor_sizes: Option<Vec<Vec<f64>>>,
     /// Height over width of anchors.
+    #[schemars(length(min = 1), transform = items_above_zero)]
     pub aspect_ratios: Vec<f64>,
     /// Best anchors of each level before NMS, in training.
+    #[schemars(range(min = 1))]
     pub pre_nms_top_n_train: usize,
     /// The same in inference.
+    #[schemars(range(min = 1))]
     pub pre_nms_top_n_test: usize,
     /// Proposals per image after NMS, in training.
+    #[schemars(range(min = 1))]
     pub post_nms_top_n_train: usize,
     /// The same in inference.
+    #[schemars(range(min = 1))]
     pub post_nms_top_n_test: usize,
     /// IoU above which proposals of one level exclude each other.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub nms_thresh: f64,
     /// From this IoU on an anchor is foreground.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub fg_iou_thresh: f64,
     /// Below this IoU an anchor is background.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub bg_iou_thresh: f64,
     /// Anchors per image that take part in the loss.
+    #[schemars(range(min = 1))]
     pub batch_size_per_image: usize,
     /// Share of foreground among them, at most.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub positive_fraction: f64,
     /// Objectness that a proposal needs.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub score_thresh: f64,
 }
 
@@ -147,18 +164,23 @@ impl RpnConfig {
 }
 
 /// The keys below `model.head.roi`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RoiConfig {
     /// From this IoU on a proposal is foreground.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub fg_iou_thresh: f64,
     /// Below this IoU a proposal is background.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub bg_iou_thresh: f64,
     /// Proposals per image that are trained.
+    #[schemars(range(min = 1))]
     pub batch_size_per_image: usize,
     /// Share of foreground among them, at most.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub positive_fraction: f64,
     /// Factors of dx, dy, dw, dh.
+    #[schemars(transform = items_above_zero)]
     pub bbox_reg_weights: [f32; 4],
     /// Bilinear samples of a bin along each axis; 0 takes as many as the bin has pixels.
     pub sampling_ratio: usize,
@@ -184,16 +206,19 @@ impl RoiConfig {
 }
 
 /// The keys below `model.head.box_head`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BoxHeadConfig {
     /// Bins per side that regions are pooled to.
+    #[schemars(range(min = 1))]
     pub pool: usize,
     /// Channels of 3x3 convolutions (torchvision's v2 model has four of 256, the first model none).
+    #[schemars(transform = items_above_zero, extend("x-unit" = "channels"))]
     pub convs: Vec<i64>,
     /// Batch norm after each convolution (torchvision's v2 model).
     pub norm: bool,
     /// Widths of fully connected layers (torchvision's v2 model has one of 1024).
+    #[schemars(length(min = 1), transform = items_above_zero, extend("x-unit" = "channels"))]
     pub fcs: Vec<i64>,
 }
 
@@ -204,16 +229,19 @@ impl Default for BoxHeadConfig {
 }
 
 /// The keys below `model.head.mask_head`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MaskHeadConfig {
     /// Bins per side that regions are pooled to; masks have twice as many.
+    #[schemars(range(min = 1))]
     pub pool: usize,
     /// Channels of 3x3 convolutions.
+    #[schemars(transform = items_above_zero, extend("x-unit" = "channels"))]
     pub convs: Vec<i64>,
     /// Batch norm after each convolution (torchvision's v2 model).
     pub norm: bool,
     /// Channels of the transposed convolution.
+    #[schemars(range(min = 1), extend("x-unit" = "channels"))]
     pub deconv: i64,
 }
 
@@ -223,69 +251,35 @@ impl Default for MaskHeadConfig {
     }
 }
 
-impl FasterRcnnConfig {
-    /// Refuses numbers outside their range.
-    ///
-    /// # Errors
-    /// The first key that is wrong.
-    pub fn check(&self) -> Result<(), HeadError> {
-        let fraction = |key, value: f64| match (0.0..=1.0).contains(&value) {
-            true => Ok(()),
-            false => Err(HeadError::range(key, value, "between 0 and 1")),
-        };
-        let below = |key, value: f64, high: f64, expected| match value <= high {
-            true => fraction(key, value),
-            false => Err(HeadError::range(key, value, expected)),
-        };
-        let (rpn, roi) = (&self.rpn, &self.roi);
-        if self.levels.windows(2).any(|l| l[1] != l[0] + 1) {
-            let found = format!("{:?}", self.levels);
-            return Err(HeadError::range("model.head.levels", found, "a run of levels without gaps, which pooling needs"));
-        }
-        fraction("model.head.rpn.nms_thresh", rpn.nms_thresh)?;
-        fraction("model.head.rpn.fg_iou_thresh", rpn.fg_iou_thresh)?;
-        below("model.head.rpn.bg_iou_thresh", rpn.bg_iou_thresh, rpn.fg_iou_thresh, "at most model.head.rpn.fg_iou_thresh")?;
-        fraction("model.head.rpn.positive_fraction", rpn.positive_fraction)?;
-        fraction("model.head.rpn.score_thresh", rpn.score_thresh)?;
-        positive("model.head.rpn.batch_size_per_image", rpn.batch_size_per_image)?;
-        fraction("model.head.roi.fg_iou_thresh", roi.fg_iou_thresh)?;
-        below("model.head.roi.bg_iou_thresh", roi.bg_iou_thresh, roi.fg_iou_thresh, "at most model.head.roi.fg_iou_thresh")?;
-        fraction("model.head.roi.positive_fraction", roi.positive_fraction)?;
-        positive("model.head.roi.batch_size_per_image", roi.batch_size_per_image)?;
-        if !roi.bbox_reg_weights.iter().all(|w| w.is_finite() && *w > 0.0) {
-            let found = format!("{:?}", roi.bbox_reg_weights);
-            return Err(HeadError::range("model.head.roi.bbox_reg_weights", found, "four positive numbers"));
-        }
-        positive("model.head.box_head.pool", self.box_head.pool)?;
-        positive("model.head.box_head.fcs", self.box_head.fcs.len())?;
-        widths("model.head.box_head.convs", &self.box_head.convs)?;
-        widths("model.head.box_head.fcs", &self.box_head.fcs)
+impl Check for FasterRcnnConfig {
+    fn rules(&self, at: &mut Checker) {
+        let gapless = self.levels.windows(2).all(|l| l[1] == l[0] + 1);
+        at.require(gapless, "levels", format!("{:?}", self.levels), "a run of levels without gaps, which pooling needs");
+        at.part("rpn", &self.rpn);
+        at.part("roi", &self.roi);
     }
 }
 
-impl MaskRcnnConfig {
-    /// Refuses numbers outside their range.
-    ///
-    /// # Errors
-    /// The first key that is wrong.
-    pub fn check(&self) -> Result<(), HeadError> {
-        self.faster().check()?;
-        positive("model.head.mask_head.pool", self.mask_head.pool)?;
-        widths("model.head.mask_head.convs", &self.mask_head.convs)?;
-        widths("model.head.mask_head.deconv", &[self.mask_head.deconv])
+impl Check for MaskRcnnConfig {
+    fn rules(&self, at: &mut Checker) {
+        self.faster().rules(at);
     }
 }
 
-fn positive(key: &'static str, value: usize) -> Result<(), HeadError> {
-    match value > 0 {
-        true => Ok(()),
-        false => Err(HeadError::range(key, value, "positive")),
+impl Check for RpnConfig {
+    fn rules(&self, at: &mut Checker) {
+        background_below_foreground(at, self.bg_iou_thresh, self.fg_iou_thresh);
+        same_lengths(at, "anchor_sizes", &self.anchor_sizes);
     }
 }
 
-fn widths(key: &'static str, values: &[i64]) -> Result<(), HeadError> {
-    match values.iter().all(|v| *v > 0) {
-        true => Ok(()),
-        false => Err(HeadError::range(key, format!("{values:?}"), "a list of positive numbers")),
+impl Check for RoiConfig {
+    fn rules(&self, at: &mut Checker) {
+        background_below_foreground(at, self.bg_iou_thresh, self.fg_iou_thresh);
     }
+}
+
+fn background_below_foreground(at: &mut Checker, background: f64, foreground: f64) {
+    let expected = format!("at most {} ({foreground})", at.key("fg_iou_thresh"));
+    at.require(background <= foreground, "bg_iou_thresh", background, expected);
 }

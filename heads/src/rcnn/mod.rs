@@ -30,6 +30,7 @@ mod train;
 use std::sync::Arc;
 
 use repghost_backbone::{Backbone, Eager, FuseLevel, Ops, Tree, Visitor};
+use repghost_config::{Check, Checker};
 use tch::Tensor;
 
 pub use config::{BoxHeadConfig, FasterRcnnConfig, MaskHeadConfig, MaskRcnnConfig, RoiConfig, RpnConfig};
@@ -85,7 +86,7 @@ impl Rcnn {
     /// # Errors
     /// Settings that make no detector.
     pub fn faster(body: Backbone, fpn: &FpnConfig, config: &FasterRcnnConfig, classes: i64) -> Result<Self, HeadError> {
-        config.check()?;
+        config.check("model.head")?;
         Self::new(body, fpn, config, None, classes)
     }
 
@@ -94,7 +95,7 @@ impl Rcnn {
     /// # Errors
     /// Settings that make no detector.
     pub fn mask(body: Backbone, fpn: &FpnConfig, config: &MaskRcnnConfig, classes: i64) -> Result<Self, HeadError> {
-        config.check()?;
+        config.check("model.head")?;
         Self::new(body, fpn, &config.faster(), Some(&config.mask_head), classes)
     }
 
@@ -254,8 +255,8 @@ impl DetectorConfig for FasterRcnnConfig {
         self.coco_91
     }
 
-    fn check(&self) -> Result<(), HeadError> {
-        FasterRcnnConfig::check(self)
+    fn check_rules(&self, at: &mut Checker) {
+        self.rules(at);
     }
 
     fn narrow(&self) -> HeadConfig {
@@ -288,8 +289,8 @@ impl DetectorConfig for MaskRcnnConfig {
         self.coco_91
     }
 
-    fn check(&self) -> Result<(), HeadError> {
-        MaskRcnnConfig::check(self)
+    fn check_rules(&self, at: &mut Checker) {
+        self.rules(at);
     }
 
     fn narrow(&self) -> HeadConfig {

@@ -10,6 +10,7 @@ mod loss;
 use std::sync::Arc;
 
 use repghost_backbone::{Backbone, Eager, FuseLevel, Ops, Tree, Visitor};
+use repghost_config::{Check, Checker};
 use tch::Tensor;
 
 pub use config::RetinaNetConfig;
@@ -47,7 +48,7 @@ impl RetinaNet {
     /// # Errors
     /// Settings that make no detector.
     pub fn new(body: Backbone, fpn: &FpnConfig, config: &RetinaNetConfig, classes: i64) -> Result<Self, HeadError> {
-        config.check()?;
+        config.check("model.head")?;
         let backbone = BackboneWithFpn::new(body, &config.levels, fpn, EXTRA_LEVELS)?;
         let decoder = RetinaNetDecoder::new(fpn, config, classes)?;
         let head = RetinaNetHead::new(backbone.fpn.channels(), decoder.anchors.per_location(), decoder.labels.outputs(), config)?;
@@ -136,8 +137,8 @@ impl DetectorConfig for RetinaNetConfig {
         self.coco_91
     }
 
-    fn check(&self) -> Result<(), HeadError> {
-        RetinaNetConfig::check(self)
+    fn check_rules(&self, at: &mut Checker) {
+        self.rules(at);
     }
 
     fn narrow(&self) -> HeadConfig {

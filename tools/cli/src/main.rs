@@ -8,6 +8,7 @@ mod commands;
 mod cuda;
 mod eval_files;
 mod exit;
+mod flag_hint;
 mod interrupt;
 mod logging;
 mod tables;
@@ -45,7 +46,13 @@ fn main() {
             logging::start(cli.verbose, cli.quiet);
             exit::report(commands::run(cli.command, cli.quiet), cli.verbose)
         }
-        Err(e) => exit::usage(&e),
+        Err(e) => {
+            let code = exit::usage(&e);
+            if let Some(hint) = flag_hint::of(&e) {
+                eprintln!("{hint}");
+            }
+            code
+        }
     };
     exit::when_all_is_written(code)
 }

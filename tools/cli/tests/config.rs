@@ -133,7 +133,7 @@ fn mistakes_name_key_origin_and_remedy() {
         ("train.optimizer.betas=[1]", "train.optimizer.betas: found a list of 1, expected a list of 2 (command line)"),
         ("train.optimizer.name=sdg", "train.optimizer.name: found 'sdg', expected one of sgd, adamw; did you mean sgd? (command line)"),
         ("model.backbone.branches.0=x", "model.backbone.branches.0: found 'x', expected one of bn, identity, dw1x1 (command line)"),
-        ("model.head={_delete_: true}", "model.head.name is missing: expected one of retinanet, mask_rcnn, classifier"),
+        ("model.head={_delete_: true}", "model.head.name is missing: expected one of retinanet, fcos, faster_rcnn, mask_rcnn, classifier"),
         ("train.schedule.milestones.2=9", "override 'train.schedule.milestones.2=9': train.schedule.milestones is a list of 2; expected an index from 0 to 1, found 2"),
         ("train.schedule.milestones=[3, 1]", "train.schedule.milestones: found [3.0, 1.0], expected epochs in rising order (command line)"),
         (
@@ -141,6 +141,15 @@ fn mistakes_name_key_origin_and_remedy() {
             "train.batch_norm.frozen_stages: found 1 without weights, expected init.backbone or init.detector to be set: frozen layers keep \
              what they start with, and that would be noise (command line)",
         ),
+        ("model.head.fg_iou=7", "model.head.fg_iou: found 7, expected a number from 0 to 1 (command line)"),
+        ("data.augment.hflip=2", "data.augment.hflip: found 2, expected a number from 0 to 1 (command line)"),
+        ("data.augment.zoom_out={p: 2}", "data.augment.zoom_out.p: found 2, expected a number from 0 to 1 (command line)"),
+        ("data.shapes.picture.size=[8, 64]", "data.shapes.picture.size.0: found 8, expected a whole number from 64 to 4096 (command line)"),
+        ("model.fpn.channels=0", "model.fpn.channels: found 0, expected a whole number, 1 or more (command line)"),
+        ("model.head.anchors.aspect_ratios=[]", "model.head.anchors.aspect_ratios: found a list of 0, expected a list of 1 or more (command line)"),
+        ("model.head.bg_iou=0.6", "model.head.bg_iou: found 0.6, expected at most model.head.fg_iou (0.5) (command line)"),
+        ("data.classes=[1]", "data.classes.0: found 1, expected a text; write \"1\", with quotes (command line)"),
+        ("run.name=x", "unknown key run.name (command line); expected one of: dir"),
         (
             "task=classification",
             "model.head.name: found retinanet, expected classifier, as task is classification (or task: detection) (base/model.yaml)",
@@ -151,6 +160,150 @@ fn mistakes_name_key_origin_and_remedy() {
         folder.write("m.yaml", "_base_: top.yaml\nmodel: {backbone: {branches: [bn]}}\n");
         assert_eq!(refused(&folder, &["config", "m.yaml", argument]), text);
     }
+}
+
+/// What `config` refuses, `train` refuses in the same words, before it writes anything; all mistakes at once.
+#[test]
+fn train_refuses_what_config_refuses() {
+    let folder = folder();
+    let mistakes = ["model.head.fg_iou=7", "data.augment.hflip=2", "model.backbone.width=99", "train.optimizer.momentum=1"];
+    let mut seen = Vec::new();
+    for command in ["config", "train"] {
+        let mut args = vec![command, "top.yaml"];
+        args.extend(mistakes);
+        let ran = folder.run(&args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{}", ran.stderr);
+        for mistake in mistakes {
+            let key = mistake.split('=').next().unwrap();
+            let lines = ran.stderr.lines().filter(|l| l.contains(&format!(" {key}: found ")) && l.ends_with("(command line)"));
+            assert_eq!(lines.count(), 1, "{key}: {}", ran.stderr);
+        }
+        seen.push(ran.stderr);
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert!(!folder.path().join("runs").exists());
+}
+
+#[test]
+fn keys_are_explained() {
+    let folder = Folder::new(&[]);
+    let ran = folder.run(&["config", "--explain", "train.schedule.min_lr"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    assert!(ran.stdout.starts_with("train.schedule.min_lr\n    number; default 0.0; 0 or more\n"), "{}", ran.stdout);
+    let all = folder.run(&["config", "--explain"]).stdout;
+    for key in ["model.head.rpn.nms_thresh (name: mask_rcnn)", "train.ema.decay", "data.classify.rand_augment.p", "run.dir"] {
+        assert!(all.contains(key), "{key}");
+    }
+    assert_eq!(
+        refused(&folder, &["config", "--explain", "train.optimizer.rate"]),
+        "unknown key train.optimizer.rate (command line); did you mean train.optimizer.name?"
+    );
+    let schema: serde_json::Value = serde_json::from_str(&folder.run(&["config", "--schema"]).stdout).unwrap();
+    assert_eq!(schema["properties"]["train"]["$ref"], "#/$defs/TrainConfig");
+}
+
+/// `docs/keys.md` is what the program prints: `repghost-det config --explain --markdown > docs/keys.md`.
+#[test]
+fn the_page_of_keys_is_up_to_date() {
+    let page = std::fs::read_to_string(root().join("docs/keys.md")).unwrap();
+    let printed = common::run(&["config", "--explain", "--markdown"]).stdout;
+    assert!(page == printed, "docs/keys.md is old; `repghost-det config --explain --markdown > docs/keys.md` makes it anew");
+}
+
+#[test]
+fn defaults_take_overrides_and_show_what_is_hidden() {
+    let folder = Folder::new(&[]);
+    let printed =
+        folder.run(&["config", "--defaults", "train.epochs=3", "model.head.name=mask_rcnn", "data.augment.zoom_out={}"]);
+    assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
+    for text in [
+        "  epochs: 3\n",
+        "    name: mask_rcnn\n",
+        "      nms_thresh: 0.7\n",
+        "      max_ratio: 4.0\n",
+        "# retinanet: model.head.fg_iou=0.5\n",
+    ] {
+        assert!(printed.stdout.contains(text), "{text:?} not in\n{}", printed.stdout);
+    }
+    let hidden = printed.stdout.lines().find(|l| l.trim_start().starts_with("ema: null")).expect("ema");
+    assert!(hidden.ends_with("# {} for {decay: 0.9999, warmup: true}"), "{hidden}");
+    folder.write("all.yaml", &printed.stdout);
+    let overrides = ["train.epochs=3", "model.head.name=mask_rcnn", "data.augment.zoom_out={}"];
+    let again = folder.run(&[&["config", "--defaults"], overrides.as_slice()].concat());
+    assert_eq!(again.stdout, printed.stdout);
+    assert_eq!(folder.run(&["config", "all.yaml"]).code, 0, "what is printed is an experiment file");
+    assert_eq!(refused(&folder, &["config", "--defaults", "all.yaml"]), "--defaults takes KEY=VALUE only, found all.yaml");
+}
+
+#[test]
+fn built_in_experiments_are_there_in_every_folder() {
+    let folder = Folder::new(&[("mine.yaml", "_base_: small\ntrain: {epochs: 2}\n"), ("conf/mine.yaml", "_base_: demo.yaml\n")]);
+    let list = folder.run(&["config", "--list"]);
+    assert_eq!((list.code, list.stderr.as_str()), (0, ""));
+    let names: Vec<&str> = list.stdout.lines().filter_map(|l| l.split_whitespace().next()).collect();
+    assert!(["demo", "small", "retinanet", "ablations/widths"].iter().all(|n| names.contains(n)), "{names:?}");
+    for name in &names {
+        // Sweeps are no experiments.
+        if !name.starts_with("ablations/") && !name.starts_with("bench/") {
+            let ran = folder.run(&["config", name]);
+            assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{name}");
+        }
+    }
+    let demo = folder.run(&["config", "experiments/demo.yaml"]);
+    assert_eq!(line(&demo, "train.epochs"), pair("4", "built-in/demo.yaml"));
+    assert_eq!(demo.stdout, folder.run(&["config", "demo"]).stdout);
+    assert_eq!(line(&folder.run(&["config", "mine.yaml"]), "train.epochs"), pair("2", "mine.yaml"));
+    assert_eq!(line(&folder.run(&["config", "conf/mine.yaml"]), "train.epochs"), pair("4", "built-in/demo.yaml"));
+    let sweep = folder.run(&["sweep", "ablations/widths", "setting=demo", "only=[{width: 0.5x}]", "--dry-run"]);
+    assert!(sweep.code == 0 && sweep.stdout.contains("0.5x-seed0"), "{}{}", sweep.stdout, sweep.stderr);
+    let error = refused(&folder, &["config", "demos"]);
+    assert_eq!(
+        error,
+        "cannot read the experiment file demos: No such file or directory (os error 2); there is a built-in experiment demo"
+    );
+}
+
+/// A file of one's own comes before the built-in one of the same path.
+#[test]
+fn files_on_disk_come_first() {
+    let folder = Folder::new(&[("experiments/demo.yaml", "train: {epochs: 77}\n")]);
+    assert_eq!(line(&folder.run(&["config", "experiments/demo.yaml"]), "train.epochs"), pair("77", "experiments/demo.yaml"));
+    assert_eq!(line(&folder.run(&["config", "demo"]), "train.epochs"), pair("4", "built-in/demo.yaml"));
+}
+
+#[test]
+fn flags_that_are_keys_are_recognised() {
+    let ran = folder().run(&["config", "top.yaml", "--epochs", "3"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("keys of the experiment are written without dashes: train.epochs="), "{}", ran.stderr);
+}
+
+/// Files that would take minutes or the whole memory if each base were read anew, or each key searched for among all.
+#[test]
+fn large_and_deep_files_end() {
+    let folder = Folder::new(&[("b0.yaml", "train: {epochs: 2}\n")]);
+    for i in 1..=26 {
+        let base = format!("b{}.yaml", i - 1);
+        folder.write(&format!("b{i}.yaml"), &format!("_base_: [{base}, {base}]\ntrain: {{seed: {i}}}\n"));
+    }
+    assert_eq!(line(&folder.run(&["config", "b26.yaml"]), "train.seed"), pair("26", "b26.yaml"));
+    let keys: String = (0..200_000).map(|i| format!("k{i}: {i}\n")).collect();
+    folder.write("keys.yaml", &keys);
+    assert!(refused(&folder, &["config", "keys.yaml"]).starts_with("unknown key k0 (keys.yaml)"));
+    let classes: Vec<String> = (0..100_000).map(|i| format!("c{i}")).collect();
+    folder.write("classes.yaml", &format!("data: {{classes: [{}]}}\n", classes.join(", ")));
+    assert_eq!(folder.run(&["config", "classes.yaml", "--set-only"]).code, 0);
+    folder.write("twice.yaml", &format!("data: {{classes: [{}, c5]}}\n", classes.join(", ")));
+    assert_eq!(
+        refused(&folder, &["config", "twice.yaml"]),
+        "data.classes: found 'c5' twice, expected each name once (twice.yaml)"
+    );
+    folder.write("deep.yaml", &format!("a: {}", "[".repeat(100_000)));
+    assert!(refused(&folder, &["config", "deep.yaml"]).len() < 300);
+    folder.write("long.yaml", &format!("a: {}", "x".repeat(9 << 20)));
+    assert!(refused(&folder, &["config", "long.yaml"]).contains("longer than 8 MiB"));
+    let error = refused(&folder, &["config", "b0.yaml", &format!("train.epochs={}", "9\\u{1b}".repeat(40_000))]);
+    assert!(error.len() < 300 && !error.contains('\u{1b}'), "{error}");
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::annotations::record::{read_annotation, Context, ReadAnnotation};
 use crate::annotations::{classes, dataset, AnnotationError, Finding, ImageRecord, Problem, Severity};
 use crate::decode::{self, DecodeConfig};
 use crate::error::DataError;
+use crate::formats::{self, Format, Place};
 
 /// What was looked at and what was found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -62,6 +63,9 @@ pub enum ImageCheck {
 pub fn check(annotations: &Path, images: Option<&Path>, how: ImageCheck) -> Result<CheckReport, AnnotationError> {
     let mut report =
         CheckReport { annotation_file: annotations.to_owned(), image_folder: images.map(Path::to_owned), ..Default::default() };
+    if let Some(format) = formats::recognise(annotations) {
+        return check_other(format, annotations, images, how);
+    }
     let mut bytes = raw::read_bytes(annotations)?;
     let file: RawFile = match raw::parse(annotations, &mut bytes) {
         Ok(file) => file,
@@ -71,15 +75,27 @@ pub fn check(annotations: &Path, images: Option<&Path>, how: ImageCheck) -> Resu
         }
         Err(error) => return Err(error),
     };
-    let records = check_records(&file, &mut report);
+    let records = check_records(&file, &[], &mut report);
     if let Some(folder) = images {
         check_files(folder, &records, how, &mut report);
     }
     Ok(report)
 }
 
-/// Everything that the JSON alone tells.
-fn check_records(file: &RawFile, report: &mut CheckReport) -> Vec<ImageRecord> {
+/// The same for a set in another format: what could not be translated comes first, then what is wrong with the records.
+fn check_other(format: &Format, path: &Path, images: Option<&Path>, how: ImageCheck) -> Result<CheckReport, AnnotationError> {
+    let records = (format.read)(&Place { annotations: path, images, split: None })?;
+    let mut report =
+        CheckReport { annotation_file: path.to_owned(), image_folder: Some(records.root.clone()), ..Default::default() };
+    report.findings.clone_from(&records.findings);
+    let shapes = records.shapes();
+    let list = check_records(&records.raw(&shapes), &records.places(), &mut report);
+    check_files(&records.root, &list, how, &mut report);
+    Ok(report)
+}
+
+/// Everything that the records alone show. Where each has a place, areas are never there and no finding.
+fn check_records(file: &RawFile, places: &[String], report: &mut CheckReport) -> Vec<ImageRecord> {
     let raw_images = file.images.as_deref().unwrap_or_default();
     let raw_annotations = file.annotations.as_deref().unwrap_or_default();
     let raw_categories = file.categories.as_deref().unwrap_or_default();
@@ -134,10 +150,14 @@ fn check_records(file: &RawFile, report: &mut CheckReport) -> Vec<ImageRecord> {
         })
         .collect();
     let mut ids = HashSet::with_capacity(read.len());
-    for annotation in read {
+    for (number, annotation) in read.into_iter().enumerate() {
         let twice = annotation.id.filter(|&id| !ids.insert(id)).map(Problem::DuplicateAnnotationId);
         let problems = annotation.problems.iter().chain(&twice);
-        report.findings.extend(problems.map(|problem| Finding::new(problem, annotation.image_id, annotation.id)));
+        let place = places.get(number);
+        report.findings.extend(problems.filter(|p| place.is_none() || **p != Problem::NoArea).map(|problem| {
+            let finding = Finding::new(problem, annotation.image_id, annotation.id);
+            place.map_or(finding.clone(), |place| finding.at(place))
+        }));
     }
     images
 }

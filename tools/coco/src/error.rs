@@ -77,7 +77,10 @@ pub enum DataError {
         /// What was found and what was expected.
         reason: String,
     },
-    /// A configuration value out of range.
+    /// Settings out of range.
+    #[error(transparent)]
+    Settings(#[from] repghost_config::Problems),
+    /// A setting that does not fit the data.
     #[error("{key}: {reason}")]
     Config {
         /// Which key, dotted.

@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::buffers::black;
@@ -54,12 +55,13 @@ pub fn resize(image: &RgbImage, width: usize, height: usize, filter: Filter) -> 
 }
 
 /// Per-channel `(byte / 255 - mean) / std`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Normalize {
     /// Mean of each channel, in [0, 1].
     pub mean: [f32; 3],
-    /// Standard deviation of each channel, above 0.
+    /// Standard deviation of each channel.
+    #[schemars(transform = repghost_config::items_above_zero)]
     pub std: [f32; 3],
 }
 

@@ -5,7 +5,7 @@
 
 use rand::seq::SliceRandom;
 
-use crate::augment::stream;
+use crate::stream::stream;
 
 /// What keeps the order's stream apart from the samples' streams.
 const ORDER_STREAM: u64 = 0x6F72_6465_7200_0001;

@@ -2,7 +2,6 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use crate::augment::AugmentConfig;
 use crate::sample::Sample;
 
 /// From a source's sample to one in a batch. Chance comes from the given stream alone.
@@ -17,22 +16,4 @@ pub trait Transform: Send + Sync {
 
     /// A last step on normalised pixels `[3, height, width]` of an image that fills its planes.
     fn on_normalized(&self, _pixels: &mut [f32], _height: usize, _width: usize, _rng: &mut ChaCha8Rng) {}
-}
-
-impl Transform for AugmentConfig {
-    fn prepare(&self, sample: Sample) -> Sample {
-        // A resize that draws nothing gives the same pixels in every epoch, so the small image is kept, not the large one.
-        match self.resize_is_fixed() {
-            true => self.resize_fixed(sample),
-            false => sample,
-        }
-    }
-
-    fn draw(&self, mut sample: Sample, rng: &mut ChaCha8Rng) -> Sample {
-        if !self.resize_is_fixed() {
-            return self.apply(sample, rng);
-        }
-        self.finish(&mut sample, rng);
-        sample
-    }
 }

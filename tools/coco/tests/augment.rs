@@ -6,6 +6,7 @@ use repghost_coco::augment::{
     sample_rng, AugmentConfig, IouCropConfig, PhotometricConfig, ResizeConfig, ScaleJitterConfig, ZoomOutConfig,
 };
 use repghost_coco::{InstanceMask, MaskShape, Sample, Segmentation};
+use repghost_config::Check;
 
 const MARKER: [u8; 3] = [255, 0, 0];
 
@@ -39,7 +40,7 @@ fn found(image: &RgbImage) -> Option<[f32; 4]> {
 }
 
 fn check(config: &AugmentConfig, name: &str) -> usize {
-    config.validate("augment").unwrap();
+    config.check("augment").unwrap();
     let mut kept = 0;
     for index in 0..150 {
         let mut rng = sample_rng(5, 0, index);
@@ -201,31 +202,31 @@ fn values_out_of_range_are_named_by_their_key() {
     let default = AugmentConfig::default;
     let resize = |size, min_sizes, max_size| ResizeConfig { size, min_sizes, max_size, ..ResizeConfig::default() };
     let cases = [
-        ("data.train.augment.hflip", AugmentConfig { hflip: 1.5, ..default() }),
-        ("data.train.augment.hflip", AugmentConfig { hflip: f64::NAN, ..default() }),
-        ("data.train.augment.resize.min_sizes", AugmentConfig { resize: resize(None, vec![], 10), ..default() }),
-        ("data.train.augment.resize.min_sizes", AugmentConfig { resize: resize(None, vec![0], 10), ..default() }),
-        ("data.train.augment.resize.size", AugmentConfig { resize: resize(Some(0), vec![1], 10), ..default() }),
+        ("data.augment.hflip", AugmentConfig { hflip: 1.5, ..default() }),
+        ("data.augment.hflip", AugmentConfig { hflip: f64::NAN, ..default() }),
+        ("data.augment.resize.min_sizes", AugmentConfig { resize: resize(None, vec![], 10), ..default() }),
+        ("data.augment.resize.min_sizes.0", AugmentConfig { resize: resize(None, vec![0], 10), ..default() }),
+        ("data.augment.resize.size", AugmentConfig { resize: resize(Some(0), vec![1], 10), ..default() }),
         (
-            "data.train.augment.scale_jitter.range",
+            "data.augment.scale_jitter.range",
             AugmentConfig { scale_jitter: Some(ScaleJitterConfig { range: [2.0, 1.0], ..Default::default() }), ..default() },
         ),
         (
-            "data.train.augment.iou_crop.trials",
+            "data.augment.iou_crop.trials",
             AugmentConfig { iou_crop: Some(IouCropConfig { trials: 0, ..Default::default() }), ..default() },
         ),
         (
-            "data.train.augment.zoom_out.max_ratio",
+            "data.augment.zoom_out.max_ratio",
             AugmentConfig { zoom_out: Some(ZoomOutConfig { max_ratio: 0.5, ..Default::default() }), ..default() },
         ),
         (
-            "data.train.augment.photometric.hue",
+            "data.augment.photometric.hue.0",
             AugmentConfig { photometric: Some(PhotometricConfig { hue: [-0.7, 0.0], ..Default::default() }), ..default() },
         ),
     ];
     for (key, config) in cases {
-        let error = config.validate("data.train.augment").unwrap_err().to_string();
-        assert!(error.starts_with(&format!("{key}: expected ")), "{error}");
+        let problems = config.check("data.augment").unwrap_err().0;
+        assert_eq!(problems.iter().map(|p| p.key.as_str()).collect::<Vec<_>>(), [key]);
     }
-    default().validate("x").unwrap();
+    default().check("x").unwrap();
 }

@@ -71,7 +71,7 @@ fn findings_name_their_records() {
     assert_eq!(first("missing_file.json"), "image 1 (nope.jpg): the file is missing");
     assert_eq!(
         first("size_mismatch.json"),
-        "image 1 (good.jpg): the annotations say 200 x 120, the file is 160 x 120 (width x height)"
+        "image 1 (good.jpg): the annotations give 200 x 120, the file is 160 x 120 (width x height)"
     );
     assert_eq!(
         first("rle_wrong_sum.json"),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use image::{Rgb, RgbImage};
 use repghost_coco::classify::{Classes, ClassifyConfig, Evaluation, ImageFolder, RandAugmentConfig, Training};
 use repghost_coco::{Loader, LoaderConfig, Normalize, Source};
+use repghost_config::Check;
 
 /// Three classes, whose images have their class' gray.
 fn set(root: &Path) {
@@ -50,7 +51,7 @@ fn training_is_the_same_for_any_number_of_workers() {
     let source = Arc::new(ImageFolder::open(folder.path(), Classes::All, Default::default()).unwrap());
     for rand_augment in [None, Some(RandAugmentConfig { p: 1.0, layers: 4, ..RandAugmentConfig::default() })] {
         let recipe = ClassifyConfig { size: 32, random_erasing: 0.9, rand_augment, ..ClassifyConfig::default() };
-        recipe.validate("augment").unwrap();
+        recipe.check("classify").unwrap();
         let stream = |workers, epoch| {
             let loader = Loader::with_transform(source.clone(), config(3, workers), Arc::new(Training(recipe.clone()))).unwrap();
             loader.epoch(epoch, 0).map(|b| b.unwrap().pixels).collect::<Vec<_>>()

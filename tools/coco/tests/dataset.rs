@@ -3,7 +3,7 @@
 mod common;
 
 use common::shared;
-use repghost_coco::{AnnotationError, BadAnnotations, Dataset, DatasetOptions, LabelMode, Segmentation};
+use repghost_coco::{AnnotationError, Dataset, DatasetOptions, LabelMode, OnBadAnnotation, Segmentation};
 
 /// Loads a file made of the three lists.
 fn load(images: &str, annotations: &str, categories: &str, options: &DatasetOptions) -> Result<Dataset, AnnotationError> {
@@ -90,7 +90,7 @@ fn bad_annotations_are_refused_or_dropped() {
         assert!(message.contains(part), "{part:?} not in {message}");
     }
     assert_eq!(message.lines().count(), 1);
-    options.on_bad_annotation = BadAnnotations::Drop;
+    options.on_bad_annotation = OnBadAnnotation::Drop;
     let set = load(IMAGE, &objects.join(","), CATEGORIES, &options).unwrap();
     assert_eq!((set.report.dropped, set.annotations(0).len()), (4, 1));
     assert_eq!(set.report.dropped_first.len(), 3);

@@ -11,7 +11,7 @@ use repghost_coco::augment::{IouCropConfig, PhotometricConfig, ZoomOutConfig};
 use repghost_coco::shapes::ShapesConfig;
 use repghost_coco::{
     AugmentConfig, Batch, CocoSource, DataError, Dataset, DatasetOptions, DecodeConfig, Loader, LoaderConfig, Normalize,
-    OnUnreadable, ResizeConfig, Sample, ShapesSource, Source,
+    OnUnreadableImage, ResizeConfig, Sample, ShapesSource, Source,
 };
 
 /// Gray images of different shapes; every read is counted, some fail.
@@ -170,7 +170,7 @@ fn an_unreadable_image_is_an_error_in_its_place_or_is_left_out() {
         assert_eq!(failed, [2, 4]);
         assert!(found[2].as_ref().unwrap_err().to_string().contains("5.jpg"));
 
-        let config = LoaderConfig { on_unreadable_image: OnUnreadable::Skip, ..plain(2, workers).evaluation() };
+        let config = LoaderConfig { on_unreadable_image: OnUnreadableImage::Skip, ..plain(2, workers).evaluation() };
         let lenient = Loader::new(broken(), config).unwrap();
         let found = batches(&lenient, 0, 0);
         let ids: Vec<i64> = found.iter().flat_map(|b| &b.targets).map(|t| t.image_id).collect();
@@ -225,7 +225,7 @@ fn configurations_that_cannot_work_are_refused() {
         Err(error) => error.to_string(),
         Ok(_) => panic!("accepted"),
     };
-    assert!(refused(plain(0, 0)).starts_with("batch_size: expected"));
+    assert!(refused(plain(0, 0)).starts_with("batch_size: found 0, expected a whole number from 1 to 4096"));
     assert!(refused(plain(4, 0)).contains("no batch of 4 can be made of 3 images"));
     assert!(refused(LoaderConfig { pad_multiple: 0, ..plain(1, 0) }).starts_with("pad_multiple"));
     let flat = Normalize { std: [1.0, 0.0, 1.0], ..Normalize::default() };

@@ -4,14 +4,14 @@
 mod common;
 
 use common::shared;
-use repghost_coco::{BadAnnotations, Dataset, DatasetOptions, InstanceMask, MaskShape};
+use repghost_coco::{Dataset, DatasetOptions, InstanceMask, MaskShape, OnBadAnnotation};
 use serde_json::Value;
 
 #[test]
 fn outlines_become_the_masks_of_pycocotools() {
     let Some(folder) = shared("edge_cases/annotations") else { return };
     // One object has a polygon of two points, for which pycocotools itself raises.
-    let options = DatasetOptions { on_bad_annotation: BadAnnotations::Drop, ..Default::default() };
+    let options = DatasetOptions { on_bad_annotation: OnBadAnnotation::Drop, ..Default::default() };
     let set = Dataset::load(&folder.join("edge.json"), &options).unwrap();
     let expected: Value = serde_json::from_slice(&std::fs::read(folder.join("edge_pycocotools_masks.json")).unwrap()).unwrap();
     let mut compared = 0;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use repghost_coco::shapes::{self, ShapesConfig};
 use repghost_coco::{Dataset, DatasetOptions, InstanceMask, Segmentation};
+use repghost_config::Check;
 
 /// FNV-1a.
 fn hash(bytes: &[u8]) -> u64 {
@@ -78,7 +79,11 @@ fn written_sets_are_coco() {
 
 #[test]
 fn odd_configurations_are_named() {
-    assert!(ShapesConfig { size: [8, 256], ..Default::default() }.validate().unwrap_err().contains("shapes.size"));
-    assert!(ShapesConfig { max_objects: 0, ..Default::default() }.validate().unwrap_err().contains("max_objects"));
-    assert!(ShapesConfig::default().validate().is_ok());
+    let odd = ShapesConfig { size: [8, 256], max_objects: 0, ..Default::default() };
+    assert_eq!(
+        odd.check("picture").unwrap_err().to_string(),
+        "picture.size.0: found 8, expected a whole number from 64 to 4096; \
+         picture.max_objects: found 0, expected a whole number from 1 to 100"
+    );
+    assert!(ShapesConfig::default().check("picture").is_ok());
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use repghost_train::config::needs::Split;
+use repghost_train::config::data_paths::Split;
 use repghost_train::detection::data::{self, SplitData};
 use repghost_train::detection::model;
 use repghost_train::evaluate::Measured;

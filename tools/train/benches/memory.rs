@@ -11,7 +11,7 @@ use repghost_backbone::Tree;
 use repghost_heads::{ImageBatch, Target};
 use repghost_train::config::Experiment;
 use repghost_train::memory::resident_mib;
-use repghost_train::optim::{Gradients, Grouping, Optimizer, Sgd};
+use repghost_train::optim::{Gradients, Grouping, Sgd, UpdateRule};
 use repghost_train::{detection::model, runtime};
 use tch::{Device, Kind, Tensor};
 
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     e.model.fpn.channels = 16;
     let detector = model::build(&e, 3).expect("the settings above are sound");
     let mut slots = Grouping { weight_decay: 0.0, decay_1d: false, lr_factors: vec![] }.slots(detector.named_tensors());
-    let mut optimizer = Optimizer::Sgd(Sgd::new(0.9, false));
+    let mut optimizer = Sgd::new(0.9, false);
     let mut state = 1u64;
     let mut draw = |low: i64, high: i64| {
         state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);

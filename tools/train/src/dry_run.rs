@@ -13,7 +13,7 @@ use crate::error::TrainError;
 use crate::memory::{self, mib};
 use crate::run::progress::duration;
 use crate::runtime;
-use crate::trainer::{forward_backward, plan, ImageTask, Plan, Replicas};
+use crate::trainer::{forward_backward, ImageTask, Plan, Replicas};
 
 /// Steps timed; the first one compiles kernels and is left out.
 const TIMED_STEPS: usize = 2;
@@ -51,7 +51,7 @@ pub fn dry_run(loaded: &Loaded) -> Result<DryRun, TrainError> {
 
 fn look_at(task: &impl ImageTask, config: &TrainConfig) -> Result<DryRun, TrainError> {
     let plan = Plan::new(config, task.batches_per_epoch())?;
-    let params = plan::grouping(config).slots(task.network().named_tensors());
+    let params = config.optimizer.grouping().slots(task.network().named_tensors());
     let reading = Instant::now();
     let Some(batch) = task.batches(0, 0)?.next().transpose()? else {
         return Err(TrainError::NoImages { purpose: "to train on" });

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use repghost_coco::metrics::{evaluate, write_metrics, Evaluation};
 use repghost_coco::{write_detections, Dataset, Detection, IouType};
 
-use crate::config::needs::Split;
+use crate::config::data_paths::Split;
 use crate::config::Experiment;
 use crate::detection::{data, infer, model};
 use crate::error::TrainError;

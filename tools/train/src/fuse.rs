@@ -12,7 +12,7 @@ use repghost_coco::{Loader, Source};
 use tch::{Device, Kind, Tensor};
 
 use crate::classification;
-use crate::config::needs::Split;
+use crate::config::data_paths::Split;
 use crate::config::{Experiment, Task};
 use crate::detection::{data, model};
 use crate::error::TrainError;

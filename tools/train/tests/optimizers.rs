@@ -1,7 +1,7 @@
 //! Optimizers, clipping and schedules against numbers of torch 2.11 and timm (`tools/fixtures/optimizers.py`).
 
 use repghost_backbone::{Entry, Role};
-use repghost_train::optim::{AdamW, Gradients, Grouping, Optimizer, ParamSlot, Sgd};
+use repghost_train::optim::{AdamW, Gradients, Grouping, ParamSlot, Sgd, UpdateRule};
 use repghost_train::schedule::{scaled_lr, Decay, Schedule, WarmUp};
 use serde_json::Value;
 use tch::Tensor;
@@ -36,7 +36,7 @@ fn gradients(step: usize) -> Gradients {
 }
 
 /// Runs all steps; after half of them the state goes through `state` and `load_state` into a new optimizer.
-fn compare(key: &str, make: impl Fn() -> Optimizer) {
+fn compare<R: UpdateRule>(key: &str, make: impl Fn() -> R) {
     let fixture = fixture();
     let lrs = numbers(&fixture["lr"]);
     let trace = fixture[key].as_array().unwrap();
@@ -60,27 +60,27 @@ fn compare(key: &str, make: impl Fn() -> Optimizer) {
 
 #[test]
 fn sgd_equals_torch() {
-    compare("plain", || Optimizer::Sgd(Sgd::new(0.0, false)));
-    compare("sgd", || Optimizer::Sgd(Sgd::new(0.9, false)));
-    compare("nesterov", || Optimizer::Sgd(Sgd::new(0.9, true)));
+    compare("plain", || Sgd::new(0.0, false));
+    compare("sgd", || Sgd::new(0.9, false));
+    compare("nesterov", || Sgd::new(0.9, true));
 }
 
 #[test]
 fn adamw_equals_torch() {
-    compare("adamw", || Optimizer::AdamW(AdamW::new(0.9, 0.99, 1e-8)));
+    compare("adamw", || AdamW::new(0.9, 0.99, 1e-8));
 }
 
 #[test]
 fn state_of_another_optimizer_or_model_is_refused() {
     let mut slots = slots();
-    let mut adamw = Optimizer::AdamW(AdamW::new(0.9, 0.99, 1e-8));
+    let mut adamw = AdamW::new(0.9, 0.99, 1e-8);
     adamw.step(&mut slots, &gradients(1), 0.1).unwrap();
     let state = adamw.state(&slots);
     assert_eq!(state.len(), 9, "three tensors a parameter");
-    let err = Optimizer::Sgd(Sgd::new(0.9, false)).load_state(&slots, &state).unwrap_err();
+    let err = Sgd::new(0.9, false).load_state(&slots, &state).unwrap_err();
     assert!(err.to_string().contains("'exp_avg.b' belongs to no trained parameter"), "{err}");
     slots[0].tensor = Tensor::from_slice(&[0f32; 3]);
-    let err = Optimizer::AdamW(AdamW::new(0.9, 0.99, 1e-8)).load_state(&slots, &state).unwrap_err();
+    let err = AdamW::new(0.9, 0.99, 1e-8).load_state(&slots, &state).unwrap_err();
     assert!(err.to_string().contains("exp_avg of w has shape [2, 3], the parameter [3]"), "{err}");
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use repghost_coco::{shapes, write_detections, Detection};
-use repghost_train::config::needs::Split;
+use repghost_train::config::data_paths::Split;
 use repghost_train::config::Loaded;
 use repghost_train::detection::data;
 use repghost_train::report::{self, Page, Request};

@@ -6,7 +6,7 @@ use repghost_backbone::Tree;
 use repghost_train::config::{Experiment, Origin, Task};
 use repghost_train::detection::model;
 use repghost_train::error::TrainError;
-use repghost_train::sweep::{Plan, Shard};
+use repghost_train::sweep::{plan, Plan, Shard};
 
 const BASE: &str = "train: {epochs: 2, seed: 9}\nmodel: {backbone: {width: 0.5}, head: {name: retinanet}}\n";
 
@@ -50,6 +50,41 @@ impl Fixture {
 
 fn ids(plan: &Plan) -> Vec<&str> {
     plan.trials.iter().map(|t| t.id.as_str()).collect()
+}
+
+#[test]
+fn one_base_needs_no_settings_and_one_key_no_names() {
+    let sweep = "base: base.yaml\nmetric: bbox/AP\naxes: {train.optimizer.lr: [0.005, 0.02], model.backbone.width: [0.5]}\n";
+    let plan = Fixture::new(sweep).plan(&["set.train.epochs=1"]).unwrap();
+    assert_eq!((plan.setting.as_str(), plan.metric.as_str()), ("", "bbox/AP"));
+    assert_eq!(ids(&plan), ["0.005-0.5-seed0", "0.02-0.5-seed0"]);
+    let rates: Vec<f64> = plan.trials.iter().map(|t| t.loaded.experiment.train.optimizer.lr).collect();
+    assert_eq!(rates, [0.005, 0.02]);
+    assert_eq!(plan.trials[0].loaded.experiment.train.epochs, 1);
+    let named = "settings:\n  small: {base: base.yaml, metric: bbox/AP}\naxes: {train.batch_size: [2, 4]}\n";
+    assert_eq!(Fixture::new(named).plan(&[]).unwrap().setting, "small", "a single setting is the chosen one");
+    assert_eq!(plan::sweep_dir(Path::new("a/lr.yaml"), &plan, None), Path::new("runs/sweeps/lr"));
+}
+
+#[test]
+fn sweeps_that_do_not_say_what_to_run_are_refused() {
+    let axes = "axes: {train.batch_size: [2, 4]}\n";
+    let refused = |head: &str| Fixture::new(&format!("{head}{axes}")).plan(&[]).unwrap_err();
+    assert_eq!(refused(""), "base is missing: expected an experiment file (or settings to choose from)");
+    assert_eq!(refused("base: base.yaml\n"), "metric is missing: expected what the table shows, as bbox.AP or top1");
+    let two = "settings: {a: {base: base.yaml, metric: m}, b: {base: base.yaml, metric: m}}\n";
+    assert_eq!(refused(two), "setting is missing: expected the name of one of the settings");
+    let both = "base: base.yaml\nmetric: m\nsettings: {a: {base: base.yaml, metric: m}}\n";
+    assert_eq!(refused(both), "settings is missing: expected either settings, or base and metric, not both");
+    let twice = Fixture::new("base: base.yaml\nmetric: m\naxes: {train.batch_size: [2, 2]}\n").plan(&[]).unwrap_err();
+    assert!(twice.contains("axis train.batch_size has the value 2 twice"), "{twice}");
+}
+
+#[test]
+fn the_base_may_be_a_built_in_experiment() {
+    let plan = Fixture::new("base: demo\nmetric: bbox.AP\naxes: {train.epochs: [1, 2]}\n").plan(&[]).unwrap();
+    assert!(plan.trials[0].loaded.origin("train.epochs").to_string().ends_with("sweep.yaml"));
+    assert_eq!(plan.trials[0].loaded.path, Path::new("built-in/demo.yaml"));
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub mod analyze;
 pub mod bench;
 pub mod config;
 pub mod data;
+pub mod demo;
 pub mod detector_input;
 mod device;
 pub mod doctor;
@@ -59,6 +60,9 @@ pub enum Command {
     /// Show versions, libraries and devices: what is found, what is not, and where was looked.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Args),
+    /// Train a small detector on built-in images: nothing else is needed.
+    #[command(after_help = demo::EXAMPLES)]
+    Demo(demo::Args),
     /// Train a detector, or a classifier.
     #[command(after_help = train::EXAMPLES)]
     Train(train::Args),
@@ -86,6 +90,7 @@ pub fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
         Command::Sweep(args) => sweep::run(args, quiet),
         Command::Report(args) => report::run(args),
         Command::Doctor(args) => doctor::run(args),
+        Command::Demo(args) => demo::run(args, quiet),
         Command::Train(args) => train::run(args, quiet),
         Command::Predict(args) => predict::run(args, quiet),
         Command::Features(args) => features::run(args),

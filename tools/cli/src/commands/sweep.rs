@@ -84,7 +84,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     let folder = SweepFolder::open(&plan::sweep_dir(&args.file, &plan, args.run_dir.as_deref()))?;
     let mut outcome = Outcome::Done;
     if !args.table_only {
-        // Already now, so that `report` knows a sweep that is running.
+        // Already now, so that `report` finds a sweep that is running.
         report::write(&plan, &folder, false)?;
         outcome = train(&args, &plan, &folder, quiet)?;
     }
@@ -118,14 +118,17 @@ fn train(args: &Args, plan: &Plan, folder: &SweepFolder, quiet: bool) -> anyhow:
 }
 
 fn listing(plan: &Plan, shard: Shard) -> anyhow::Result<String> {
-    let mut out = format!("{}\nsetting {}, metric {}\n\n", plan.title, plan.setting, plan.metric);
+    let setting = if plan.setting.is_empty() { String::new() } else { format!("setting {}, ", plan.setting) };
+    let mut out = format!("{}\n{setting}metric {}\n\n", plan.title, plan.metric);
     let names = plan.shard(shard).map(|t| t.id.len()).max().unwrap_or(0).max(5);
     out += &format!(
         "{:<names$}  {:>6}  {:>6}  {:>14}  {:>22}\n",
         "trial", "epochs", "batch", "parameters, M", "multiply-adds 224, M"
     );
+    let mut known = cost::Counted::default();
     for trial in plan.shard(shard) {
-        let (e, cost) = (&trial.loaded.experiment, cost::price(&trial.loaded.experiment)?);
+        let e = &trial.loaded.experiment;
+        let cost = known.count(e)?;
         let (parameters, macs) = (cost.parameters as f64 / 1e6, cost.macs as f64 / 1e6);
         let (epochs, batch) = (e.train.epochs, e.train.batch_size);
         out += &format!("{:<names$}  {epochs:>6}  {batch:>6}  {parameters:>14.3}  {macs:>22.1}\n", trial.id);

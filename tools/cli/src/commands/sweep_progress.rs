@@ -28,11 +28,11 @@ impl SweepProgress {
             (multi, bar)
         });
         let mut progress = Self { bars, trials: BTreeMap::new(), count, ended: 0, quiet };
-        progress.say(&format!("{count} trials in {}", folder.root().display()));
+        progress.print(&format!("{count} trials in {}", folder.root().display()));
         progress
     }
 
-    fn say(&mut self, line: &str) {
+    fn print(&mut self, line: &str) {
         if !self.quiet {
             self.warn(line);
         }
@@ -56,14 +56,14 @@ impl SweepProgress {
             Event::Known(trial, status) => {
                 self.step();
                 let hint = if status == Status::Failed { " before (--retry-failed runs it again)" } else { " already" };
-                self.say(&format!("[{}/{}] {} {}{hint}", self.ended, self.count, trial.id, word(status)));
+                self.print(&format!("[{}/{}] {} {}{hint}", self.ended, self.count, trial.id, word(status)));
             }
             Event::Started(trial, resumed) => {
                 if let Some((multi, _)) = &self.bars {
                     let bar = ProgressBar::new(TICKS).with_style(style("{msg} [{wide_bar}] {elapsed} < {eta}"));
                     self.trials.insert(trial.id.clone(), multi.add(bar.with_message(trial.id.clone())));
                 } else {
-                    self.say(&format!("{} {}", trial.id, if resumed { "goes on from its last checkpoint" } else { "starts" }));
+                    self.print(&format!("{} {}", trial.id, if resumed { "goes on from its last checkpoint" } else { "starts" }));
                 }
             }
             Event::Progress(trial, share) => {
@@ -81,7 +81,7 @@ impl SweepProgress {
                 if status == Status::Failed {
                     self.warn(&line);
                 } else {
-                    self.say(&line);
+                    self.print(&line);
                 }
             }
         }
@@ -101,7 +101,7 @@ impl SweepProgress {
         }
         let logs =
             if summary.failed > 0 { format!("; logs are in {}", folder.root().join("logs").display()) } else { String::new() };
-        self.say(&format!("{} done, {} failed, {} left{logs}", summary.done, summary.failed, summary.left));
+        self.print(&format!("{} done, {} failed, {} left{logs}", summary.done, summary.failed, summary.left));
     }
 }
 

@@ -13,19 +13,19 @@ use crate::interrupt;
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
 Examples:
-  built-in data, nothing needed:   repghost-det train experiments/demo.yaml
-  a set of one's own:              repghost-det train experiments/small.yaml data.train.images=DIR data.train.annotations=FILE \\
+  built-in data, nothing needed:   repghost-det train demo
+  a set of one's own:              repghost-det train small data.train.images=DIR data.train.annotations=FILE \\
                                      data.val.images=DIR data.val.annotations=FILE --run-dir runs/mine
-  a classifier, on crops:          repghost-det train experiments/small_classify.yaml data.train.images=DIR data.val.images=DIR
-  go on after an interruption:     repghost-det train experiments/small.yaml … --run-dir runs/mine --resume
-  longer, from trained weights:    repghost-det train experiments/small.yaml … --init-weights runs/mine/weights/best.safetensors
-  on the second card:              repghost-det train experiments/demo.yaml --device cuda:1
-  will it work, and how long?      repghost-det train experiments/demo.yaml --dry-run";
+  a classifier, on crops:          repghost-det train small_classify data.train.images=DIR data.val.images=DIR
+  go on after an interruption:     repghost-det train small … --run-dir runs/mine --resume
+  longer, from trained weights:    repghost-det train small … --init-weights runs/mine/weights/best.safetensors
+  on the second card:              repghost-det train demo --device cuda:1
+  will it work, and how long?      repghost-det train demo --dry-run";
 
 /// Arguments of `train`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Experiment file.
+    /// Experiment file, or the name of a built-in experiment (`config --list`).
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
@@ -55,6 +55,14 @@ pub struct Args {
 
     #[command(flatten)]
     device: DeviceArgs,
+}
+
+impl Args {
+    /// A new run of an experiment.
+    pub(super) fn new(file: &str, overrides: Vec<String>, run_dir: Option<PathBuf>, device: DeviceArgs) -> Self {
+        let file = file.into();
+        Self { file, overrides, run_dir, resume: false, dry_run: false, init_weights: None, init_backbone: None, device }
+    }
 }
 
 /// Runs `train`.

@@ -101,7 +101,7 @@ impl ClassList {
         self.by_category.get(&category_id).and_then(|&index| self.classes.get(index))
     }
 
-    /// The name of a label; its number where the list does not know it.
+    /// The name of a label; its number where the list has none.
     pub fn name(&self, label: i64) -> String {
         self.by_label(label).map_or_else(|| label.to_string(), |class| class.name.clone())
     }

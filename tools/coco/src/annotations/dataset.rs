@@ -7,7 +7,10 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use crate::formats::{self, Place, Records};
 use crate::types::BoxXyxy;
 
 use super::classes::{self, listed, ClassList, LabelMode};
@@ -19,13 +22,14 @@ use super::record::{self, Annotation, Context, ImageRecord};
 /// Bad records named in a message at most.
 pub(crate) const FIRST_SHOWN: usize = 3;
 
-/// What becomes of annotations that would poison training.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum BadAnnotations {
+/// What happens to annotations that would poison training (NaN or negative boxes, unknown ids).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBadAnnotation {
     /// The file is refused, with their number and the first ids.
     #[default]
     Error,
-    /// They are left out and counted in [`LoadReport::dropped`].
+    /// They are left out, and counted.
     Drop,
 }
 
@@ -37,7 +41,7 @@ pub struct DatasetOptions {
     /// What a label is.
     pub labels: LabelMode,
     /// What becomes of bad annotations.
-    pub on_bad_annotation: BadAnnotations,
+    pub on_bad_annotation: OnBadAnnotation,
     /// Whether outlines are kept (they are most of a file's memory; boxes do not need them).
     pub segmentations: bool,
     /// Whether images without an object to train on stay.
@@ -49,7 +53,7 @@ impl Default for DatasetOptions {
         DatasetOptions {
             classes: None,
             labels: LabelMode::Contiguous,
-            on_bad_annotation: BadAnnotations::Error,
+            on_bad_annotation: OnBadAnnotation::Error,
             segmentations: true,
             keep_empty_images: true,
         }
@@ -111,7 +115,32 @@ impl Dataset {
     pub fn load(path: &Path, options: &DatasetOptions) -> Result<Self, AnnotationError> {
         let mut bytes = raw::read_bytes(path)?;
         let file: RawFile = raw::parse(path, &mut bytes)?;
-        Self::assemble(path, file, options)
+        Self::assemble(path, file, Vec::new(), &[], options)
+    }
+
+    /// Reads a set in whatever format it is in: COCO's file, or one of [`formats::FORMATS`]. Returns the folder of its images, too, where
+    /// the format or `place` has one.
+    ///
+    /// # Errors
+    /// As [`Dataset::load`].
+    pub fn open(place: &Place, options: &DatasetOptions) -> Result<(Self, Option<PathBuf>), AnnotationError> {
+        match formats::recognise(place.annotations) {
+            None => Ok((Self::load(place.annotations, options)?, place.images.map(Path::to_path_buf))),
+            Some(format) => {
+                let records = (format.read)(place)?;
+                let dataset = Self::from_records(place.annotations, &records, options)?;
+                Ok((dataset, Some(records.root)))
+            }
+        }
+    }
+
+    /// A set from records that were read, or made, by somebody else. They are judged as those of a file are; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Dataset::load`].
+    pub fn from_records(path: &Path, records: &Records, options: &DatasetOptions) -> Result<Self, AnnotationError> {
+        let shapes = records.shapes();
+        Self::assemble(path, records.raw(&shapes), records.findings.clone(), &records.places(), options)
     }
 
     /// A set made in memory, as [`crate::shapes`] does.
@@ -151,7 +180,15 @@ impl Dataset {
         self.images.iter().position(|image| image.id == image_id)
     }
 
-    fn assemble(path: &Path, file: RawFile, options: &DatasetOptions) -> Result<Self, AnnotationError> {
+    /// `findings` were met before, `places` are file and line of each annotation, where it has its own.
+    fn assemble(
+        path: &Path,
+        file: RawFile,
+        findings: Vec<Finding>,
+        places: &[String],
+        options: &DatasetOptions,
+    ) -> Result<Self, AnnotationError> {
+        let mut bad = findings;
         let missing = |what| AnnotationError::Syntax { path: path.to_owned(), reason: Problem::NoList(what).to_string() };
         let raw_images = file.images.ok_or_else(|| missing("images"))?;
         let raw_categories = file.categories.ok_or_else(|| missing("categories"))?;
@@ -178,22 +215,25 @@ impl Dataset {
         let read: Vec<_> =
             raw_annotations.par_iter().enumerate().map(|(i, raw)| record::read_annotation(raw, i, &context)).collect();
 
-        let mut report = LoadReport { images_in_file: images.len(), annotations_in_file: read.len(), ..Default::default() };
+        let annotations_in_file = read.len() + bad.len();
+        let mut report = LoadReport { images_in_file: images.len(), annotations_in_file, ..Default::default() };
         let mut objects: Vec<Vec<Annotation>> = vec![Vec::new(); images.len()];
-        let mut bad = Vec::new();
-        for annotation in read {
+        for (number, annotation) in read.into_iter().enumerate() {
             let slot = annotation.image_id.and_then(|id| index.get(&id)).and_then(|&i| objects.get_mut(i));
             match (annotation.record, slot) {
                 (Some(record), Some(slot)) => slot.push(record),
                 _ => match annotation.problems.iter().find(|problem| problem.severity() == Severity::Error) {
-                    Some(problem) => bad.push(Finding::new(problem, annotation.image_id, annotation.id)),
+                    Some(problem) => {
+                        let finding = Finding::new(problem, annotation.image_id, annotation.id);
+                        bad.push(places.get(number).map_or(finding.clone(), |place| finding.at(place)));
+                    }
                     None => report.other_classes += usize::from(!annotation.wanted),
                 },
             }
         }
         match options.on_bad_annotation {
-            BadAnnotations::Error => refuse(path, "annotations", bad)?,
-            BadAnnotations::Drop => {
+            OnBadAnnotation::Error => refuse(path, "annotations", bad)?,
+            OnBadAnnotation::Drop => {
                 report.dropped = bad.len();
                 bad.truncate(FIRST_SHOWN);
                 report.dropped_first = bad;

@@ -10,7 +10,7 @@ pub enum AnnotationError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// What the system reported.
         source: std::io::Error,
     },
     /// The file cannot be written.
@@ -18,7 +18,7 @@ pub enum AnnotationError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// What the system reported.
         source: std::io::Error,
     },
     /// The file is no JSON, or a list holds something that is no record.
@@ -27,6 +27,16 @@ pub enum AnnotationError {
         /// The file.
         path: PathBuf,
         /// What the parser met, with line and column.
+        reason: String,
+    },
+    /// The file, or folder, is not of the format that it looks like.
+    #[error("{}: cannot be read as {format}: {reason}", path.display())]
+    Format {
+        /// The file or folder.
+        path: PathBuf,
+        /// Name of the format.
+        format: &'static str,
+        /// What was met, with the line where there is one.
         reason: String,
     },
     /// The file is no detections file.
@@ -92,6 +102,7 @@ impl AnnotationError {
             Self::Read { path, .. }
             | Self::Write { path, .. }
             | Self::Syntax { path, .. }
+            | Self::Format { path, .. }
             | Self::Detections { path, .. }
             | Self::Records { path, .. }
             | Self::UnknownClass { path, .. }

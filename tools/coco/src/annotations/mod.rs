@@ -19,7 +19,7 @@ pub mod segmentation;
 
 pub use classes::{Class, ClassList, LabelMode};
 pub use coco80::COCO_CATEGORIES;
-pub use dataset::{BadAnnotations, Dataset, DatasetOptions, LoadReport, SampleAnnotations};
+pub use dataset::{Dataset, DatasetOptions, LoadReport, OnBadAnnotation, SampleAnnotations};
 pub use error::AnnotationError;
 pub use problem::{Finding, Problem, Severity};
 pub use record::{Annotation, ImageRecord};

@@ -8,7 +8,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Odd but served: the message says how it is read.
+    /// Odd but read: the message explains how.
     Note,
     /// Read, though probably not what the author meant.
     Warning,
@@ -39,6 +39,9 @@ pub struct Finding {
     pub annotation_id: Option<i64>,
     /// The image's file name, where it is about the file.
     pub file_name: Option<String>,
+    /// File and line, where the set has a file per image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
     /// One sentence.
     pub message: String,
 }
@@ -51,8 +54,15 @@ impl Finding {
             image_id,
             annotation_id,
             file_name: None,
+            place: None,
             message: problem.to_string(),
         }
+    }
+
+    /// The same finding with the file and line it is about.
+    pub(crate) fn at(mut self, place: impl Into<String>) -> Self {
+        self.place = Some(place.into());
+        self
     }
 
     pub(crate) fn of_file(mut self, file_name: &str) -> Self {
@@ -63,6 +73,9 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        if let Some(place) = &self.place {
+            return write!(f, "{place}: {}", self.message);
+        }
         if let Some(id) = self.annotation_id {
             write!(f, "annotation {id}, ")?;
         }
@@ -83,6 +96,8 @@ impl fmt::Display for Finding {
 pub enum Problem {
     #[error("{0}")]
     NoCocoFile(String),
+    #[error("{0}")]
+    Untranslatable(String),
     #[error("the file has no `{0}` list")]
     NoList(&'static str),
     #[error("the file lists no images")]
@@ -167,9 +182,9 @@ pub enum Problem {
     FileMissing,
     #[error("the file cannot be decoded: {0}")]
     Unreadable(String),
-    #[error("the annotations say {} x {}, the file is {} x {} (width x height)", json[1], json[0], file[1], file[0])]
+    #[error("the annotations give {} x {}, the file is {} x {} (width x height)", json[1], json[0], file[1], file[0])]
     SizeMismatch { json: [u32; 2], file: [u32; 2] },
-    #[error("the annotations say {} x {}, which is the file turned by its EXIF orientation: read it with EXIF applied", json[1], json[0])]
+    #[error("the annotations give {} x {}, which is the file turned by its EXIF orientation: read it with EXIF applied", json[1], json[0])]
     SizeTurned { json: [u32; 2] },
 }
 
@@ -179,6 +194,7 @@ impl Problem {
         use Problem::*;
         match self {
             NoCocoFile(_) => "not-coco",
+            Untranslatable(_) => "not-read",
             NoList(_) => "no-list",
             NoImages => "no-images",
             NoCategories => "no-categories",

@@ -16,9 +16,9 @@ pub struct ImageRecord {
     pub id: i64,
     /// Path below the image folder.
     pub file_name: String,
-    /// Height in pixels, as the file says.
+    /// Height in pixels, as in the file.
     pub height: u32,
-    /// Width in pixels, as the file says.
+    /// Width in pixels, as in the file.
     pub width: u32,
 }
 
@@ -33,7 +33,7 @@ pub struct Annotation {
     pub label: i64,
     /// x, y, width, height in pixels, as in the file.
     pub bbox: [f64; 4],
-    /// Pixels of the object, as in the file; computed where the file does not say.
+    /// Pixels of the object, as in the file; computed where the file has none.
     pub area: f64,
     /// Whether this is a region of many objects: ignored in training, never a miss in evaluation.
     pub iscrowd: bool,
@@ -156,7 +156,7 @@ pub(crate) fn read_annotation(raw: &RawAnnotation, position: usize, context: &Co
         Some(text) if needs_shape && wanted => Segmentation::from_json(text.get(), image_size, &mut problems),
         _ => Segmentation::None,
     };
-    // pycocotools rasterises to measure; so do we, and only where the file does not say.
+    // pycocotools rasterises to measure; so do we, and only where the file has no area.
     let mask = match (image_size, area.is_none() || raw.bbox == RawBox::Missing) {
         (Some([height, width]), true) => segmentation.to_rle(height, width).ok().flatten(),
         _ => None,

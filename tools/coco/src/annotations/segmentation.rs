@@ -10,7 +10,7 @@ use super::rle::Rle;
 /// Coordinates that a polygon needs at least: three corners.
 pub const MIN_POLYGON_NUMBERS: usize = 6;
 
-/// What an annotation says about the shape of its object.
+/// The shape of an annotation's object.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Segmentation {
     /// Nothing: only the box is known (or the segmentations were not asked for).

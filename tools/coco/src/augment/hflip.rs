@@ -1,12 +1,19 @@
 //! Mirroring left to right.
 
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
 
+use super::Step;
 use crate::sample::{flip_horizontal, Sample};
 
-pub(super) fn apply(sample: &mut Sample, probability: f64, rng: &mut impl Rng) {
-    if rng.random::<f64>() < probability {
-        flip(sample);
+/// Mirrors with this probability.
+pub(super) struct HFlip(pub f64);
+
+impl Step for HFlip {
+    fn apply(&self, sample: &mut Sample, rng: &mut ChaCha8Rng) {
+        if rng.random::<f64>() < self.0 {
+            flip(sample);
+        }
     }
 }
 

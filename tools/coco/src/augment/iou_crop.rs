@@ -2,25 +2,30 @@
 //! overlaps it by at least a drawn IoU. Objects whose centre lies outside are dropped. torchvision's `RandomIoUCrop`.
 
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use repghost_config::{Check, Checker};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::config::range;
-use super::MIN_SIDE;
-use crate::error::DataError;
+use super::{Step, MIN_SIDE};
 use crate::sample::{Sample, Window};
 use crate::types::BoxXyxy;
 
-/// Windows to draw.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Random crops that overlap objects by a drawn IoU; `{}` for SSD's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct IouCropConfig {
     /// Smallest and largest share of each side.
+    #[schemars(inner(range(min = 0.01, max = 1.0)))]
     pub scale: [f64; 2],
     /// Smallest and largest width / height.
+    #[schemars(inner(range(min = 0.01, max = 100.0)))]
     pub aspect: [f64; 2],
     /// Least IoUs to draw from; 1 or more means no crop.
+    #[schemars(length(min = 1), inner(range(min = 0.0)))]
     pub min_ious: Vec<f64>,
     /// Windows drawn for one IoU before another IoU is drawn.
+    #[schemars(range(min = 1, max = 1000))]
     pub trials: usize,
 }
 
@@ -42,29 +47,23 @@ pub struct IouCrop {
     pub keep: Vec<bool>,
 }
 
-impl IouCropConfig {
-    pub(super) fn validate(&self, key: &str) -> Result<(), DataError> {
-        range(self.scale, 0.01, 1.0, &format!("{key}.scale"))?;
-        range(self.aspect, 0.01, 100.0, &format!("{key}.aspect"))?;
-        if self.min_ious.is_empty() || self.min_ious.iter().any(|v| !v.is_finite() || *v < 0.0) {
-            return Err(DataError::config(
-                format!("{key}.min_ious"),
-                format!("expected numbers from 0, found {:?}", self.min_ious),
-            ));
-        }
-        if !(1..=1000).contains(&self.trials) {
-            return Err(DataError::config(format!("{key}.trials"), format!("expected 1 to 1000, found {}", self.trials)));
-        }
-        Ok(())
+impl Check for IouCropConfig {
+    fn rules(&self, at: &mut Checker) {
+        at.ordered("scale", self.scale);
+        at.ordered("aspect", self.aspect);
     }
+}
 
-    pub(super) fn apply(&self, sample: &mut Sample, rng: &mut impl Rng) {
+impl Step for IouCropConfig {
+    fn apply(&self, sample: &mut Sample, rng: &mut ChaCha8Rng) {
         if let Some(crop) = self.draw(sample.size(), &sample.target.boxes, rng) {
             sample.retain(|i, _| crop.keep.get(i).copied().unwrap_or(false));
             sample.crop(crop.window, MIN_SIDE);
         }
     }
+}
 
+impl IouCropConfig {
     /// Draws a window for an image of a width and height; `None` leaves the image whole.
     pub fn draw(&self, size: [usize; 2], boxes: &[BoxXyxy], rng: &mut impl Rng) -> Option<IouCrop> {
         for _ in 0..MAX_DRAWS {

@@ -5,27 +5,35 @@
 use image::RgbImage;
 use rand::seq::SliceRandom;
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use repghost_config::{Check, Checker};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::config::{probability, range};
-use crate::error::DataError;
+use super::Step;
+use crate::sample::Sample;
 
 /// Weights of red, green and blue in torchvision's gray.
 const GRAY: [f32; 3] = [0.2989, 0.587, 0.114];
 
-/// Ranges of photometric distortion.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Brightness, contrast, saturation, hue and channel order; `{}` for torchvision's ranges.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PhotometricConfig {
     /// Probability of each of the five changes.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub p: f64,
-    /// Factors of brightness.
+    /// Smallest and largest factor of brightness.
+    #[schemars(inner(range(min = 0.0, max = 10.0)))]
     pub brightness: [f64; 2],
-    /// Factors of contrast.
+    /// Smallest and largest factor of contrast.
+    #[schemars(inner(range(min = 0.0, max = 10.0)))]
     pub contrast: [f64; 2],
-    /// Factors of saturation.
+    /// Smallest and largest factor of saturation.
+    #[schemars(inner(range(min = 0.0, max = 10.0)))]
     pub saturation: [f64; 2],
-    /// Turns of the hue, within [-0.5, 0.5].
+    /// Smallest and largest turn of the hue.
+    #[schemars(inner(range(min = -0.5, max = 0.5)), extend("x-unit" = "turns"))]
     pub hue: [f64; 2],
     /// Whether channels may be exchanged.
     pub permute: bool,
@@ -61,20 +69,22 @@ pub struct Distortion {
     pub permutation: Option<[usize; 3]>,
 }
 
+impl Check for PhotometricConfig {
+    fn rules(&self, at: &mut Checker) {
+        at.ordered("brightness", self.brightness);
+        at.ordered("contrast", self.contrast);
+        at.ordered("saturation", self.saturation);
+        at.ordered("hue", self.hue);
+    }
+}
+
+impl Step for PhotometricConfig {
+    fn apply(&self, sample: &mut Sample, rng: &mut ChaCha8Rng) {
+        self.draw(rng).apply(&mut sample.image);
+    }
+}
+
 impl PhotometricConfig {
-    pub(super) fn validate(&self, key: &str) -> Result<(), DataError> {
-        const MAX_FACTOR: f64 = 10.0;
-        probability(self.p, &format!("{key}.p"))?;
-        range(self.brightness, 0.0, MAX_FACTOR, &format!("{key}.brightness"))?;
-        range(self.contrast, 0.0, MAX_FACTOR, &format!("{key}.contrast"))?;
-        range(self.saturation, 0.0, MAX_FACTOR, &format!("{key}.saturation"))?;
-        range(self.hue, -0.5, 0.5, &format!("{key}.hue"))
-    }
-
-    pub(crate) fn apply(&self, image: &mut RgbImage, rng: &mut impl Rng) {
-        self.draw(rng).apply(image);
-    }
-
     /// Draws what is to be done.
     pub fn draw(&self, rng: &mut impl Rng) -> Distortion {
         let mut factor = |[low, high]: [f64; 2]| {

@@ -1,11 +1,13 @@
 //! Keep-ratio resize: the short side to a given (or drawn) length, unless the long side would exceed its limit.
 
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use repghost_config::Check;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::config::side;
+use super::{Step, MAX_SIDE};
 use crate::buffers::give_back;
-use crate::error::DataError;
 use crate::resize::{resize, Filter};
 use crate::sample::Sample;
 
@@ -15,7 +17,7 @@ pub const DEFAULT_MIN_SIZE: usize = 800;
 pub const DEFAULT_MAX_SIZE: usize = 1333;
 
 /// How sizes are rounded and pixels interpolated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ResizeStyle {
     /// Sides are rounded, a shrunk image is an average, pixels are bytes again: Pillow's filter, mmdetection's sizes.
@@ -26,15 +28,18 @@ pub enum ResizeStyle {
     Torchvision,
 }
 
-/// Target sizes. `{size: 320}` brings the *long* side to 320 pixels, whatever the other keys say.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Keep-ratio resize. `{size: 320}` brings the *long* side to 320 pixels, whatever the other keys are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResizeConfig {
-    /// Long side, in place of the other two keys.
+    /// Long side, in place of `min_sizes` and `max_size`.
+    #[schemars(range(min = 1, max = MAX_SIDE), extend("x-unit" = "pixels"))]
     pub size: Option<usize>,
-    /// Short sides, of which training draws one for each image.
+    /// Short sides, of which training draws one for each image and evaluation takes the largest.
+    #[schemars(length(min = 1), inner(range(min = 1, max = MAX_SIDE)), extend("x-unit" = "pixels"))]
     pub min_sizes: Vec<usize>,
     /// The long side never exceeds this.
+    #[schemars(range(min = 1, max = MAX_SIDE), extend("x-unit" = "pixels"))]
     pub max_size: usize,
     /// How sizes are rounded and pixels interpolated.
     pub style: ResizeStyle,
@@ -52,28 +57,29 @@ impl ResizeConfig {
         Self { size: Some(size), ..Self::default() }
     }
 
-    pub(super) fn validate(&self, key: &str) -> Result<(), DataError> {
-        if let Some(size) = self.size {
-            return side(size, &format!("{key}.size"));
-        }
-        if self.min_sizes.is_empty() {
-            return Err(DataError::config(format!("{key}.min_sizes"), "expected at least one short side, found none"));
-        }
-        self.min_sizes.iter().try_for_each(|&s| side(s, &format!("{key}.min_sizes")))?;
-        side(self.max_size, &format!("{key}.max_size"))
-    }
-
     pub(super) fn for_evaluation(&self) -> Self {
         let largest = self.min_sizes.iter().max().copied();
         Self { min_sizes: largest.into_iter().collect(), ..self.clone() }
     }
 
-    /// Whether nothing is drawn.
-    pub(super) fn is_fixed(&self) -> bool {
-        self.size.is_some() || self.min_sizes.len() <= 1
+    /// Width and height after the resize, for a short side.
+    fn target(&self, from: [usize; 2], short_side: usize) -> [usize; 2] {
+        let (short, long) = (from[0].min(from[1]) as f64, from[0].max(from[1]) as f64);
+        let scale = match self.size {
+            Some(size) => size as f64 / long,
+            None => (short_side as f64 / short).min(self.max_size as f64 / long),
+        };
+        match self.style {
+            ResizeStyle::Antialiased => scaled(from, scale),
+            ResizeStyle::Torchvision => from.map(|side| ((side as f64 * scale).floor() as usize).max(1)),
+        }
     }
+}
 
-    pub(super) fn apply(&self, sample: &mut Sample, rng: &mut impl Rng) {
+impl Check for ResizeConfig {}
+
+impl Step for ResizeConfig {
+    fn apply(&self, sample: &mut Sample, rng: &mut ChaCha8Rng) {
         let short = match self.min_sizes.as_slice() {
             _ if self.size.is_some() => 0,
             [] => DEFAULT_MIN_SIZE,
@@ -91,17 +97,8 @@ impl ResizeConfig {
         }
     }
 
-    /// Width and height after the resize, for a short side.
-    fn target(&self, from: [usize; 2], short_side: usize) -> [usize; 2] {
-        let (short, long) = (from[0].min(from[1]) as f64, from[0].max(from[1]) as f64);
-        let scale = match self.size {
-            Some(size) => size as f64 / long,
-            None => (short_side as f64 / short).min(self.max_size as f64 / long),
-        };
-        match self.style {
-            ResizeStyle::Antialiased => scaled(from, scale),
-            ResizeStyle::Torchvision => from.map(|side| ((side as f64 * scale).floor() as usize).max(1)),
-        }
+    fn is_fixed(&self) -> bool {
+        self.size.is_some() || self.min_sizes.len() <= 1
     }
 }
 

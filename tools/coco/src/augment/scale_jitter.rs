@@ -4,21 +4,24 @@
 //! Smaller images are not padded here: the batch pads them.
 
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use repghost_config::{Check, Checker};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::config::{range, side};
 use super::resize::resize_sample;
-use super::MIN_SIDE;
-use crate::error::DataError;
+use super::{Step, MAX_SIDE, MIN_SIDE};
 use crate::sample::{Sample, Window};
 
-/// Sizes of large-scale jitter.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Large-scale jitter, in place of `resize`; `{}` for 0.1 to 2 times 1024.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ScaleJitterConfig {
     /// Side of the square.
+    #[schemars(range(min = 1, max = MAX_SIDE), extend("x-unit" = "pixels"))]
     pub size: usize,
     /// Smallest and largest factor; `[0.8, 1.25]` is the weak form.
+    #[schemars(inner(range(min = 0.01, max = 8.0)))]
     pub range: [f64; 2],
 }
 
@@ -28,13 +31,14 @@ impl Default for ScaleJitterConfig {
     }
 }
 
-impl ScaleJitterConfig {
-    pub(super) fn validate(&self, key: &str) -> Result<(), DataError> {
-        side(self.size, &format!("{key}.size"))?;
-        range(self.range, 0.01, 8.0, &format!("{key}.range"))
+impl Check for ScaleJitterConfig {
+    fn rules(&self, at: &mut Checker) {
+        at.ordered("range", self.range);
     }
+}
 
-    pub(super) fn apply(&self, sample: &mut Sample, rng: &mut impl Rng) {
+impl Step for ScaleJitterConfig {
+    fn apply(&self, sample: &mut Sample, rng: &mut ChaCha8Rng) {
         let factor = self.range[0] + rng.random::<f64>() * (self.range[1] - self.range[0]);
         let [width, height] = sample.size();
         let scale = factor * self.size as f64 / width.max(height) as f64;

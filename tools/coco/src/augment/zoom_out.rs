@@ -2,21 +2,25 @@
 //! that objects become small. torchvision's `RandomZoomOut`.
 
 use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use repghost_config::Check;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::config::{probability, within};
-use crate::error::DataError;
+use super::Step;
 use crate::sample::{on_canvas, Sample};
 
-/// How far to zoom out.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Placing the image on a larger canvas; `{}` for SSD's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ZoomOutConfig {
-    /// Probability.
+    /// Probability for each image.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub p: f64,
     /// The canvas' sides are 1 to this many times the image's.
+    #[schemars(range(min = 1.0, max = 16.0))]
     pub max_ratio: f64,
-    /// Colour of the canvas; ImageNet's mean by default.
+    /// Colour of the canvas (red, green, blue); ImageNet's mean by default.
     pub fill: [u8; 3],
 }
 
@@ -26,13 +30,10 @@ impl Default for ZoomOutConfig {
     }
 }
 
-impl ZoomOutConfig {
-    pub(super) fn validate(&self, key: &str) -> Result<(), DataError> {
-        probability(self.p, &format!("{key}.p"))?;
-        within(self.max_ratio, 1.0, 16.0, &format!("{key}.max_ratio"))
-    }
+impl Check for ZoomOutConfig {}
 
-    pub(super) fn apply(&self, sample: &mut Sample, rng: &mut impl Rng) {
+impl Step for ZoomOutConfig {
+    fn apply(&self, sample: &mut Sample, rng: &mut ChaCha8Rng) {
         if rng.random::<f64>() >= self.p {
             return;
         }

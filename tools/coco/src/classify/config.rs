@@ -1,15 +1,16 @@
 //! The settings of the recipe.
 
 use rand::Rng;
+use repghost_config::{Check, Checker};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::RandAugmentConfig;
-use crate::augment::config::{probability, range, side, within};
-use crate::error::DataError;
+use crate::augment::MAX_SIDE;
 use crate::resize::Filter;
 
 /// Which filter resizes a training crop.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Interpolation {
     /// Bilinear or bicubic, drawn for each image (and for each turn or shear of RandAugment).
@@ -32,26 +33,33 @@ impl Interpolation {
 }
 
 /// How images are cut and altered for classification. The default is the paper's recipe below width 1.3.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClassifyConfig {
     /// Side of the square that the network sees.
+    #[schemars(range(min = 1, max = MAX_SIDE), extend("x-unit" = "pixels"))]
     pub size: usize,
-    /// Share of the image's area that a training crop covers.
+    /// Smallest and largest share of the image's area that a training crop covers.
+    #[schemars(inner(range(min = 0.001, max = 1.0)))]
     pub scale: [f64; 2],
-    /// Width / height of a training crop.
+    /// Smallest and largest width / height of a training crop.
+    #[schemars(inner(range(min = 0.01, max = 100.0)))]
     pub ratio: [f64; 2],
     /// Filter of the training crop. (Evaluation is always bicubic.)
     pub interpolation: Interpolation,
     /// Probability of mirroring left to right.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub hflip: f64,
     /// Strength of brightness, contrast and saturation changes; not used where `rand_augment` is set.
+    #[schemars(range(min = 0.0, max = 10.0))]
     pub color_jitter: f64,
     /// RandAugment, as timm writes it (`rand-m9-mstd0.5`) or as a map; null for none.
     pub rand_augment: Option<RandAugmentConfig>,
     /// Probability that a rectangle becomes noise.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub random_erasing: f64,
     /// In evaluation the short side is resized to `size / crop_share` before the centre is cut.
+    #[schemars(range(min = 0.1, max = 1.0))]
     pub crop_share: f64,
 }
 
@@ -71,19 +79,10 @@ impl Default for ClassifyConfig {
     }
 }
 
-impl ClassifyConfig {
-    /// Checks every range; `key` is where in the experiment file this part stands.
-    ///
-    /// # Errors
-    /// [`DataError::Config`] with the dotted key, what is expected and what was found.
-    pub fn validate(&self, key: &str) -> Result<(), DataError> {
-        side(self.size, &format!("{key}.size"))?;
-        range(self.scale, 0.001, 1.0, &format!("{key}.scale"))?;
-        range(self.ratio, 0.01, 100.0, &format!("{key}.ratio"))?;
-        probability(self.hflip, &format!("{key}.hflip"))?;
-        within(self.color_jitter, 0.0, 10.0, &format!("{key}.color_jitter"))?;
-        probability(self.random_erasing, &format!("{key}.random_erasing"))?;
-        within(self.crop_share, 0.1, 1.0, &format!("{key}.crop_share"))?;
-        self.rand_augment.as_ref().map_or(Ok(()), |part| part.validate(&format!("{key}.rand_augment")))
+impl Check for ClassifyConfig {
+    fn rules(&self, at: &mut Checker) {
+        at.ordered("scale", self.scale);
+        at.ordered("ratio", self.ratio);
+        at.optional("rand_augment", &self.rand_augment);
     }
 }

@@ -3,14 +3,14 @@
 
 use image::RgbImage;
 use rand::Rng;
+use repghost_config::Check;
+use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::erase::normal;
 use super::{affine, ops, Interpolation};
-use crate::augment::config::{probability, within};
-use crate::error::DataError;
 use crate::resize::Filter;
 
 /// Strengths are from 0 to this.
@@ -23,15 +23,20 @@ const MAX_SHIFT: f64 = 0.45;
 const FILL: [u8; 3] = [124, 116, 104];
 
 /// How much is done. Read from a map, or from timm's text ([`RandAugmentConfig::parse`]).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(default, deny_unknown_fields, transform = or_text)]
 pub struct RandAugmentConfig {
-    /// Mean strength, 0 to 10.
+    /// Mean strength.
+    #[schemars(range(min = 0.0, max = MAX_MAGNITUDE))]
     pub magnitude: f64,
     /// Standard deviation of the strength.
+    #[schemars(range(min = 0.0, max = MAX_MAGNITUDE))]
     pub magnitude_std: f64,
     /// Operations drawn for an image.
+    #[schemars(range(min = 0, max = 15))]
     pub layers: usize,
     /// Probability that a drawn operation is carried out.
+    #[schemars(range(min = 0.0, max = 1.0))]
     pub p: f64,
 }
 
@@ -40,6 +45,13 @@ impl Default for RandAugmentConfig {
         Self { magnitude: 9.0, magnitude_std: 0.5, layers: 2, p: 0.5 }
     }
 }
+
+/// The schema takes timm's text as well.
+fn or_text(schema: &mut schemars::Schema) {
+    schema.insert("type".into(), serde_json::json!(["object", "string"]));
+}
+
+impl Check for RandAugmentConfig {}
 
 /// The operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,13 +160,6 @@ impl RandAugmentConfig {
             }
         }
         Ok(config)
-    }
-
-    pub(super) fn validate(&self, key: &str) -> Result<(), DataError> {
-        within(self.magnitude, 0.0, MAX_MAGNITUDE, &format!("{key}.magnitude"))?;
-        within(self.magnitude_std, 0.0, MAX_MAGNITUDE, &format!("{key}.magnitude_std"))?;
-        within(self.layers as f64, 0.0, 15.0, &format!("{key}.layers"))?;
-        probability(self.p, &format!("{key}.p"))
     }
 
     pub(super) fn apply(&self, image: &mut RgbImage, interpolation: Interpolation, rng: &mut impl Rng) {

@@ -11,16 +11,18 @@ mod epoch;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-pub use config::{LoaderConfig, OnUnreadable};
+pub use config::{LoaderConfig, OnUnreadableImage};
 pub use epoch::Epoch;
 
 use self::cache::Cache;
-use crate::augment::{pixel_rng, sample_rng};
+use repghost_config::Check;
+
 use crate::buffers::give_back;
 use crate::error::DataError;
 use crate::sample::Sample;
 use crate::sampler::Sampler;
 use crate::source::Source;
+use crate::stream::{pixel_rng, sample_rng};
 use crate::transform::Transform;
 use crate::types::Batch;
 
@@ -40,7 +42,7 @@ struct Shared {
 }
 
 impl Loader {
-    /// A loader over a source that augments as `config.augment` says.
+    /// A loader over a source that augments by `config.augment`.
     ///
     /// # Errors
     /// [`DataError::Config`] where a value is out of range or no batch would come out.
@@ -58,7 +60,7 @@ impl Loader {
         config: LoaderConfig,
         transform: Arc<dyn Transform>,
     ) -> Result<Self, DataError> {
-        config.validate()?;
+        config.check("")?;
         let wide = match config.group_by_aspect {
             true => (0..source.len()).map(|i| source.aspect(i) >= 1.0).collect(),
             false => Vec::new(),
@@ -128,7 +130,7 @@ impl Shared {
             }
             match self.sample(epoch, index) {
                 Ok(sample) => samples.push((index, sample)),
-                Err(error) if error.is_unreadable_image() && self.config.on_unreadable_image == OnUnreadable::Skip => {
+                Err(error) if error.is_unreadable_image() && self.config.on_unreadable_image == OnUnreadableImage::Skip => {
                     self.note_unreadable(error.to_string());
                 }
                 Err(error) => return Err(error),

@@ -17,6 +17,8 @@ mod random;
 mod source;
 
 use image::RgbImage;
+use repghost_config::Check;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::annotations::{Annotation, ClassList, Dataset, ImageRecord, LabelMode, SampleAnnotations, Segmentation};
@@ -42,12 +44,14 @@ pub const FIRST_VAL: u64 = 1 << 32;
 const PLACES_TRIED: usize = 12;
 
 /// What the pictures look like.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShapesConfig {
-    /// Height and width of the pictures, 64 to 4096 each.
+    /// Height and width of the pictures.
+    #[schemars(inner(range(min = 64, max = 4096)), extend("x-unit" = "pixels"))]
     pub size: [u32; 2],
     /// Most objects in a picture; the number is drawn evenly from 1 up to it.
+    #[schemars(range(min = 1, max = 100))]
     pub max_objects: u32,
     /// One picture in so many has no object; 0 for none.
     pub empty_every: u32,
@@ -61,19 +65,7 @@ impl Default for ShapesConfig {
     }
 }
 
-impl ShapesConfig {
-    /// # Errors
-    /// Where a value is out of range; one line that names the key.
-    pub fn validate(&self) -> Result<(), String> {
-        if self.size.iter().any(|side| !(64..=4096).contains(side)) {
-            return Err(format!("shapes.size is {:?}; height and width from 64 to 4096 are expected", self.size));
-        }
-        if !(1..=100).contains(&self.max_objects) {
-            return Err(format!("shapes.max_objects is {}; 1 to 100 is expected", self.max_objects));
-        }
-        Ok(())
-    }
-}
+impl Check for ShapesConfig {}
 
 /// The classes of the built-in data.
 pub fn classes() -> ClassList {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use repghost_coco::classify::{Classes, Evaluation, ImageFolder, Training};
-use repghost_coco::{Loader, LoaderConfig, OnUnreadable, Source, Transform};
+use repghost_coco::{Loader, LoaderConfig, OnUnreadableImage, Source};
 
-use crate::config::needs::Split;
+use crate::config::data_paths::Split;
 use crate::config::{DataSource, Experiment};
 use crate::error::TrainError;
 
@@ -43,8 +43,9 @@ pub fn open(e: &Experiment, split: Split, classes: Option<&[String]>) -> Result<
 pub fn train_loader(e: &Experiment, source: Arc<dyn Source>) -> Result<Loader, TrainError> {
     let config = loader_config(e, e.train.batch_size);
     let drop_last = source.len() >= config.batch_size;
-    let on_unreadable_image = e.data.on_unreadable_image.into();
-    loader(e, source, LoaderConfig { drop_last, on_unreadable_image, ..config }, Arc::new(Training(e.data.classify.clone())))
+    let on_unreadable_image = e.data.on_unreadable_image;
+    let config = LoaderConfig { drop_last, on_unreadable_image, ..config };
+    Ok(Loader::with_transform(source, config, Arc::new(Training(e.data.classify.clone())))?)
 }
 
 /// A loader to measure on: every image once, in order, nothing drawn. An unreadable image is an error whatever the experiment says, as
@@ -53,7 +54,7 @@ pub fn train_loader(e: &Experiment, source: Arc<dyn Source>) -> Result<Loader, T
 /// # Errors
 /// Settings out of range.
 pub fn eval_loader(e: &Experiment, source: Arc<dyn Source>) -> Result<Loader, TrainError> {
-    evaluation(e, source, OnUnreadable::Error)
+    evaluation(e, source, OnUnreadableImage::Error)
 }
 
 /// A loader to predict with: as [`eval_loader`], but images that cannot be read are left out and listed.
@@ -61,12 +62,12 @@ pub fn eval_loader(e: &Experiment, source: Arc<dyn Source>) -> Result<Loader, Tr
 /// # Errors
 /// Settings out of range.
 pub fn predict_loader(e: &Experiment, source: Arc<dyn Source>) -> Result<Loader, TrainError> {
-    evaluation(e, source, OnUnreadable::Skip)
+    evaluation(e, source, OnUnreadableImage::Skip)
 }
 
-fn evaluation(e: &Experiment, source: Arc<dyn Source>, on_unreadable_image: OnUnreadable) -> Result<Loader, TrainError> {
+fn evaluation(e: &Experiment, source: Arc<dyn Source>, on_unreadable_image: OnUnreadableImage) -> Result<Loader, TrainError> {
     let config = LoaderConfig { on_unreadable_image, ..loader_config(e, e.eval.batch_size).evaluation() };
-    loader(e, source, config, Arc::new(Evaluation(e.data.classify.clone())))
+    Ok(Loader::with_transform(source, config, Arc::new(Evaluation(e.data.classify.clone())))?)
 }
 
 fn loader_config(e: &Experiment, batch_size: usize) -> LoaderConfig {
@@ -80,14 +81,4 @@ fn loader_config(e: &Experiment, batch_size: usize) -> LoaderConfig {
         pad_multiple: 1,
         ..Default::default()
     }
-}
-
-fn loader(
-    e: &Experiment,
-    source: Arc<dyn Source>,
-    config: LoaderConfig,
-    transform: Arc<dyn Transform>,
-) -> Result<Loader, TrainError> {
-    e.data.classify.validate("data.classify")?;
-    Ok(Loader::with_transform(source, config, transform)?)
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use repghost_backbone::{FuseLevel, Tree};
 
 use super::{data, infer, model, Accuracy};
-use crate::config::needs::Split;
+use crate::config::data_paths::Split;
 use crate::config::Experiment;
 use crate::error::TrainError;
 

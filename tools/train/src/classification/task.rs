@@ -10,7 +10,7 @@ use repghost_heads::Losses;
 use tch::{Kind, Reduction, Tensor};
 
 use super::{data, infer, model, pictures, Accuracy};
-use crate::config::needs::Split;
+use crate::config::data_paths::Split;
 use crate::config::{Experiment, HeadConfig, Loaded};
 use crate::error::TrainError;
 use crate::model::{apply_freezing, copy_switches, metadata, named, shortened};

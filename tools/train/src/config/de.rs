@@ -1,4 +1,4 @@
-//! From a [`Node`] to typed structs, with errors that know the dotted key.
+//! From a [`Node`] to typed structs, with errors that name the dotted key.
 //!
 //! This is a serde deserializer of its own (and not `serde_yaml`'s) for two reasons: its error keeps the list of keys that serde
 //! expected, from which the nearest is suggested; and it hands out `name` first, so that a map which is chosen by name
@@ -79,7 +79,7 @@ fn found_text(found: Unexpected) -> String {
     }
 }
 
-/// Serde names Rust types; people who write YAML do not know them.
+/// Serde names Rust types; messages are for people who write YAML.
 fn expected_text(expected: &dyn Expected) -> String {
     let text = expected.to_string();
     match text.as_str() {

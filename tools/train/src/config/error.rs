@@ -8,21 +8,23 @@ use super::node::Origin;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file is not there or cannot be read.
-    #[error("cannot read the experiment file {}{}: {source}", path.display(), wanted_by(parent))]
+    #[error("cannot read the experiment file {}{}: {source}{hint}", path.display(), wanted_by(parent))]
     Read {
         /// The file.
         path: PathBuf,
         /// The file whose `_base_` names it.
         parent: Option<PathBuf>,
-        /// What the system says.
+        /// What the system reports.
         source: std::io::Error,
+        /// A built-in experiment of a similar name, or nothing.
+        hint: String,
     },
     /// Not YAML, or a key twice.
     #[error("{}: {message}", path.display())]
     Syntax {
         /// The file.
         path: PathBuf,
-        /// What the parser says, with line and column.
+        /// What the parser reports, with line and column.
         message: String,
     },
     /// `_base_` or `_delete_` does not hold what it should.
@@ -137,7 +139,7 @@ pub enum ConfigError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// What the system reports.
         source: std::io::Error,
     },
 }

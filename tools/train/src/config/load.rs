@@ -1,16 +1,19 @@
 //! Reads an experiment file with its bases and turns it into an [`Experiment`].
 
-use std::path::{Component, Path, PathBuf};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde_yaml::Value;
 
+use super::built_in;
 use super::de::{Fault, NodeReader};
 use super::error::ConfigError;
 use super::merge::{merge, Unused};
-use super::node::{join, Kind, Node, Origin};
+use super::node::{brief, join, Kind, Node, Origin};
 use super::overrides::Override;
 use super::schema::{Experiment, HeadConfig};
+use super::source::Source;
 use super::suggest;
 use super::validate;
 
@@ -34,11 +37,28 @@ impl Loaded {
     /// # Errors
     /// See [`ConfigError`]; every message names the key or the file.
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
-        let mut tree = read_tree(path)?;
+        let (path, mut tree) = read_with_bases(path, Unused::Drop)?;
         for argument in overrides {
             Override::parse(argument)?.apply(&mut tree)?;
         }
-        Self::from_tree(tree, path)
+        Self::from_tree(tree, &path)
+    }
+
+    /// The defaults, with overrides.
+    ///
+    /// # Errors
+    /// As [`Loaded::read`].
+    pub fn defaults(overrides: &[String]) -> Result<Self, ConfigError> {
+        let mut tree = Node::empty(Origin::Default);
+        for argument in overrides {
+            Override::parse(argument)?.apply(&mut tree)?;
+        }
+        // A head's keys need its name.
+        if tree.at("model.head").is_some() && tree.at("model.head.name").is_none() {
+            let name = HeadConfig::default().name();
+            Override::from_value("model.head.name", name.into(), Origin::Default)?.apply(&mut tree)?;
+        }
+        Self::from_tree(tree, Path::new("defaults"))
     }
 
     /// From a tree that was read by [`read_tree`] and perhaps changed since.
@@ -78,7 +98,7 @@ impl Loaded {
 /// # Errors
 /// Files that are not there, YAML errors, circles.
 pub fn read_tree(path: &Path) -> Result<Node, ConfigError> {
-    read_with_bases(path, Unused::Drop, &mut Vec::new())
+    Ok(read_with_bases(path, Unused::Drop)?.1)
 }
 
 /// As [`read_tree`], for files that hold overrides of other files: a `_delete_` without anything to delete stays.
@@ -86,28 +106,70 @@ pub fn read_tree(path: &Path) -> Result<Node, ConfigError> {
 /// # Errors
 /// As [`read_tree`].
 pub fn read_tree_of_overrides(path: &Path) -> Result<Node, ConfigError> {
-    read_with_bases(path, Unused::Keep, &mut Vec::new())
+    Ok(read_with_bases(path, Unused::Keep)?.1)
 }
 
-fn read_with_bases(path: &Path, unused: Unused, chain: &mut Vec<(PathBuf, PathBuf)>) -> Result<Node, ConfigError> {
-    let parent = chain.last().map(|(shown, _)| shown.clone());
-    let read_error = |source| ConfigError::Read { path: path.to_path_buf(), parent: parent.clone(), source };
-    let real = path.canonicalize().map_err(&read_error)?;
-    if let Some(start) = chain.iter().position(|(_, r)| *r == real) {
-        let shown = chain[start..].iter().map(|(p, _)| p.display().to_string()).chain([path.display().to_string()]);
-        return Err(ConfigError::Cycle { chain: shown.collect() });
+/// Reads the experiment that the file `from` names: relative to it, or built in. Returns its path for messages, too.
+///
+/// # Errors
+/// As [`read_tree`].
+pub fn read_base(from: &Path, base: &Path) -> Result<(PathBuf, Node), ConfigError> {
+    let from_source = Source::open(from).map_err(|source| unreadable(from, None, source))?;
+    let (path, source) = from_source.open_base(base);
+    let source = source.map_err(|e| unreadable(&path, Some(from.to_path_buf()), e))?;
+    Reader::start(source, Unused::Drop)
+}
+
+/// The path that messages show, and the merged tree.
+fn read_with_bases(path: &Path, unused: Unused) -> Result<(PathBuf, Node), ConfigError> {
+    Reader::start(Source::open(path).map_err(|source| unreadable(path, None, source))?, unused)
+}
+
+fn unreadable(path: &Path, parent: Option<PathBuf>, source: std::io::Error) -> ConfigError {
+    let name = path.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+    let names = built_in::list();
+    let near = suggest::nearest(name, names.iter().map(|(name, _)| name.as_str()));
+    let hint = near.map_or(String::new(), |near| format!("; there is a built-in experiment {near}"));
+    ConfigError::Read { path: path.to_path_buf(), parent, source, hint }
+}
+
+/// Reads files with their bases, each file once.
+struct Reader {
+    unused: Unused,
+    /// Files that are being read, each a base of the one before.
+    chain: Vec<(PathBuf, PathBuf)>,
+    /// Trees of files that were read, by the path that messages show.
+    known: HashMap<PathBuf, Node>,
+}
+
+impl Reader {
+    fn start(source: Source, unused: Unused) -> Result<(PathBuf, Node), ConfigError> {
+        let shown = source.shown.clone();
+        Ok((shown, Self { unused, chain: Vec::new(), known: HashMap::new() }.read(source)?))
     }
-    let text = std::fs::read_to_string(path).map_err(&read_error)?;
-    let mut own = parse(&text, path)?;
-    let bases = take_bases(&mut own)?;
-    chain.push((path.to_path_buf(), real));
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let mut tree = Node::empty(own.origin.clone());
-    for base in bases {
-        tree = merge(tree, read_with_bases(&tidy(&folder.join(base)), unused, chain)?, unused)?;
+
+    fn read(&mut self, source: Source) -> Result<Node, ConfigError> {
+        if let Some(start) = self.chain.iter().position(|(_, identity)| *identity == source.identity) {
+            let shown = self.chain[start..].iter().map(|(shown, _)| shown).chain([&source.shown]);
+            return Err(ConfigError::Cycle { chain: shown.map(|p| p.display().to_string()).collect() });
+        }
+        if let Some(tree) = self.known.get(&source.shown) {
+            return Ok(tree.clone());
+        }
+        let mut own = parse(&source.text, &source.shown)?;
+        let bases = take_bases(&mut own)?;
+        self.chain.push((source.shown.clone(), source.identity.clone()));
+        let mut tree = Node::empty(own.origin.clone());
+        for base in bases {
+            let (path, base) = source.open_base(Path::new(&base));
+            let base = base.map_err(|e| unreadable(&path, Some(source.shown.clone()), e))?;
+            tree = merge(tree, self.read(base)?, self.unused)?;
+        }
+        self.chain.pop();
+        let tree = merge(tree, own, self.unused)?;
+        self.known.insert(source.shown, tree.clone());
+        Ok(tree)
     }
-    chain.pop();
-    merge(tree, own, unused)
 }
 
 /// One file's YAML as a tree. An empty file is an empty map.
@@ -122,7 +184,7 @@ pub(crate) fn parse(text: &str, path: &Path) -> Result<Node, ConfigError> {
     };
     match node.kind {
         Kind::Map(_) => Ok(node),
-        _ => Err(syntax(format!("expected keys and values, found {}", node.inline()))),
+        _ => Err(syntax(format!("expected keys and values, found {}", brief(&node.inline())))),
     }
 }
 
@@ -133,7 +195,7 @@ fn take_bases(own: &mut Node) -> Result<Vec<String>, ConfigError> {
     let wrong = |node: &Node| ConfigError::Directive {
         origin: node.origin.clone(),
         key: BASE.into(),
-        found: node.inline(),
+        found: brief(&node.inline()),
         expected: "a file or a list of files",
     };
     let text = |node: &Node| match &node.kind {
@@ -144,21 +206,6 @@ fn take_bases(own: &mut Node) -> Result<Vec<String>, ConfigError> {
         Kind::List(items) => items.iter().map(text).collect(),
         _ => Ok(vec![text(&node)?]),
     }
-}
-
-/// `a/b/../c` to `a/c`, for messages; links are not looked at.
-fn tidy(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => {
-                out.pop();
-            }
-            part => out.push(part),
-        }
-    }
-    out
 }
 
 /// Reads a tree into a type; errors name the dotted key and who set it.
@@ -197,12 +244,16 @@ fn explain(tree: &Node, key: String, fault: Fault) -> ConfigError {
                 suggest::nearest(&found, expected.iter().copied()).map_or(String::new(), |n| format!("; did you mean {n}?"));
             ConfigError::Value {
                 key,
-                found: format!("'{found}'"),
+                found: format!("'{}'", brief(&found)),
                 expected: format!("one of {}{hint}", expected.join(", ")),
                 origin,
             }
         }
-        Fault::Type(found, expected) => ConfigError::Value { key, found, expected, origin },
+        Fault::Type(found, expected) => {
+            let quoted = matches!(tree.at(&key).map(|n| &n.kind), Some(Kind::Scalar(Value::Number(_) | Value::Bool(_))));
+            let hint = if expected == "a text" && quoted { format!("; write \"{found}\", with quotes") } else { String::new() };
+            ConfigError::Value { key, found: brief(&found), expected: format!("{expected}{hint}"), origin }
+        }
         Fault::Missing(field) => {
             let full = join(&key, field);
             let expected =
@@ -213,10 +264,10 @@ fn explain(tree: &Node, key: String, fault: Fault) -> ConfigError {
     }
 }
 
-/// What to say about an unknown key: the nearest one beside it, the `name` that left it behind, the place where it would be right
+/// A hint for an unknown key: the nearest one beside it, the `name` that left it behind, the place where it would be right
 /// (`lr` for `train.optimizer.lr`), or the keys that there are.
 fn unknown_key_hint(tree: &Node, parent: &str, field: &str, expected: &[&str]) -> String {
-    let named = tree.at(&join(parent, "name"));
+    let named = tree.at(&join(parent, "name")).filter(|_| field != "name");
     let siblings = expected.iter().copied().chain(named.map(|_| "name"));
     if let Some(near) = suggest::nearest(field, siblings) {
         return format!("; did you mean {}?", join(parent, near));

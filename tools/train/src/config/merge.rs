@@ -3,6 +3,8 @@
 //! Maps merge key by key, everything else (lists too) is replaced. A map with `_delete_: true` replaces the inherited map instead of
 //! merging into it.
 
+use std::collections::HashMap;
+
 use serde_yaml::Value;
 
 use super::error::ConfigError;
@@ -41,10 +43,12 @@ pub(super) fn merge_at(path: &str, base: Option<Node>, over: Node, unused: Unuse
         _ => Vec::new(),
     };
     let mut merged: Vec<(String, Option<Node>)> = inherited.into_iter().map(|(k, n)| (k, Some(n))).collect();
+    // Only inherited keys can be met again: a map has each key once.
+    let places: HashMap<String, usize> = merged.iter().enumerate().map(|(i, (key, _))| (key.clone(), i)).collect();
     for (key, node) in entries {
         let child = join(path, &key);
-        match merged.iter_mut().find(|(k, _)| *k == key) {
-            Some((_, slot)) => *slot = Some(merge_at(&child, slot.take(), node, unused)?),
+        match places.get(&key) {
+            Some(&at) => merged[at].1 = Some(merge_at(&child, merged[at].1.take(), node, unused)?),
             None => merged.push((key, Some(merge_at(&child, None, node, unused)?))),
         }
     }

@@ -1,4 +1,4 @@
-//! A YAML tree whose every value knows who set it.
+//! A YAML tree that records for each value who set it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl Node {
     /// A tree whose every value has the same origin.
     ///
     /// # Errors
-    /// A tag (`!name`) or a key that is no scalar; the text says which.
+    /// A tag (`!name`) or a key that is no scalar; the text names it.
     pub fn from_value(value: Value, origin: &Origin) -> Result<Self, String> {
         let kind = match value {
             Value::Sequence(items) => {
@@ -146,6 +146,22 @@ impl Node {
             }
         }
     }
+}
+
+/// Longest text that a message repeats.
+const BRIEF: usize = 120;
+
+/// A text for a message: cut where it is long, control characters escaped.
+pub fn brief(text: &str) -> String {
+    let mut out = String::new();
+    for (i, c) in text.chars().enumerate() {
+        match c {
+            _ if i == BRIEF => return out + "…",
+            c if c.is_control() => out.extend(c.escape_default()),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 /// `a` and `b` to `a.b`.

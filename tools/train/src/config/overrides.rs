@@ -4,7 +4,7 @@ use serde_yaml::Value;
 
 use super::error::ConfigError;
 use super::merge::{merge_at, Unused};
-use super::node::{join, Kind, Node, Origin};
+use super::node::{brief, join, Kind, Node, Origin};
 
 /// A parsed argument.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ impl Override {
     /// # Errors
     /// No `=`, an empty part of the key, or a value that is no YAML.
     pub fn parse(argument: &str) -> Result<Self, ConfigError> {
-        let fail = |reason: String| ConfigError::Override { argument: argument.to_string(), reason };
+        let fail = |reason: String| ConfigError::Override { argument: brief(argument), reason };
         let (key, text) = argument.split_once('=').ok_or_else(|| fail("expected key=value".into()))?;
         let value: Value = serde_yaml::from_str(text).map_err(|e| fail(format!("the value is no YAML: {e}")))?;
         Self::new(argument, key.trim(), value, Origin::CommandLine)
@@ -43,7 +43,7 @@ impl Override {
     }
 
     fn new(argument: &str, key: &str, value: Value, origin: Origin) -> Result<Self, ConfigError> {
-        let fail = |reason: String| ConfigError::Override { argument: argument.to_string(), reason };
+        let fail = |reason: String| ConfigError::Override { argument: brief(argument), reason };
         let key: Vec<String> = key.split('.').map(str::to_string).collect();
         if key.iter().any(String::is_empty) {
             return Err(fail("the key has an empty part; expected names joined by dots".into()));
@@ -66,7 +66,7 @@ impl Override {
             *node = merge_at(path, Some(base), self.value.clone(), Unused::Drop)?;
             return Ok(());
         };
-        let fail = |reason: String| ConfigError::Override { argument: self.argument.clone(), reason };
+        let fail = |reason: String| ConfigError::Override { argument: brief(&self.argument), reason };
         if matches!(node.kind, Kind::Scalar(Value::Null)) {
             *node = Node::empty(self.value.origin.clone());
         }
@@ -89,7 +89,7 @@ impl Override {
                     ))),
                 }
             }
-            Kind::Scalar(_) => Err(fail(format!("{path} holds {}, which has no key {key}", node.inline()))),
+            Kind::Scalar(_) => Err(fail(format!("{path} holds {}, which has no key {key}", brief(&node.inline())))),
         }
     }
 }

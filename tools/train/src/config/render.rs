@@ -3,36 +3,44 @@
 use std::path::Path;
 
 use super::error::ConfigError;
+use super::explain;
 use super::load::Loaded;
-use super::node::{Kind, Node, Origin};
+use super::node::{join, Kind, Node, Origin};
 use super::schema::Experiment;
 
 /// Column at which comments start, where the line is short enough.
 const COMMENT_COLUMN: usize = 48;
 
-/// The tree as YAML. With `origins`, each value has a comment that says who set it.
+/// The tree as YAML. With `origins`, each value has a comment with who set it.
 pub fn to_yaml(node: &Node, origins: bool) -> String {
+    commented(node, &|_, node| origins.then(|| origin_text(node)))
+}
+
+/// The tree as YAML, with a comment where there is one for a key and its value.
+fn commented(node: &Node, comment: &dyn Fn(&str, &Node) -> Option<String>) -> String {
     let mut out = String::new();
     match &node.kind {
-        Kind::Map(entries) => write_map(&mut out, entries, 0, origins),
+        Kind::Map(entries) => write_map(&mut out, "", entries, comment),
         _ => out.push_str(&format!("{}\n", node.inline())),
     }
     out
 }
 
-fn write_map(out: &mut String, entries: &[(String, Node)], indent: usize, origins: bool) {
+fn write_map(out: &mut String, path: &str, entries: &[(String, Node)], comment: &dyn Fn(&str, &Node) -> Option<String>) {
+    let indent = if path.is_empty() { 0 } else { 2 * (path.matches('.').count() + 1) };
     for (key, node) in entries {
+        let child = join(path, key);
         let key = super::node::scalar_text(&serde_yaml::Value::String(key.clone()));
         match &node.kind {
             Kind::Map(children) if !children.is_empty() => {
                 out.push_str(&format!("{:indent$}{key}:\n", ""));
-                write_map(out, children, indent + 2, origins);
+                write_map(out, &child, children, comment);
             }
             _ => {
                 let line = format!("{:indent$}{key}: {}", "", node.inline());
-                match origins {
-                    true => out.push_str(&format!("{line:<COMMENT_COLUMN$} # {}\n", origin_text(node))),
-                    false => out.push_str(&format!("{line}\n")),
+                match comment(&child, node) {
+                    Some(comment) => out.push_str(&format!("{line:<COMMENT_COLUMN$} # {comment}\n")),
+                    None => out.push_str(&format!("{line}\n")),
                 }
             }
         }
@@ -58,6 +66,21 @@ impl Loaded {
         to_yaml(&self.resolved, origins)
     }
 
+    /// The whole configuration as YAML for somebody who looks for a key: maps that are null show what they would hold, and the keys of
+    /// other heads follow as comments.
+    pub fn to_yaml_with_hidden(&self) -> String {
+        let hidden = explain::hidden_maps();
+        let value = |key: &str| hidden.iter().find(|(path, _)| path == key).map(|(_, value)| value);
+        let null = |node: &Node| matches!(node.kind, Kind::Scalar(serde_yaml::Value::Null));
+        let comment = |key: &str, node: &Node| value(key).filter(|_| null(node)).map(|v| format!("{{}} for {v}"));
+        let head = self.experiment.model.head.name();
+        let others = explain::other_heads(head);
+        format!(
+            "{}\n# Keys of the other heads, where model.head.name is not {head}:\n{others}",
+            commented(&self.resolved, &comment)
+        )
+    }
+
     /// Only the values that somebody set.
     pub fn to_yaml_set_only(&self, origins: bool) -> String {
         let mut node = self.resolved.clone();
@@ -65,22 +88,14 @@ impl Loaded {
         to_yaml(&node, origins)
     }
 
-    /// Writes the resolved configuration, first to a temporary name.
+    /// Writes the resolved configuration.
     ///
     /// # Errors
-    /// What the system says, with the path.
+    /// What the system reports, with the path.
     pub fn write(&self, path: &Path) -> Result<(), ConfigError> {
-        let temporary = path.with_extension("yaml.tmp");
-        let text =
-            format!("# Resolved from {}; the comments say who set each value.\n{}", self.path.display(), self.to_yaml(true));
-        let write = || -> std::io::Result<()> {
-            use std::io::Write;
-            let mut file = std::fs::File::create(&temporary)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, path)
-        };
-        write().map_err(|source| ConfigError::Write { path: path.to_path_buf(), source })
+        let text = format!("# Resolved from {}; comments name who set each value.\n{}", self.path.display(), self.to_yaml(true));
+        repghost_files::write_bytes(path, text.as_bytes())
+            .map_err(|source| ConfigError::Write { path: path.to_path_buf(), source })
     }
 }
 

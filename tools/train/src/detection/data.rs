@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use repghost_coco::annotations::BadAnnotations;
 use repghost_coco::shapes::{self, ShapesSource};
-use repghost_coco::{CocoSource, Dataset, DatasetOptions, Loader, LoaderConfig, OnUnreadable, Source};
+use repghost_coco::{CocoSource, Dataset, DatasetOptions, Loader, LoaderConfig, OnUnreadableImage, Place, Source};
 
-use crate::config::needs::Split;
-use crate::config::{DataSource, Experiment, OnBadAnnotation};
+use crate::config::data_paths::Split;
+use crate::config::{DataSource, Experiment};
 use crate::error::TrainError;
 
 /// Part of a data set, ready to be read.
@@ -42,31 +41,25 @@ fn coco(e: &Experiment, split: Split, classes: Option<&[String]>, masks: bool) -
     let paths = e.split_paths(split)?;
     let options = DatasetOptions {
         classes: classes.map(<[String]>::to_vec).or_else(|| e.data.classes.clone()),
-        on_bad_annotation: match e.data.on_bad_annotation {
-            OnBadAnnotation::Error => BadAnnotations::Error,
-            OnBadAnnotation::Drop => BadAnnotations::Drop,
-        },
+        on_bad_annotation: e.data.on_bad_annotation,
         segmentations: masks,
         // Evaluation counts false alarms on empty images too.
         keep_empty_images: split == Split::Val || e.data.keep_empty,
         ..Default::default()
     };
-    let dataset = Arc::new(Dataset::load(&paths.annotations, &options)?);
-    let decode = e.data.decode();
-    let source = Arc::new(CocoSource::new(dataset.clone(), paths.images, decode, masks));
+    let place = Place { annotations: &paths.annotations, images: paths.images.as_deref(), split: Some(split.key()) };
+    let (dataset, images) = Dataset::open(&place, &options)?;
+    let dataset = Arc::new(dataset);
+    let source = Arc::new(CocoSource::new(dataset.clone(), images.unwrap_or_default(), e.data.decode(), masks));
     Ok(SplitData { dataset, source })
 }
 
 fn built_in(e: &Experiment, split: Split, masks: bool) -> Result<SplitData, TrainError> {
     let s = &e.data.shapes;
-    s.picture.validate().map_err(|reason| TrainError::setting("data.shapes.picture", reason))?;
     let (first, count) = match split {
         Split::Train => (0, s.train_images),
         Split::Val => (shapes::FIRST_VAL, s.val_images),
     };
-    if count == 0 {
-        return Err(TrainError::setting(format!("data.shapes.{}_images", split.key()), "found 0, expected at least 1"));
-    }
     let dataset = Arc::new(shapes::dataset(s.seed, first, count as u64, &s.picture));
     let source = Arc::new(ShapesSource { seed: s.seed, first, count, config: s.picture.clone(), masks });
     Ok(SplitData { dataset, source })
@@ -80,7 +73,7 @@ fn loader_config(e: &Experiment) -> LoaderConfig {
         seed: e.train.seed,
         augment: e.data.augment.clone(),
         cache_mb: e.data.cache_mb,
-        on_unreadable_image: e.data.on_unreadable_image.into(),
+        on_unreadable_image: e.data.on_unreadable_image,
         ..Default::default()
     }
 }
@@ -101,7 +94,8 @@ pub fn train_loader(e: &Experiment, source: Arc<dyn Source>) -> Result<Loader, T
 /// # Errors
 /// Settings out of range.
 pub fn eval_loader(e: &Experiment, source: Arc<dyn Source>) -> Result<Loader, TrainError> {
-    let config = LoaderConfig { batch_size: e.eval.batch_size, on_unreadable_image: OnUnreadable::Error, ..loader_config(e) };
+    let config =
+        LoaderConfig { batch_size: e.eval.batch_size, on_unreadable_image: OnUnreadableImage::Error, ..loader_config(e) };
     Ok(Loader::new(source, config.evaluation())?)
 }
 
@@ -110,7 +104,11 @@ pub fn eval_loader(e: &Experiment, source: Arc<dyn Source>) -> Result<Loader, Tr
 /// # Errors
 /// Settings out of range.
 pub fn predict_loader(e: &Experiment, source: Arc<dyn Source>) -> Result<Loader, TrainError> {
-    let config =
-        LoaderConfig { batch_size: e.eval.batch_size, on_unreadable_image: OnUnreadable::Skip, cache_mb: 0, ..loader_config(e) };
+    let config = LoaderConfig {
+        batch_size: e.eval.batch_size,
+        on_unreadable_image: OnUnreadableImage::Skip,
+        cache_mb: 0,
+        ..loader_config(e)
+    };
     Ok(Loader::new(source, config.evaluation())?)
 }

@@ -12,7 +12,7 @@ use tch::Kind;
 
 use super::data;
 use crate::checkpoint::file::published;
-use crate::config::needs::Split;
+use crate::config::data_paths::Split;
 use crate::config::{Experiment, Task};
 use crate::error::TrainError;
 use crate::model::classes_in;

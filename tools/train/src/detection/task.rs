@@ -10,7 +10,7 @@ use tch::Kind;
 
 use super::model::{self, Class};
 use super::{data, infer, pictures};
-use crate::config::needs::Split;
+use crate::config::data_paths::Split;
 use crate::config::{Experiment, Loaded};
 use crate::error::TrainError;
 use crate::evaluate::{self, Measured};

@@ -4,7 +4,8 @@ use repghost_kernels::lists::AdamWRule;
 use tch::{Kind, Tensor};
 
 use super::groups_on_card::{groups, on_card};
-use super::{check_names, side_by_side, take_kind, Gradients, NamedTensors, ParamSlot};
+use super::rule::{check_names, take_kind, NamedTensors, UpdateRule};
+use super::{side_by_side, Gradients, ParamSlot};
 use crate::error::TrainError;
 
 /// First and second moments of the gradient, both corrected for their start at zero.
@@ -60,21 +61,6 @@ impl AdamW {
         Self { beta1, beta2, eps, moments: vec![] }
     }
 
-    pub(super) fn step(&mut self, slots: &mut [ParamSlot], gradients: &Gradients, lr: f64) -> Result<(), TrainError> {
-        self.moments.resize_with(slots.len(), || None);
-        if on_card(slots) {
-            return self.fused(slots, gradients, lr);
-        }
-        let gradients = gradients.0.iter().map(|g| g.as_ref().map(Tensor::shallow_clone));
-        let mut items: Vec<_> = slots.iter_mut().zip(gradients).zip(&mut self.moments).collect();
-        let sample = items.first().map(|((slot, _), _)| slot.tensor.shallow_clone());
-        let rule = Rule { beta1: self.beta1, beta2: self.beta2, eps: self.eps };
-        side_by_side(&mut items, sample.as_ref(), |((slot, gradient), moments)| match gradient {
-            Some(gradient) => rule.update(slot, gradient, moments, lr),
-            None => Ok(()),
-        })
-    }
-
     /// The same rule on a card, a launch per group.
     fn fused(&mut self, slots: &[ParamSlot], gradients: &Gradients, lr: f64) -> Result<(), TrainError> {
         let _guard = tch::no_grad_guard();
@@ -107,8 +93,25 @@ impl AdamW {
         }
         Ok(())
     }
+}
 
-    pub(super) fn state(&self, slots: &[ParamSlot]) -> NamedTensors {
+impl UpdateRule for AdamW {
+    fn step(&mut self, slots: &mut [ParamSlot], gradients: &Gradients, lr: f64) -> Result<(), TrainError> {
+        self.moments.resize_with(slots.len(), || None);
+        if on_card(slots) {
+            return self.fused(slots, gradients, lr);
+        }
+        let gradients = gradients.0.iter().map(|g| g.as_ref().map(Tensor::shallow_clone));
+        let mut items: Vec<_> = slots.iter_mut().zip(gradients).zip(&mut self.moments).collect();
+        let sample = items.first().map(|((slot, _), _)| slot.tensor.shallow_clone());
+        let rule = Rule { beta1: self.beta1, beta2: self.beta2, eps: self.eps };
+        side_by_side(&mut items, sample.as_ref(), |((slot, gradient), moments)| match gradient {
+            Some(gradient) => rule.update(slot, gradient, moments, lr),
+            None => Ok(()),
+        })
+    }
+
+    fn state(&self, slots: &[ParamSlot]) -> NamedTensors {
         let mut state = NamedTensors::new();
         for (slot, m) in slots.iter().zip(&self.moments) {
             if let Some(m) = m {
@@ -120,7 +123,7 @@ impl AdamW {
         state
     }
 
-    pub(super) fn load_state(&mut self, slots: &[ParamSlot], state: &NamedTensors) -> Result<(), TrainError> {
+    fn load_state(&mut self, slots: &[ParamSlot], state: &NamedTensors) -> Result<(), TrainError> {
         check_names(&["exp_avg", "exp_avg_sq", "step"], slots, state)?;
         let first = take_kind("exp_avg", slots, state)?;
         let second = take_kind("exp_avg_sq", slots, state)?;

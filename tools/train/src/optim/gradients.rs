@@ -1,4 +1,4 @@
-//! Gradients as plain values: one optional tensor a parameter.
+//! Gradients as plain values: one optional tensor per parameter.
 
 use std::collections::HashSet;
 

@@ -4,7 +4,8 @@ use repghost_kernels::lists::SgdRule;
 use tch::Tensor;
 
 use super::groups_on_card::{groups, on_card};
-use super::{check_names, take_kind, Gradients, NamedTensors, ParamSlot};
+use super::rule::{check_names, take_kind, NamedTensors, UpdateRule};
+use super::{Gradients, ParamSlot};
 use crate::error::TrainError;
 
 /// `v = momentum * v + (g + decay * p)`, `p -= lr * v`; with Nesterov `p -= lr * (g + decay * p + momentum * v)`.
@@ -21,31 +22,6 @@ impl Sgd {
     /// A rule without state yet. Momentum 0 is plain descent.
     pub fn new(momentum: f64, nesterov: bool) -> Self {
         Self { momentum, nesterov, velocity: vec![] }
-    }
-
-    pub(super) fn step(&mut self, slots: &mut [ParamSlot], gradients: &Gradients, lr: f64) -> Result<(), TrainError> {
-        let _guard = tch::no_grad_guard();
-        self.velocity.resize_with(slots.len(), || None);
-        if on_card(slots) {
-            return self.fused(slots, gradients, lr);
-        }
-        for ((slot, gradient), velocity) in slots.iter_mut().zip(&gradients.0).zip(&mut self.velocity) {
-            let Some(gradient) = gradient else { continue };
-            let mut direction = match slot.weight_decay {
-                0.0 => gradient.shallow_clone(),
-                decay => (slot.tensor.f_mul_scalar(decay)?).f_add_(gradient)?,
-            };
-            if self.momentum != 0.0 {
-                let v = match velocity.take() {
-                    Some(mut v) => v.f_mul_scalar_(self.momentum)?.f_add_(&direction)?,
-                    None => direction.copy(),
-                };
-                direction = if self.nesterov { v.f_mul_scalar(self.momentum)?.f_add_(&direction)? } else { v.shallow_clone() };
-                *velocity = Some(v);
-            }
-            let _ = slot.tensor.f_sub_(&direction.f_mul_scalar(lr * slot.lr_factor)?)?;
-        }
-        Ok(())
     }
 
     /// The same rule on a card, a launch per group.
@@ -74,13 +50,40 @@ impl Sgd {
         }
         Ok(())
     }
+}
 
-    pub(super) fn state(&self, slots: &[ParamSlot]) -> NamedTensors {
+impl UpdateRule for Sgd {
+    fn step(&mut self, slots: &mut [ParamSlot], gradients: &Gradients, lr: f64) -> Result<(), TrainError> {
+        let _guard = tch::no_grad_guard();
+        self.velocity.resize_with(slots.len(), || None);
+        if on_card(slots) {
+            return self.fused(slots, gradients, lr);
+        }
+        for ((slot, gradient), velocity) in slots.iter_mut().zip(&gradients.0).zip(&mut self.velocity) {
+            let Some(gradient) = gradient else { continue };
+            let mut direction = match slot.weight_decay {
+                0.0 => gradient.shallow_clone(),
+                decay => (slot.tensor.f_mul_scalar(decay)?).f_add_(gradient)?,
+            };
+            if self.momentum != 0.0 {
+                let v = match velocity.take() {
+                    Some(mut v) => v.f_mul_scalar_(self.momentum)?.f_add_(&direction)?,
+                    None => direction.copy(),
+                };
+                direction = if self.nesterov { v.f_mul_scalar(self.momentum)?.f_add_(&direction)? } else { v.shallow_clone() };
+                *velocity = Some(v);
+            }
+            let _ = slot.tensor.f_sub_(&direction.f_mul_scalar(lr * slot.lr_factor)?)?;
+        }
+        Ok(())
+    }
+
+    fn state(&self, slots: &[ParamSlot]) -> NamedTensors {
         let named = slots.iter().zip(&self.velocity).filter_map(|(s, v)| Some((format!("momentum.{}", s.name), v.as_ref()?)));
         named.map(|(name, v)| (name, v.shallow_clone())).collect()
     }
 
-    pub(super) fn load_state(&mut self, slots: &[ParamSlot], state: &NamedTensors) -> Result<(), TrainError> {
+    fn load_state(&mut self, slots: &[ParamSlot], state: &NamedTensors) -> Result<(), TrainError> {
         check_names(&["momentum"], slots, state)?;
         self.velocity = take_kind("momentum", slots, state)?;
         Ok(())

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::matching::{box_of, by_image, judge, Counts, Tally, Verdict};
 use super::picture;
 use super::source::{read_json, RunData};
-use crate::config::needs::Split;
+use crate::config::data_paths::Split;
 use crate::config::Task;
 use crate::detection::data::{self, SplitData};
 use crate::detection::model::{keys, Class};

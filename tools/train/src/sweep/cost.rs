@@ -1,6 +1,6 @@
 //! What a row's backbone costs: parameters, multiply-adds, latency, before and after fusing.
 //!
-//! Papers price backbones at 224x224; so does the table. A detector's backbone is priced without classifier.
+//! Papers count at 224x224; so does the table. A detector's backbone is counted without classifier.
 
 use std::time::Instant;
 
@@ -9,18 +9,18 @@ use repghost_backbone::{Backbone, Eager, FuseLevel, Tree};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
-use crate::config::{Experiment, Task};
+use crate::config::{BackboneConfig, Experiment, Task};
 use crate::error::TrainError;
 
-/// Height and width of the priced image.
+/// Height and width of the image that is counted.
 pub const SIZE: i64 = 224;
-/// Classes of the priced classifier: ImageNet's.
+/// Classes of the classifier: ImageNet's.
 const CLASSES: i64 = 1000;
 /// Forwards that are not timed, and that are.
 const WARM_UP: usize = 5;
 const TIMED: usize = 30;
 
-/// The price of a backbone.
+/// Complexity and latency of a backbone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RowCost {
     /// Learned elements in training form.
@@ -51,7 +51,32 @@ pub fn price(experiment: &Experiment) -> Result<RowCost, TrainError> {
     })
 }
 
-/// Times the backbones of several experiments on one thread of this machine's CPU: median milliseconds of one image, in training form and
+/// Counts that were made: trials that differ in other things than the backbone share one.
+#[derive(Debug, Default)]
+pub struct Counted(Vec<(BackboneConfig, Task, RowCost)>);
+
+impl Counted {
+    /// As [`price`], once for each distinct backbone.
+    ///
+    /// # Errors
+    /// As [`price`].
+    pub fn count(&mut self, experiment: &Experiment) -> Result<RowCost, TrainError> {
+        let (backbone, task) = (&experiment.model.backbone, experiment.task);
+        if let Some((_, _, cost)) = self.0.iter().find(|(b, t, _)| b == backbone && *t == task) {
+            return Ok(*cost);
+        }
+        let cost = price(experiment)?;
+        self.0.push((backbone.clone(), task, cost));
+        Ok(cost)
+    }
+
+    /// Number of distinct networks.
+    pub fn distinct(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Times the backbones of several experiments on one thread of this machine's CPU: median milliseconds per image, in training form and
 /// fused. All take turns, so that whatever else the machine does meets all of them alike. (More threads would wait for each other: one
 /// image is too little work for them.)
 ///
@@ -123,6 +148,12 @@ mod tests {
         let row = price(&experiment).unwrap();
         assert_eq!((row.parameters, row.fused_parameters), (2_313_968, 2_302_956));
         assert_eq!((row.macs as f64 / 1e4).round() / 100.0, 43.31);
+        let mut counted = Counted::default();
+        for seed in 0..5 {
+            experiment.train.seed = seed;
+            assert_eq!(counted.count(&experiment).unwrap(), row);
+        }
+        assert_eq!(counted.distinct(), 1);
         let times = latencies(&[&experiment, &Experiment::default()]).unwrap();
         assert!(times.len() == 2 && times.iter().flatten().all(|ms| *ms > 0.0), "{times:?}");
     }

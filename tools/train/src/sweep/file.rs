@@ -13,12 +13,21 @@
 //! seeds: [0]
 //! exclude: []
 //! ```
+//!
+//! A sweep that has only one base needs no settings, and an axis that varies one key is that key with a list:
+//!
+//! ```yaml
+//! base: demo
+//! metric: bbox.AP
+//! axes: {train.optimizer.lr: [0.005, 0.01, 0.02]}
+//! ```
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::axis::Axes;
 use super::filter::Filter;
 use super::overrides::{Named, OverrideMap};
 use crate::config::load::{deserialize, read_tree_of_overrides};
@@ -51,7 +60,7 @@ pub struct Published {
     pub value: f64,
     /// What it measures: `ImageNet top-1, %`.
     pub metric: String,
-    /// Who says so.
+    /// Where it was published.
     pub source: String,
 }
 
@@ -62,15 +71,23 @@ pub struct SweepFile {
     /// What is asked, for the table's head.
     #[serde(default)]
     pub title: String,
-    /// What a reader of the table should know.
+    /// A note for readers of the table.
     #[serde(default)]
     pub note: String,
-    /// The name of the setting to run.
-    pub setting: String,
+    /// The name of the setting to run; not needed where there is only one.
+    #[serde(default)]
+    pub setting: Option<String>,
     /// The settings to choose from.
+    #[serde(default)]
     pub settings: Named<Setting>,
+    /// Without settings: the experiment file, relative to the sweep file, or a built-in experiment.
+    #[serde(default)]
+    pub base: Option<PathBuf>,
+    /// Without settings: the metric that the table shows.
+    #[serde(default)]
+    pub metric: Option<String>,
     /// Axis name to value name to overrides. The first axis varies slowest; the first row is what others are compared with.
-    pub axes: Named<Named<OverrideMap>>,
+    pub axes: Axes,
     /// Overrides for every trial; they come last, after the axes' and the setting's.
     #[serde(default)]
     pub set: OverrideMap,
@@ -103,14 +120,38 @@ impl SweepFile {
         for argument in overrides {
             Override::parse(argument)?.apply(&mut tree)?;
         }
-        let file: Self = deserialize(&tree)?;
+        let mut file: Self = deserialize(&tree)?;
+        file.fill_setting()?;
         file.check(&Arc::from(path.display().to_string()))?;
         Ok(file)
     }
 
+    /// A sweep with `base` and `metric` has one setting without a name; of a single setting the name need not be written.
+    fn fill_setting(&mut self) -> Result<(), ConfigError> {
+        let missing = |key: &str, expected: &str| Err(ConfigError::Missing { key: key.into(), expected: expected.into() });
+        match (self.base.take(), self.metric.take(), self.settings.0.as_slice()) {
+            (Some(base), Some(metric), []) => {
+                self.settings.0.push((String::new(), Setting { base, metric, seeds: None, set: OverrideMap::default() }));
+                self.setting = Some(String::new());
+            }
+            (None, _, []) => return missing("base", "an experiment file (or settings to choose from)"),
+            (Some(_), None, []) => return missing("metric", "what the table shows, as bbox.AP or top1"),
+            (None, None, [(only, _)]) if self.setting.is_none() => self.setting = Some(only.clone()),
+            (None, None, _) if self.setting.is_none() => return missing("setting", "the name of one of the settings"),
+            (None, None, _) => {}
+            _ => return missing("settings", "either settings, or base and metric, not both"),
+        }
+        Ok(())
+    }
+
+    /// The name of the chosen setting; empty for a sweep without settings.
+    pub fn setting_name(&self) -> &str {
+        self.setting.as_deref().unwrap_or_default()
+    }
+
     /// The chosen setting.
     pub fn chosen(&self) -> Option<&Setting> {
-        self.settings.get(&self.setting)
+        self.settings.get(self.setting_name())
     }
 
     /// The seeds of the chosen setting, else the sweep's.
@@ -125,9 +166,9 @@ impl SweepFile {
         };
         let list = |names: Vec<&str>| format!("one of {}", names.join(", "));
         if self.chosen().is_none() {
-            return fail("setting".into(), format!("'{}'", self.setting), list(self.settings.names().collect()));
+            return fail("setting".into(), format!("'{}'", self.setting_name()), list(self.settings.names().collect()));
         }
-        for (axis, values) in &self.axes.0 {
+        for (axis, values) in &self.axes.0 .0 {
             if values.0.is_empty() {
                 return fail(format!("axes.{axis}"), "no values".into(), "at least one".into());
             }
@@ -138,8 +179,12 @@ impl SweepFile {
         }
         for (key, filters) in [("only", &self.only), ("exclude", &self.exclude)] {
             for (axis, names) in filters.iter().flatten() {
-                let Some(values) = self.axes.get(axis) else {
-                    return fail(format!("{key}.{axis}"), "an axis that is not there".into(), list(self.axes.names().collect()));
+                let Some(values) = self.axes.0.get(axis) else {
+                    return fail(
+                        format!("{key}.{axis}"),
+                        "an axis that is not there".into(),
+                        list(self.axes.0.names().collect()),
+                    );
                 };
                 if let Some(name) = names.list().iter().find(|n| values.get(n).is_none()) {
                     return fail(format!("{key}.{axis}"), format!("'{name}'"), list(values.names().collect()));

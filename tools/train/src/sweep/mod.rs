@@ -3,6 +3,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`mod@file`] | the sweep file's keys |
+//! | [`axis`] | values by name, or a plain list of values of one key |
 //! | [`overrides`] | named sets of overrides: what a value of an axis changes |
 //! | [`filter`] | which combinations are left out |
 //! | [`plan`] | a sweep file to a list of trials; shards |
@@ -14,6 +15,7 @@
 //! Planning reads files and runs nothing, so it is tested without training. Trials are child processes: a crash, a full memory or a
 //! panic in libtorch ends one trial, not the sweep.
 
+pub mod axis;
 pub mod cost;
 pub mod file;
 pub mod filter;

@@ -17,7 +17,7 @@ use crate::config::ConfigError;
 pub struct OverrideMap(pub Vec<(String, Value)>);
 
 impl OverrideMap {
-    /// Sets the values in `tree`; they are said to come from `origin`.
+    /// Sets the values in `tree`; `origin` is recorded as who set them.
     ///
     /// # Errors
     /// As [`Override::apply`].

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::file::{Published, SweepFile};
 use super::filter;
-use crate::config::load::read_tree;
+use crate::config::load::read_base;
 use crate::config::node::Origin;
 use crate::config::overrides::Override;
 use crate::config::{ConfigError, Loaded};
@@ -31,7 +31,7 @@ pub struct Trial {
 pub struct Plan {
     /// Title of the sweep.
     pub title: String,
-    /// What a reader of the table should know.
+    /// A note for readers of the table.
     pub note: String,
     /// Name of the setting.
     pub setting: String,
@@ -54,8 +54,7 @@ impl Plan {
         let file = SweepFile::read(path, overrides)?;
         let origin: Arc<str> = path.display().to_string().into();
         let Some(setting) = file.chosen() else { return Err(no_trials(&origin)) };
-        let base_path = path.parent().unwrap_or(Path::new("")).join(&setting.base);
-        let base = read_tree(&base_path)?;
+        let (base_path, base) = read_base(path, &setting.base)?;
         let combinations: Vec<Vec<(String, String)>> =
             combine(&file).into_iter().filter(|values| filter::keeps(&file.only, &file.exclude, values)).collect();
         let all_rows: Vec<String> = combine(&file).iter().map(|v| row_label(v)).collect();
@@ -65,7 +64,7 @@ impl Plan {
             for seed in file.chosen_seeds() {
                 let mut tree = base.clone();
                 for (axis, name) in values {
-                    if let Some(overrides) = file.axes.get(axis).and_then(|a| a.get(name)) {
+                    if let Some(overrides) = file.axes.0.get(axis).and_then(|a| a.get(name)) {
                         overrides.apply(&mut tree, &origin)?;
                     }
                 }
@@ -87,7 +86,7 @@ impl Plan {
         Ok(Self {
             title: file.title.clone(),
             note: file.note.clone(),
-            setting: file.setting.clone(),
+            setting: file.setting_name().to_string(),
             metric: setting.metric.clone(),
             published: file.published.into_iter().filter(|p| rows.contains(&p.row)).collect(),
             rows,
@@ -131,9 +130,9 @@ impl FromStr for Shard {
     }
 }
 
-/// Every combination of one value an axis; the first axis varies slowest.
+/// Every combination of one value per axis; the first axis varies slowest.
 fn combine(file: &SweepFile) -> Vec<Vec<(String, String)>> {
-    file.axes.0.iter().fold(vec![Vec::new()], |combinations, (axis, values)| {
+    file.axes.0 .0.iter().fold(vec![Vec::new()], |combinations, (axis, values)| {
         combinations
             .iter()
             .flat_map(|done| {
@@ -223,7 +222,8 @@ pub fn sweep_dir(path: &Path, plan: &Plan, argument: Option<&Path>) -> PathBuf {
         Some(dir) => dir.to_path_buf(),
         None => {
             let name = path.file_stem().unwrap_or("sweep".as_ref()).to_string_lossy();
-            Path::new("runs/sweeps").join(format!("{name}-{}", plan.setting))
+            let setting = if plan.setting.is_empty() { String::new() } else { format!("-{}", plan.setting) };
+            Path::new("runs/sweeps").join(format!("{name}{setting}"))
         }
     }
 }

@@ -23,7 +23,7 @@ pub struct Written {
     pub files: Vec<PathBuf>,
 }
 
-/// Reads all trials, prices the rows and writes `table.{md,csv,json}` and the pictures. With `latency`, backbones are timed on this
+/// Reads all trials, counts the rows' parameters and MACs, and writes `table.{md,csv,json}` and the pictures. With `latency`, backbones are timed on this
 /// machine. Times that were taken before are kept as long as there is one for every row: all rows of a table come from one sitting.
 ///
 /// # Errors

@@ -39,7 +39,7 @@ pub struct PublishedFigure {
     pub value: f64,
     /// What it measures.
     pub metric: String,
-    /// Who says so.
+    /// Where it was published.
     pub source: String,
 }
 
@@ -83,7 +83,7 @@ impl Row {
 pub struct Results {
     /// Title of the sweep.
     pub title: String,
-    /// What a reader should know.
+    /// A note for readers.
     pub note: String,
     /// Name of the setting.
     pub setting: String,

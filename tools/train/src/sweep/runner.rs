@@ -80,7 +80,7 @@ pub fn run(
     folder: &SweepFolder,
     options: &RunOptions,
     stop: &AtomicBool,
-    mut tell: impl FnMut(Event),
+    mut notify: impl FnMut(Event),
 ) -> Result<Summary, TrainError> {
     let mut summary = Summary::default();
     let mut queue: VecDeque<&Trial> = VecDeque::new();
@@ -89,17 +89,17 @@ pub fn run(
         match folder.state(&trial.id)?.map(|s| s.status) {
             Some(Status::Done) => {
                 summary.done += 1;
-                tell(Event::Known(trial, Status::Done));
+                notify(Event::Known(trial, Status::Done));
             }
             Some(Status::Failed) if !options.retry_failed => {
                 summary.failed += 1;
-                tell(Event::Known(trial, Status::Failed));
+                notify(Event::Known(trial, Status::Failed));
             }
             _ => queue.push_back(trial),
         }
     }
     let mut running: Vec<Job> = Vec::new();
-    let result = drive(&mut queue, &mut running, folder, options, stop, &mut summary, &mut tell);
+    let result = drive(&mut queue, &mut running, folder, options, stop, &mut summary, &mut notify);
     // Whatever went wrong, no child is left behind.
     for job in &mut running {
         interrupt(&mut job.child);
@@ -116,7 +116,7 @@ fn drive<'a>(
     options: &RunOptions,
     stop: &AtomicBool,
     summary: &mut Summary,
-    tell: &mut impl FnMut(Event),
+    notify: &mut impl FnMut(Event),
 ) -> Result<(), TrainError> {
     let mut told_to_stop = false;
     let mut watched = Instant::now();
@@ -132,7 +132,7 @@ fn drive<'a>(
             let resumed = folder.started(&trial.id);
             let device = least_busy(&options.devices, running.iter().filter_map(|job| job.device));
             running.push(start(trial, folder, options, resumed, device)?);
-            tell(Event::Started(trial, resumed));
+            notify(Event::Started(trial, resumed));
         }
         if running.is_empty() {
             return Ok(());
@@ -150,7 +150,7 @@ fn drive<'a>(
                         Status::Failed => summary.failed += 1,
                         Status::Interrupted | Status::Running => {}
                     }
-                    tell(Event::Ended(job.trial, status, job.state.reason));
+                    notify(Event::Ended(job.trial, status, job.state.reason));
                 }
             }
         }
@@ -159,7 +159,7 @@ fn drive<'a>(
             for job in running.iter() {
                 let epochs = job.trial.loaded.experiment.train.epochs.max(1) as f64;
                 if let Some(epoch) = watch::last_epoch(&folder.metrics_log(&job.trial.id)) {
-                    tell(Event::Progress(job.trial, (epoch / epochs).min(1.0)));
+                    notify(Event::Progress(job.trial, (epoch / epochs).min(1.0)));
                 }
             }
         }
@@ -276,7 +276,7 @@ fn interrupt(child: &mut Child) {
 /// The program that runs now, which is what trials are run with.
 ///
 /// # Errors
-/// Where the system does not tell.
+/// Where the system does not notify.
 pub fn this_program() -> Result<PathBuf, TrainError> {
     std::env::current_exe().map_err(TrainError::io(Path::new("the running program")))
 }

@@ -8,12 +8,12 @@ use super::results::{Results, Row};
 /// What stands in an empty cell.
 const NOTHING: &str = "–";
 
-/// A table for people. Published figures stand in the last column, which says what they measure.
+/// A table for people. Published figures stand in the last column, whose head names what they measure.
 pub fn markdown(results: &Results) -> String {
     let mut out = String::new();
     let _ = writeln!(out, "# {}\n", if results.title.is_empty() { "Sweep" } else { &results.title });
-    let _ =
-        writeln!(out, "Setting: {}. {} after the last epoch, mean ± deviation over seeds.\n", results.setting, results.metric);
+    let setting = if results.setting.is_empty() { String::new() } else { format!("Setting: {}. ", results.setting) };
+    let _ = writeln!(out, "{setting}{} after the last epoch, mean ± deviation over seeds.\n", results.metric);
     let with_published = results.rows.iter().any(|r| r.published.is_some());
     let mut head = vec![
         "row".to_string(),
@@ -72,7 +72,7 @@ fn notes(results: &Results) -> String {
         out.push_str("Differences are taken seed by seed. One that is not several times its deviation is no finding.\n\n");
     }
     if most_seeds < 3 {
-        let _ = writeln!(out, "With {most_seeds} seed(s) a row, differences are not told apart from chance.\n");
+        let _ = writeln!(out, "With {most_seeds} seed(s) per row, differences cannot be distinguished from chance.\n");
     }
     for trial in results.rows.iter().flat_map(|r| &r.trials) {
         match trial.status {

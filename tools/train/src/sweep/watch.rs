@@ -19,7 +19,7 @@ pub fn last_epoch(path: &Path) -> Option<f64> {
     })
 }
 
-/// The last line of a log that tells an error, without the word.
+/// The last line of a log that reports an error, without the word.
 pub fn last_error(path: &Path) -> Option<String> {
     tail(path)?.lines().rev().find_map(|line| line.strip_prefix("error: ")).map(str::to_string)
 }
@@ -39,7 +39,7 @@ pub fn trains(pid: u32, run: &Path) -> bool {
         .is_ok_and(|line| String::from_utf8_lossy(&line).split('\0').any(|argument| Path::new(argument) == run))
 }
 
-/// The machine's name, as far as the system tells.
+/// The machine's name, as far as the system reports it.
 pub fn host() -> String {
     std::fs::read_to_string("/etc/hostname").map_or_else(|_| "unknown".into(), |name| name.trim().to_string())
 }

@@ -1,10 +1,9 @@
 //! The course of a run, worked out before its first step.
 
 use crate::checkpoint::EpochLayout;
-use crate::config::{OptimizerName, ScheduleName, ScheduleStep, TrainConfig};
+use crate::config::TrainConfig;
 use crate::error::TrainError;
-use crate::optim::{AdamW, Grouping, Optimizer, Sgd};
-use crate::schedule::{scaled_lr, Decay, Schedule, WarmUp};
+use crate::schedule::{scaled_lr, Schedule};
 
 /// Lengths and rates of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +52,7 @@ impl Plan {
             total_steps,
             stop_at: stop_at(total_steps, 0, c.max_steps),
             base_lr,
-            schedule: schedule(c, steps_per_epoch, total_steps),
+            schedule: c.schedule.build(c.optimizer.lr, steps_per_epoch, total_steps),
             batch_size: c.batch_size,
             schedule_shift: 0,
             max_steps: c.max_steps,
@@ -86,47 +85,6 @@ impl Plan {
 fn stop_at(total_steps: u64, shift: i64, max_steps: Option<u64>) -> u64 {
     let end = total_steps.saturating_add_signed(-shift);
     max_steps.map_or(end, |m| m.min(end))
-}
-
-fn schedule(c: &TrainConfig, steps_per_epoch: u64, total_steps: u64) -> Schedule {
-    let s = &c.schedule;
-    let in_steps = |epochs: f64| (epochs * steps_per_epoch as f64).round() as u64;
-    // Like `optimizer.lr`, `min_lr` is meant for the base batch.
-    let floor = s.min_lr / c.optimizer.lr;
-    let decay = match s.name {
-        ScheduleName::Constant => Decay::Constant,
-        ScheduleName::MultiStep => {
-            Decay::MultiStep { milestones: s.milestones.iter().map(|e| in_steps(*e)).collect(), gamma: s.gamma }
-        }
-        ScheduleName::Cosine => Decay::Cosine { floor },
-        ScheduleName::OneCycle => Decay::OneCycle { rise: s.pct_start, div: s.div_factor, floor },
-    };
-    Schedule {
-        warm_up: WarmUp {
-            steps: s.warmup_steps.unwrap_or_else(|| in_steps(s.warmup_epochs.unwrap_or(0.0))),
-            start: s.warmup_factor,
-        },
-        decay,
-        total_steps,
-        stride: match s.step {
-            ScheduleStep::PerStep => 1,
-            ScheduleStep::PerEpoch => steps_per_epoch,
-        },
-    }
-}
-
-/// The update rule that an experiment asks for.
-pub fn optimizer(c: &TrainConfig) -> Optimizer {
-    let o = &c.optimizer;
-    match o.name {
-        OptimizerName::Sgd => Optimizer::Sgd(Sgd::new(o.momentum, o.nesterov)),
-        OptimizerName::Adamw => Optimizer::AdamW(AdamW::new(o.betas[0], o.betas[1], o.eps)),
-    }
-}
-
-/// The parameter groups that an experiment asks for.
-pub fn grouping(c: &TrainConfig) -> Grouping {
-    Grouping { weight_decay: c.optimizer.weight_decay, decay_1d: !c.optimizer.no_decay_on_1d, lr_factors: vec![] }
 }
 
 #[cfg(test)]

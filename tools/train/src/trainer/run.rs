@@ -14,7 +14,7 @@ use crate::checkpoint::{Checkpoint, Progress};
 use crate::ema::Ema;
 use crate::error::TrainError;
 use crate::memory::mib;
-use crate::optim::{Optimizer, ParamSlot};
+use crate::optim::{ParamSlot, UpdateRule};
 use crate::run::progress::Progress as Display;
 use crate::run::{weights, Record, RunFolder, StepRecord, Writers};
 
@@ -27,7 +27,7 @@ pub struct Run<T: Task> {
     /// The trained parameters.
     pub params: Vec<ParamSlot>,
     /// Update rule and state.
-    pub optimizer: Optimizer,
+    pub optimizer: Box<dyn UpdateRule>,
     /// The moving average, where one is kept.
     pub ema: Option<Ema>,
     /// Bound of the gradient's norm.

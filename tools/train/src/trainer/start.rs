@@ -9,12 +9,12 @@ use super::replicas::Replicas;
 use super::resume;
 use super::run::Run;
 use super::step::StepReport;
-use super::{plan, Plan, Task};
+use super::{Plan, Task};
 use crate::checkpoint::{self, Checkpoint, Progress};
 use crate::config::{Precision, TrainConfig};
 use crate::ema::Ema;
 use crate::error::TrainError;
-use crate::optim::{LossScale, NamedTensors, Optimizer, ParamSlot};
+use crate::optim::{LossScale, NamedTensors, ParamSlot, UpdateRule};
 use crate::run::progress::Progress as Display;
 use crate::run::{metrics, EvalRecord, Record, RunFolder, StepRecord, Writers};
 
@@ -53,13 +53,13 @@ pub(super) struct Started<T: Task> {
 pub(super) fn start<T: Task>(task: T, config: &TrainConfig, options: TrainerOptions) -> Result<Started<T>, TrainError> {
     let TrainerOptions { folder, config_hash, resume, stop, quiet } = options;
     let plan = Plan::new(config, task.batches_per_epoch())?;
-    let params = plan::grouping(config).slots(task.network().named_tensors());
+    let params = config.optimizer.grouping().slots(task.network().named_tensors());
     if params.is_empty() {
         return Err(TrainError::NothingToTrain);
     }
     let replicas = Replicas::from_config(&task, &params, config)?;
     let mut state = State {
-        optimizer: plan::optimizer(config),
+        optimizer: config.optimizer.build(),
         ema: config.ema.as_ref().map(|e| Ema::new(task.network().named_tensors(), e.decay, e.warmup)),
         progress: Progress {
             format: checkpoint::FORMAT,
@@ -121,7 +121,7 @@ fn best(records: &[Record]) -> Option<checkpoint::Best> {
 
 /// The part of a run that a checkpoint holds.
 struct State {
-    optimizer: Optimizer,
+    optimizer: Box<dyn UpdateRule>,
     ema: Option<Ema>,
     progress: Progress,
     plan: Plan,

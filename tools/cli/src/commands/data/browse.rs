@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use repghost_coco::browse::{browse, BrowseOptions};
 use repghost_coco::files::write_png;
 use repghost_coco::{ClassList, DataError, LabelMode, Loader};
-use repghost_train::config::needs::Split;
+use repghost_train::config::data_paths::Split;
 use repghost_train::config::{Experiment, Loaded, Task};
 use repghost_train::{classification, detection};
 

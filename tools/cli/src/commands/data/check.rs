@@ -27,8 +27,8 @@ const SHOWN: usize = 20;
 /// Arguments of `data check`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// COCO JSON file.
-    #[arg(long, value_name = "FILE")]
+    /// COCO JSON file, data.yaml or label folder (YOLO), folder of XML (Pascal VOC) or of JSON (LabelMe), or CVAT's XML file.
+    #[arg(long, value_name = "FILE|DIR")]
     annotations: PathBuf,
 
     /// Image folder; without it only the annotation file is checked.

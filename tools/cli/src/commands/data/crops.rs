@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use repghost_coco::crops::{write_crops, CropOptions};
-use repghost_coco::{Dataset, DatasetOptions};
+use repghost_coco::{Dataset, DatasetOptions, Place};
 
 use crate::bad_input::bad_input;
 use crate::commands::detector_input::Counter;
@@ -24,8 +24,8 @@ OUTPUT/NAME/CLASS/IMAGE_ID.png, where ID is the annotation's. Crowds and boxes w
 /// Arguments of `data crops`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// COCO JSON file.
-    #[arg(long, value_name = "FILE")]
+    /// COCO JSON file, data.yaml or label folder (YOLO), folder of XML (Pascal VOC) or of JSON (LabelMe), or CVAT's XML file.
+    #[arg(long, value_name = "FILE|DIR")]
     annotations: PathBuf,
 
     /// Image folder.
@@ -62,7 +62,8 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     if args.name.is_empty() || args.name.contains(['/', '\\']) || args.name.starts_with('.') {
         return Err(bad_input(format!("--name {:?}: expected the name of a subfolder, such as train or val", args.name)));
     }
-    let dataset = Dataset::load(&args.annotations, &DatasetOptions { classes: args.classes, ..Default::default() })?;
+    let place = Place { annotations: &args.annotations, images: Some(&args.images), split: None };
+    let (dataset, _) = Dataset::open(&place, &DatasetOptions { classes: args.classes, ..Default::default() })?;
     let options = CropOptions { margin: args.margin, min_size: args.min_size, square: !args.keep_shape };
     let folder = args.output.join(&args.name);
     let shown = Mutex::new(Counter::new("cutting", quiet));

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use repghost_coco::shapes::{write_set, ShapesConfig, FIRST_VAL};
+use repghost_coco::Check;
 
 use crate::bad_input::MarkBadInput;
 use crate::exit::Outcome;
@@ -48,7 +49,7 @@ pub struct Args {
 /// Runs `data shapes`.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let config = ShapesConfig { size: [args.size; 2], max_objects: args.max_objects, ..ShapesConfig::default() };
-    config.validate().bad_input()?;
+    config.check("").bad_input()?;
     for (name, first, count) in [("train", 0, args.train), ("val", FIRST_VAL, args.val)] {
         if count == 0 {
             continue;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use repghost_coco::stats::{stats, Sizes, Spread, Stats};
-use repghost_coco::{BadAnnotations, Dataset, DatasetOptions};
+use repghost_coco::{Dataset, DatasetOptions, OnBadAnnotation, Place};
 
 use crate::exit::Outcome;
 
@@ -21,9 +21,13 @@ Annotations that training would refuse are left out and counted; `data check` li
 /// Arguments of `data stats`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// COCO JSON file.
-    #[arg(long, value_name = "FILE")]
+    /// COCO JSON file, data.yaml or label folder (YOLO), folder of XML (Pascal VOC) or of JSON (LabelMe), or CVAT's XML file.
+    #[arg(long, value_name = "FILE|DIR")]
     annotations: PathBuf,
+
+    /// Image folder, where it is not where the format has it.
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
 
     /// Names of classes; all where this is left out.
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
@@ -36,8 +40,9 @@ pub struct Args {
 
 /// Runs `data stats`.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
-    let options = DatasetOptions { classes: args.classes, on_bad_annotation: BadAnnotations::Drop, ..DatasetOptions::default() };
-    let dataset = Dataset::load(&args.annotations, &options)?;
+    let options = DatasetOptions { classes: args.classes, on_bad_annotation: OnBadAnnotation::Drop, ..DatasetOptions::default() };
+    let place = Place { annotations: &args.annotations, images: args.images.as_deref(), split: None };
+    let (dataset, _) = Dataset::open(&place, &options)?;
     if dataset.report.dropped > 0 {
         tracing::warn!("{} bad annotations are left out; `repghost-det data check` lists them", dataset.report.dropped);
     }

@@ -2,57 +2,29 @@
 
 use repghost_coco::classify::ClassifyConfig;
 use repghost_coco::decode::DecodeConfig;
-use repghost_coco::{AugmentConfig, OnUnreadable};
+use repghost_coco::{AugmentConfig, OnBadAnnotation, OnUnreadableImage};
+use repghost_config::{Check, Checker};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::path::PathTemplate;
 
 /// Kind of data set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DataSource {
-    /// COCO JSON and a folder of images.
+    /// Annotated images: COCO JSON, YOLO, Pascal VOC, CVAT or LabelMe, recognised from what is there (their names are accepted, too).
     #[default]
+    #[serde(alias = "yolo", alias = "voc", alias = "cvat", alias = "labelme")]
     Coco,
     /// The built-in generator: nothing is read from disk.
     Shapes,
-    /// One folder a class (image classification).
+    /// One folder per class (image classification).
     ImageFolder,
 }
 
-/// What happens to annotations that would poison training (NaN or negative boxes, unknown ids).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnBadAnnotation {
-    /// Training refuses to start and lists them.
-    #[default]
-    Error,
-    /// They are left out and counted.
-    Drop,
-}
-
-/// What happens to images that cannot be decoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnUnreadableImage {
-    /// Training stops with the path.
-    #[default]
-    Error,
-    /// They are skipped and counted.
-    Skip,
-}
-
-impl From<OnUnreadableImage> for OnUnreadable {
-    fn from(key: OnUnreadableImage) -> Self {
-        match key {
-            OnUnreadableImage::Error => Self::Error,
-            OnUnreadableImage::Skip => Self::Skip,
-        }
-    }
-}
-
 /// The keys below `data`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
     /// Kind of data set.
@@ -72,8 +44,10 @@ pub struct DataConfig {
     /// Turn images upright by their EXIF tag. COCO's annotations are made for the pixels as stored, hence false.
     pub apply_exif: bool,
     /// Decoding threads; 0 decodes in the training thread. The batches are the same for any number.
+    #[schemars(range(max = 256))]
     pub workers: usize,
-    /// Megabytes of decoded images kept in memory; 0 keeps none.
+    /// Memory for decoded images, so that later epochs read no file; 0 keeps none.
+    #[schemars(range(max = 4_194_304), extend("x-unit" = "MiB"))]
     pub cache_mb: usize,
     /// How samples are resized and augmented.
     pub augment: AugmentConfig,
@@ -110,23 +84,41 @@ impl DataConfig {
     }
 }
 
+impl Check for DataConfig {
+    fn rules(&self, at: &mut Checker) {
+        if let Some(classes) = &self.classes {
+            at.require(!classes.is_empty(), "classes", "an empty list", "at least one name, or null for all classes");
+            let mut seen = std::collections::HashSet::new();
+            for name in classes.iter().filter(|name| !seen.insert(name.as_str())) {
+                at.require(false, "classes", format!("'{name}' twice"), "each name once");
+            }
+        }
+        at.part("augment", &self.augment);
+        at.part("classify", &self.classify);
+    }
+}
+
 /// One split of a data set.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SplitConfig {
-    /// Folder of images (for `image_folder`: the folder whose subfolders are classes).
+    /// Folder of images (for `image_folder`: the folder whose subfolders are classes). Formats that have their images in a known place
+    /// need none.
     pub images: Option<PathTemplate>,
-    /// COCO JSON file.
+    /// Annotations: COCO JSON file, YOLO's `data.yaml` or label folder, a folder of Pascal VOC's XML or LabelMe's JSON files, or the
+    /// XML file of CVAT.
     pub annotations: Option<PathTemplate>,
 }
 
 /// The keys below `data.shapes`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ShapesConfig {
     /// Images to learn from.
+    #[schemars(range(min = 1), extend("x-unit" = "images"))]
     pub train_images: usize,
     /// Images to measure on (never among the former).
+    #[schemars(range(min = 1), extend("x-unit" = "images"))]
     pub val_images: usize,
     /// Seed of the generator.
     pub seed: u64,

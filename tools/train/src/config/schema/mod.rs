@@ -1,6 +1,6 @@
 //! The keys of an experiment file, as typed structs.
 //!
-//! Every struct refuses unknown keys and has a default for each of its own, so that an experiment file only says what differs.
+//! Every struct refuses unknown keys and has a default for each of its own, so that an experiment file holds only what differs.
 //! The defaults are the field's standard terms: torchvision's for heads and post-processing, mmdetection's 1x schedule for training.
 
 pub mod data;
@@ -8,35 +8,36 @@ pub mod eval;
 pub mod model;
 pub mod train;
 
+use repghost_config::{Check, Checker};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use data::{DataConfig, DataSource, OnBadAnnotation, OnUnreadableImage, ShapesConfig, SplitConfig};
+pub use crate::optim::{OptimizerConfig, OptimizerName};
+pub use crate::schedule::{ScheduleConfig, ScheduleName, ScheduleStep};
+pub use data::{DataConfig, DataSource, ShapesConfig, SplitConfig};
 pub use repghost_backbone::BackboneConfig;
-pub use repghost_coco::AugmentConfig;
+pub use repghost_coco::{AugmentConfig, OnBadAnnotation, OnUnreadableImage};
 pub use repghost_heads::fpn::{ExtraLevels, FpnConfig};
 
 pub use eval::{EvalConfig, RunConfig};
 pub use model::{ClassifierConfig, HeadConfig, InitConfig, ModelConfig};
 pub use repghost_heads::rcnn::MaskRcnnConfig;
 pub use repghost_heads::RetinaNetConfig;
-pub use train::{
-    BatchNormConfig, CheckpointConfig, EmaConfig, OptimizerConfig, OptimizerName, Precision, ScheduleConfig, ScheduleName,
-    ScheduleStep, TrainConfig,
-};
+pub use train::{BatchNormConfig, CheckpointConfig, EmaConfig, Precision, TrainConfig};
 
 /// What is learned.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
     /// Boxes (and masks) of objects.
     #[default]
     Detection,
-    /// One class an image.
+    /// One class per image.
     Classification,
 }
 
 /// A whole experiment: what `train`, `eval`, `predict` and the rest read.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Experiment {
     /// What is learned.
@@ -53,4 +54,34 @@ pub struct Experiment {
     pub eval: EvalConfig,
     /// Where results go.
     pub run: RunConfig,
+}
+
+impl Check for Experiment {
+    fn rules(&self, at: &mut Checker) {
+        let classifier = matches!(self.model.head, HeadConfig::Classifier(_));
+        let expected = match self.task {
+            Task::Detection => {
+                format!("{}, as task is detection (or task: classification)", repghost_heads::HeadConfig::NAMES.join(" or "))
+            }
+            Task::Classification => "classifier, as task is classification (or task: detection)".into(),
+        };
+        at.require(classifier == (self.task == Task::Classification), "model.head.name", self.model.head.name(), expected);
+        at.part("data", &self.data);
+        at.part("model", &self.model);
+        at.part("train", &self.train);
+        let norms = &self.train.batch_norm;
+        let loaded = self.init.backbone.is_some() || self.init.detector.is_some();
+        at.require(
+            norms.frozen_stages == 0 || loaded,
+            "train.batch_norm.frozen_stages",
+            format!("{} without weights", norms.frozen_stages),
+            "init.backbone or init.detector to be set: frozen layers keep what they start with, and that would be noise",
+        );
+        at.require(
+            !norms.use_running_stats || loaded,
+            "train.batch_norm.use_running_stats",
+            "true without weights",
+            "init.backbone or init.detector to be set: a new network has no statistics to use",
+        );
+    }
 }

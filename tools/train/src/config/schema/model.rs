@@ -3,7 +3,9 @@
 use std::sync::LazyLock;
 
 use repghost_backbone::BackboneConfig;
+use repghost_config::{Check, Checker};
 use repghost_heads::fpn::FpnConfig;
+use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -11,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::config::path::PathTemplate;
 
 /// The keys below `model`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
     /// Backbone family and width.
@@ -23,10 +25,11 @@ pub struct ModelConfig {
 }
 
 /// The keys below `model.head` for `name: classifier`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClassifierConfig {
     /// Label smoothing of the cross-entropy.
+    #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1))]
     pub label_smoothing: f64,
 }
 
@@ -93,14 +96,53 @@ impl Default for HeadConfig {
     }
 }
 
+impl Check for HeadConfig {
+    fn rules(&self, at: &mut Checker) {
+        match self {
+            Self::Detector(config) => config.rules(at),
+            Self::Classifier(config) => config.rules(at),
+        }
+    }
+}
+
+impl Check for ClassifierConfig {}
+
+impl Check for ModelConfig {
+    fn rules(&self, at: &mut Checker) {
+        at.part("backbone", &self.backbone);
+        at.part("head", &self.head);
+    }
+}
+
+/// One alternative per name: the head's own keys, with its name among them.
+impl JsonSchema for HeadConfig {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "HeadConfig".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> schemars::Schema {
+        let mut heads = repghost_heads::HeadConfig::json_schema(generator).to_value();
+        if let Some(alternatives) = heads.get_mut("oneOf").and_then(serde_json::Value::as_array_mut) {
+            alternatives.push(Named::json_schema(generator).to_value()["oneOf"][0].take());
+            for head in alternatives {
+                head["properties"]["name"]["description"] = "Which head this is; the keys beside it depend on it.".into();
+            }
+        }
+        schemars::Schema::try_from(heads).unwrap_or_default()
+    }
+}
+
+/// The classifier's keys with its name among them.
+#[derive(Serialize, JsonSchema)]
+#[serde(tag = "name", rename_all = "snake_case")]
+enum Named<'a> {
+    /// Image classes.
+    Classifier(&'a ClassifierConfig),
+}
+
 /// `name` first, then the head's own keys beside it.
 impl Serialize for HeadConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        #[serde(tag = "name", rename_all = "snake_case")]
-        enum Named<'a> {
-            Classifier(&'a ClassifierConfig),
-        }
         match self {
             Self::Detector(config) => config.serialize(serializer),
             Self::Classifier(config) => Named::Classifier(config).serialize(serializer),
@@ -149,7 +191,7 @@ impl<'de> Deserialize<'de> for HeadName {
 }
 
 /// The keys below `init`: weights for a new run. (To go on with a run that was interrupted, use `--resume`.)
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct InitConfig {
     /// Weights of the backbone: a safetensors file of timm's, an official `.pth.tar`, or a plain state dict.

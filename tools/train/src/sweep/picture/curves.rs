@@ -1,4 +1,4 @@
-//! Training curves of all trials in one picture, a colour a row.
+//! Training curves of all trials in one picture, a colour per row.
 
 use plotters::coord::Shift;
 use plotters::prelude::*;

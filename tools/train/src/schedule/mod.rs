@@ -8,6 +8,10 @@
 //!
 //! A linear warm-up replaces the first steps of a decay, as `torch`'s `LinearLR` and timm compute it.
 
+mod config;
+
+pub use config::{ScheduleConfig, ScheduleName, ScheduleStep};
+
 use std::f64::consts::PI;
 
 /// How the rate falls after the warm-up.

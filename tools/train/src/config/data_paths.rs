@@ -1,6 +1,8 @@
-//! The files that an experiment needs, looked for when they are needed and not before.
+//! Where an experiment's files are, looked for when they are needed and not before.
 
 use std::path::{Path, PathBuf};
+
+use repghost_coco::formats;
 
 use super::error::ConfigError;
 use super::path::PathTemplate;
@@ -9,7 +11,7 @@ use super::schema::Experiment;
 /// Which part of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
-    /// What is learned from.
+    /// What the network learns from.
     Train,
     /// What is measured on.
     Val,
@@ -25,22 +27,22 @@ impl Split {
     }
 }
 
-/// Where a split lies. Both exist.
+/// Where a split lies. What is named exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SplitPaths {
-    /// Folder of images.
-    pub images: PathBuf,
-    /// COCO JSON file.
+    /// Folder of images; `None` where the format of the annotations has a place for them.
+    pub images: Option<PathBuf>,
+    /// Annotation file, or folder of annotation files.
     pub annotations: PathBuf,
 }
 
-/// Variables in shipped experiments that say where a set lies, and how it lies there.
+/// Variables in built-in experiments for the folder of a public set, and how it is laid out.
 const KNOWN_SETS: [(&str, &str); 2] = [
     ("COCO", "COCO 2017 (train2017/, val2017/, annotations/)"),
     ("IMAGENET", "ImageNet-1K (train/CLASS/*.JPEG and val/CLASS/*.JPEG, 1000 classes)"),
 ];
 /// What an image folder holds.
-const CLASS_FOLDERS: &str = "a folder with one folder a class";
+const CLASS_FOLDERS: &str = "a folder with one folder per class";
 const WITHOUT_OBJECTS: &str = "to see a detector learn without any data: repghost-det demo (or: make demo)";
 const WITHOUT_CLASSES: &str = "to make an image folder out of a detection set's boxes: repghost-det data crops --help";
 
@@ -48,19 +50,33 @@ impl Experiment {
     /// Folder and annotation file of a split.
     ///
     /// # Errors
-    /// A key that is not set, a variable that is not set, or a path that does not exist; the message says what is expected where.
+    /// A key that is not set, a variable that is not set, or a path that does not exist; the message names what is expected where.
     pub fn split_paths(&self, split: Split) -> Result<SplitPaths, ConfigError> {
         let keys = match split {
             Split::Train => &self.data.train,
             Split::Val => &self.data.val,
         };
         let key = |name: &str| format!("data.{}.{name}", split.key());
-        let annotations = existing(&key("annotations"), &keys.annotations, "a COCO annotation file", "FILE", Path::is_file)?;
-        let images = existing(&key("images"), &keys.images, "a folder of images", "DIR", Path::is_dir)?;
+        let what = "an annotation file (COCO), or a set in another format";
+        let annotations = existing(&key("annotations"), &keys.annotations, what, "FILE", Path::exists)?;
+        if annotations.is_dir() && formats::recognise(&annotations).is_none() {
+            let formats: Vec<String> = formats::FORMATS.iter().map(|f| format!("{} ({})", f.name, f.expects)).collect();
+            let expected = format!("a COCO JSON file, or {}", formats.join(", "));
+            return Err(ConfigError::DataMissing {
+                key: key("annotations"),
+                path: annotations,
+                expected,
+                instead: WITHOUT_OBJECTS,
+            });
+        }
+        let images = match keys.images.is_none() && formats::recognise(&annotations).is_some() {
+            true => None,
+            false => Some(existing(&key("images"), &keys.images, "a folder of images", "DIR", Path::is_dir)?),
+        };
         Ok(SplitPaths { images, annotations })
     }
 
-    /// Folder of a split of an `image_folder` data set: one folder a class.
+    /// Folder of a split of an `image_folder` data set: one folder per class.
     ///
     /// # Errors
     /// As [`Experiment::split_paths`].
