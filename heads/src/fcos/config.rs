@@ -21,7 +21,7 @@ pub struct FcosConfig {
     #[schemars(range(min = 1))]
     pub norm_groups: i64,
     /// How far a point may lie from an object's centre to be trained on it: strides of its level, along each axis.
-    #[schemars(range(min = 0.001, max = 1e6), extend("x-unit" = "strides"))]
+    #[schemars(range(min = 1e-3, max = 1e6), extend("x-unit" = "strides"))]
     pub center_sampling_radius: f64,
     /// Weight of present classes in the focal loss.
     #[schemars(range(min = 0.0, max = 1.0))]

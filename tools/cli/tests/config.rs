@@ -133,7 +133,7 @@ fn mistakes_name_key_origin_and_remedy() {
         ("train.optimizer.betas=[1]", "train.optimizer.betas: found a list of 1, expected a list of 2 (command line)"),
         ("train.optimizer.name=sdg", "train.optimizer.name: found 'sdg', expected one of sgd, adamw; did you mean sgd? (command line)"),
         ("model.backbone.branches.0=x", "model.backbone.branches.0: found 'x', expected one of bn, identity, dw1x1 (command line)"),
-        ("model.head={_delete_: true}", "model.head.name is missing: expected one of retinanet, mask_rcnn, classifier"),
+        ("model.head={_delete_: true}", "model.head.name is missing: expected one of retinanet, fcos, faster_rcnn, mask_rcnn, classifier"),
         ("train.schedule.milestones.2=9", "override 'train.schedule.milestones.2=9': train.schedule.milestones is a list of 2; expected an index from 0 to 1, found 2"),
         ("train.schedule.milestones=[3, 1]", "train.schedule.milestones: found [3.0, 1.0], expected epochs in rising order (command line)"),
         (
