@@ -136,7 +136,7 @@ fn what_cannot_be_exported_or_run_is_one_line() {
     refused(&export("raw", "100,96"), "multiples of 32");
     refused(&export("raw", "96"), "--size");
     refused(&export("classifier", "96,96"), "holds no classifier");
-    refused(&[&export("detector", "96,96")[..], &["--format", "torchscript"]].concat(), "--part raw");
+    refused(&[&export("detector", "96,96")[..], &["--format", "torchscript"]].concat(), "take part raw");
     assert!(!folder.path().join("f.onnx").exists());
     done(folder.run(&export("backbone", "96,96")));
     refused(&["eval", "a.yaml", "--weights", "f.onnx"], "finds no objects");

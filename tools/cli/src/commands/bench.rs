@@ -132,6 +132,9 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     if args.baseline.is_some() {
         plan.baseline.model = args.baseline.clone();
     }
+    if plan.models.is_empty() {
+        return Err(bad_input("there is nothing to time: name a PLAN.yaml, or --model NAME[:WIDTH]"));
+    }
     let stop = interrupt::flag("stopping");
     let mut shown = Counter::new("timing", quiet);
     let outcome = measure::run(&plan, &args.output, &stop, &mut |done, total| shown.tell(done, total))?;

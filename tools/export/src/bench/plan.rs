@@ -133,9 +133,9 @@ impl Plan {
     /// # Errors
     /// The first key that is wrong.
     pub fn check(&self) -> Result<(), ExportError> {
-        let refuse = |key: &str, why: String| Err(ExportError::Arguments(format!("{key}: {why}")));
+        let refuse = |key: &'static str, why: String| Err(ExportError::Plan { key, why });
         if self.models.is_empty() {
-            return refuse("models", "there is nothing to time: name a file, or --model NAME[:WIDTH]".into());
+            return refuse("models", "there is nothing to time".into());
         }
         for (key, empty) in [
             ("forms", self.forms.is_empty()),

@@ -28,8 +28,8 @@ pub fn detect(
     let c = net.config();
     let ratio = c.roi.sampling_ratio as i64;
     if ratio == 0 {
-        let why = "model.head.roi.sampling_ratio is 0 (adaptive), which has no plain form; set it to 2, or use --nms onnx";
-        return Err(ExportError::Part { part: "detector", why: why.into() });
+        let why = "model.head.roi.sampling_ratio is 0 (adaptive), which has no plain form; set it to 2, or take nms onnx";
+        return Err(ExportError::part("detector", why));
     }
     let precision = ops.precision;
     let (regions, scores) = ops.scope("proposals", |ops| best_proposals(ops, net, &stage.rpn, image));
