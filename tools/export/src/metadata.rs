@@ -1,6 +1,7 @@
 //! What an exported file says about itself, in ONNX's `metadata_props`.
 
 use repghost_coco::Normalize;
+use repghost_train::config::portable::portable;
 use repghost_train::detection::model::{keys, Class};
 use repghost_train::Experiment;
 
@@ -19,7 +20,7 @@ const NORMALIZE: &str = "normalize";
 pub struct Metadata(pub Vec<(String, String)>);
 
 impl Metadata {
-    /// Metadata of an export. `resolved` is the experiment as YAML.
+    /// Metadata of an export. `resolved` is the experiment as YAML; it is recorded without absolute paths.
     pub fn new(model: &Model, part: Part, precision: &str, fused: bool, resolved: &str) -> Self {
         let json = |v: Result<String, serde_json::Error>| v.unwrap_or_default();
         let pairs = [
@@ -30,7 +31,7 @@ impl Metadata {
             ("fused", (fused || model.form == repghost_backbone::weights::Form::Folded).to_string()),
             (NORMALIZE, json(serde_json::to_string(&Normalize::default()))),
             (keys::CLASSES, json(serde_json::to_string(&model.classes))),
-            (keys::EXPERIMENT, resolved.to_string()),
+            (keys::EXPERIMENT, portable(resolved)),
         ];
         Self(pairs.map(|(k, v)| (k.to_string(), v)).to_vec())
     }
