@@ -96,6 +96,9 @@ fn of_export(e: &ExportError) -> Option<String> {
         // The field `fused` is the flag's opposite.
         ExportError::Option { option: "fused", why, .. } => Some(format!("--unfused: {why}")),
         ExportError::RuntimeMissing { .. } => Some(format!("{e}, or run `make setup`")),
+        ExportError::ParityDetections { .. } => {
+            Some(e.to_string().replace("nms_rounds", "--nms-rounds").replace("nms onnx", "--nms onnx"))
+        }
         _ => e.option().map(|_| format!("--{e}")),
     }
 }

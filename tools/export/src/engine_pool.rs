@@ -122,7 +122,7 @@ impl EnginePool {
         let _guard = tch::no_grad_guard();
         let model = held.model.lock().unwrap_or_else(PoisonError::into_inner);
         let spec = ExportSpec { precision: ElementType::F32, batch: BatchSize::Fixed(1), size: padded };
-        let built = parts::build(&model, Part::Raw, &spec, Nms::Plain, &Metadata(vec![]))?;
+        let built = parts::build(&model, Part::Raw, &spec, Nms::PLAIN, &Metadata(vec![]))?;
         let opened = Arc::new(ExportedDetector::built(&built, model.network.decoder(), &self.classes)?);
         all.insert(padded, opened.clone());
         Ok(opened)

@@ -58,7 +58,9 @@ pub enum ExportError {
     },
     /// Too many of the model's detections are not among the file's.
     #[error(
-        "the exported file finds other objects: {missing} of {total} detections of the model are missing; the file was not kept"
+        "the exported file finds other objects: {missing} of {total} detections of the model are missing; the file was not kept. Where many \
+         boxes overlap, as with a young model, suppression in plain operators ends too early: take more nms_rounds, nms onnx, or a higher \
+         eval.score_threshold"
     )]
     ParityDetections {
         /// Detections of the model without a counterpart.

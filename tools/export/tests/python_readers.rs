@@ -8,8 +8,8 @@ use repghost_backbone::weights::Form;
 use repghost_backbone::{fill, BackboneConfig, FuseLevel, Tree};
 use repghost_coco::{ShapesSource, Source};
 use repghost_export::engine::exported::ExportedDetector;
-use repghost_export::engine_pool::{EnginePool, ThreadEngines};
 use repghost_export::engine::Pictures;
+use repghost_export::engine_pool::{EnginePool, ThreadEngines};
 use repghost_export::metadata::Metadata;
 use repghost_export::model::{Model, Network};
 use repghost_export::onnx::{ElementType, Nms};
@@ -50,7 +50,8 @@ fn programs_of_the_documentation_find_what_the_engine_finds() {
     assert_eq!(write_programs(folder.path()), ["raw.py", "retinanet.py", "mask_rcnn.py"]);
     let sample = ShapesSource { seed: 3, first: 0, count: 1, config: Default::default(), masks: false }.load(0).unwrap();
     let photo = folder.path().join("photo.png");
-    let image = repghost_coco::resize::resize(&sample.image, SIZE[1] as usize, SIZE[0] as usize, repghost_coco::resize::Filter::Bilinear);
+    let image =
+        repghost_coco::resize::resize(&sample.image, SIZE[1] as usize, SIZE[0] as usize, repghost_coco::resize::Filter::Bilinear);
     image.save(&photo).unwrap();
     for head in ["retinanet", "mask_rcnn"] {
         let mut e = synthetic::narrow(&BackboneConfig { width: 0.5, ..BackboneConfig::default() }, head).unwrap();
@@ -60,7 +61,7 @@ fn programs_of_the_documentation_find_what_the_engine_finds() {
         let network = Network::Detector(Box::new(detector));
         let model = Model { network, classes: synthetic::classes(CLASSES), form: Form::Folded };
         let spec = ExportSpec { precision: ElementType::F32, batch: BatchSize::Fixed(1), size: SIZE };
-        let built = parts::build(&model, Part::Raw, &spec, Nms::Plain, &Metadata(vec![])).unwrap();
+        let built = parts::build(&model, Part::Raw, &spec, Nms::PLAIN, &Metadata(vec![])).unwrap();
         built.write(&folder.path().join(format!("{head}_raw.onnx"))).unwrap();
 
         let opened = ExportedDetector::built(&built, model.network.decoder(), &model.classes).unwrap();

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use repghost_export::export::{export, ExportOptions};
+use repghost_export::onnx::suppress::ROUNDS;
 use repghost_export::onnx::{ElementType, Nms};
 use repghost_export::spec::{BatchSize, Format, Part};
 
@@ -70,6 +71,10 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "plain")]
     nms: NmsName,
 
+    /// Rounds of suppression in plain operators: exact for chains of so many overlapping boxes.
+    #[arg(long, value_name = "N", default_value_t = ROUNDS, value_parser = rounds)]
+    nms_rounds: usize,
+
     /// The file to write.
     #[arg(long, value_name = "FILE.onnx")]
     output: PathBuf,
@@ -115,6 +120,10 @@ fn batch(text: &str) -> Result<BatchSize, String> {
     }
 }
 
+fn rounds(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| (1..=1000).contains(n)).ok_or_else(|| "expected a number from 1 to 1000".into())
+}
+
 /// Height and width of `--size`.
 pub fn height_and_width(size: &[i64]) -> anyhow::Result<[i64; 2]> {
     match *size {
@@ -147,7 +156,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         size: height_and_width(&args.size)?,
         fused: !args.unfused,
         nms: match args.nms {
-            NmsName::Plain => Nms::Plain,
+            NmsName::Plain => Nms::Plain { rounds: args.nms_rounds },
             NmsName::Onnx => Nms::Onnx,
         },
         output: args.output,

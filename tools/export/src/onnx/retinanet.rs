@@ -10,7 +10,7 @@ use tch::Tensor;
 
 use super::classes::of_outputs;
 use super::graph::{Attribute, Edge, ElementType};
-use super::suppress::{decode_boxes, suppress, Nms, MAX_TOP_K};
+use super::suppress::{decode_boxes, suppress, Nms, Suppression, MAX_TOP_K};
 use super::writer::OnnxWriter;
 
 /// Settings of the post-processing.
@@ -53,7 +53,7 @@ pub fn detect(ops: &mut OnnxWriter, logits: &Edge, deltas: &Edge, spec: &DetectS
     ops.scope("postprocess", |ops| {
         let found = candidates(ops, logits, deltas, spec);
         match spec.nms {
-            Nms::Plain => plain(ops, &found, spec),
+            Nms::Plain { rounds } => plain(ops, &found, spec, rounds),
             Nms::Onnx => standard(ops, &found, spec),
         }
     })
@@ -94,8 +94,9 @@ fn candidates(ops: &mut OnnxWriter, logits: &Edge, deltas: &Edge, spec: &DetectS
     Candidates { boxes: ops.pick_rows(&boxes, &order), scores, labels: ops.pick(&labels, &order) }
 }
 
-fn plain(ops: &mut OnnxWriter, found: &Candidates, spec: &DetectSpec<'_>) -> Vec<(String, Edge)> {
-    let kept = suppress(ops, &found.boxes, &found.scores, Some(&found.labels), spec.nms_threshold, spec.score_threshold);
+fn plain(ops: &mut OnnxWriter, found: &Candidates, spec: &DetectSpec<'_>, rounds: usize) -> Vec<(String, Edge)> {
+    let limits = Suppression { iou: spec.nms_threshold, score: spec.score_threshold, rounds };
+    let kept = suppress(ops, &found.boxes, &found.scores, Some(&found.labels), limits);
     let d = spec.max_detections.min(kept.shape[1]);
     let (scores, order) = ops.top_k(&kept, d);
     let boxes = ops.pick_rows(&found.boxes, &order);

@@ -77,7 +77,7 @@ impl ParityCheck<'_> {
             networks(self.model, self.part, self.built, self.inputs, &mut report)?;
             return Ok(report);
         }
-        let raw = parts::build(self.model, Part::Raw, self.spec, Nms::Plain, &Metadata(vec![]))?;
+        let raw = parts::build(self.model, Part::Raw, self.spec, Nms::PLAIN, &Metadata(vec![]))?;
         if inside {
             networks(self.model, Part::Raw, &raw, self.inputs, &mut report)?;
         }

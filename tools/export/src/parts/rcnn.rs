@@ -28,7 +28,7 @@ impl DetectionGraph for Rcnn {
         }
         let out = self.stage_one(ops, image);
         match nms {
-            Nms::Plain => graph::plain::detect(ops, self, out, spec.size),
+            Nms::Plain { rounds } => graph::plain::detect(ops, self, out, spec.size, rounds),
             Nms::Onnx => Ok(graph::standard::detect(ops, self, out, spec.size)),
         }
     }
