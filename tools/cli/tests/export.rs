@@ -104,7 +104,7 @@ fn predictions_of_a_file_and_of_weights_in_onnxruntime_are_those_of_libtorch() {
 }
 
 #[test]
-fn eight_bits_tell_what_they_cost() {
+fn int8_prints_what_it_costs() {
     if absent() {
         return;
     }

@@ -145,7 +145,7 @@ impl<'a> ThreadEngines<'a> {
     /// The engine for inputs of a height and width.
     ///
     /// # Errors
-    /// What the runtime says of the file.
+    /// The runtime's own.
     pub fn of(&mut self, padded: [i64; 2]) -> Result<&mut Box<dyn Engine>, ExportError> {
         match self.kept.iter().position(|(size, _)| *size == padded) {
             Some(at) => self.kept[..=at].rotate_right(1),

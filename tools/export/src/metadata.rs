@@ -1,4 +1,4 @@
-//! What an exported file says about itself, in ONNX's `metadata_props`.
+//! Metadata of an exported file, in ONNX's `metadata_props`.
 
 use repghost_coco::Normalize;
 use repghost_train::config::portable::portable;

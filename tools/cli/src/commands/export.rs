@@ -18,7 +18,7 @@ Examples:
   image in, boxes out, for TensorRT:  repghost-det export runs/mine --weights W --part detector --size 320,320 --output det.onnx
   half precision, any batch:          repghost-det export runs/mine --weights W --part raw --precision fp16 --batch dynamic --size 640,640 --output raw.onnx
   features for a head of your own:    repghost-det export runs/mine --weights W --part backbone --size 640,640 --output body.onnx
-  eight bits, change of AP printed:   repghost-det export runs/mine --weights W --part raw --precision int8 --size 320,320 --output int8.onnx
+  int8, change of AP printed:         repghost-det export runs/mine --weights W --part raw --precision int8 --size 320,320 --output int8.onnx
   for PyTorch:                        repghost-det export runs/mine --weights W --part raw --format torchscript --size 640,640 --output raw.pt
   an image classifier:                repghost-det export experiments/imagenet/repghostnet_1.0x.yaml --weights W --part classifier --size 224,224 --output cls.onnx
 
@@ -54,7 +54,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 32)]
     calibration_images: usize,
 
-    /// Images a run: a number, or `dynamic`.
+    /// Images per run: a number, or `dynamic`.
     #[arg(long, value_name = "N|dynamic", value_parser = batch, default_value = "1")]
     batch: BatchSize,
 
@@ -86,7 +86,7 @@ enum PartName {
     Backbone,
     /// Class logits of an image classifier.
     Classifier,
-    /// A detector's networks, with a JSON file that tells how to decode.
+    /// A detector's networks, with a JSON file that describes the decoding.
     Raw,
     /// Image in, boxes, scores, labels and masks out.
     Detector,
@@ -102,7 +102,7 @@ enum FormatName {
 enum Precision {
     Fp32,
     Fp16,
-    /// Weights and feature maps in eight bits, head outputs in floats; ranges come from images.
+    /// Weights and feature maps in int8, head outputs in float; ranges come from images.
     Int8,
 }
 

@@ -1,4 +1,4 @@
-//! Exported detectors: pictures in, detections out, whatever the file leaves to the host.
+//! Exported detectors: images in, detections out; what the file does not compute is done on the host.
 //!
 //! | module | file | left to the host |
 //! |---|---|---|
@@ -31,7 +31,7 @@ pub trait Engine: Send {
     /// Detections of each image, best first, in pixels of the (resized) image.
     ///
     /// # Errors
-    /// What the runtime says.
+    /// The runtime's own.
     fn detect(&mut self, pictures: Pictures) -> Result<Vec<HostDetections>, ExportError>;
 }
 

@@ -24,7 +24,7 @@ pub struct DetectSpec<'a> {
     pub weights: [f64; 4],
     /// Height and width of the input.
     pub image: [i64; 2],
-    /// Pairs kept a level.
+    /// Pairs kept per level.
     pub pre_nms_top_k: i64,
     /// Pairs that enter suppression.
     pub candidates: i64,
@@ -32,7 +32,7 @@ pub struct DetectSpec<'a> {
     pub score_threshold: f64,
     /// IoU above which a worse box of the same class goes.
     pub nms_threshold: f64,
-    /// Detections an image.
+    /// Detections per image.
     pub max_detections: i64,
     /// How boxes are suppressed.
     pub nms: Nms,

@@ -35,7 +35,7 @@ impl OnnxWriter {
         self.graph.node("Cast", &[x], &[("to", Attribute::Int(i64::from(element.code())))], x.shape.clone(), element)
     }
 
-    /// `x` with other sizes: 0 copies the input's, -1 is computed. `shape` tells the result.
+    /// `x` with other sizes: 0 copies the input's, -1 is computed. `shape` is the result's.
     pub fn reshape(&mut self, x: &Edge, sizes: &[i64], shape: Vec<i64>) -> Edge {
         let sizes = self.graph.ints(sizes);
         self.op("Reshape", &[x, &sizes], &[], shape)
