@@ -86,3 +86,42 @@ pub fn decode(path: &std::path::Path, bytes: &[u8]) -> Result<proto::Model, Expo
     use prost::Message;
     proto::Model::decode(bytes).map_err(|e| ExportError::Format { path: path.into(), why: format!("no ONNX file: {e}") })
 }
+
+#[cfg(test)]
+mod tests {
+    use repghost_backbone::weights::Form;
+    use repghost_backbone::BackboneConfig;
+
+    use super::*;
+    use crate::model::Network;
+
+    fn model() -> Model {
+        let net = BackboneConfig { width: 0.5, ..BackboneConfig::default() }.build(2).unwrap();
+        let classes = vec![Class { id: 7, name: "dog".into() }];
+        Model { network: Network::Backbone(Box::new(net)), classes, form: Form::Train }
+    }
+
+    #[test]
+    fn what_is_recorded_is_read_back_without_the_authors_folders() {
+        let resolved = "data: {val: {images: /home/ann/val2017}}\n";
+        let written = Metadata::new(&model(), Part::Raw, "fp16", false, resolved);
+        let mut file = proto::Model::default();
+        written.append(&mut file);
+        let read = Metadata::of(&file);
+        assert_eq!(read.part(), Ok(Part::Raw));
+        assert_eq!(read.classes(), [Class { id: 7, name: "dog".into() }]);
+        assert_eq!((read.get("precision"), read.get("fused")), (Some("fp16"), Some("false")));
+        assert!(read.0.iter().all(|(_, value)| !value.contains("/home")), "{read:?}");
+        assert_eq!(read.experiment().unwrap().data.val.images.unwrap().as_str(), "val2017");
+    }
+
+    #[test]
+    fn files_of_others_are_refused() {
+        let message = Metadata(vec![]).part().unwrap_err();
+        assert!(message.contains("repghost-det export"), "{message}");
+        let other = Metadata(vec![(FORMAT.into(), FORMAT_VALUE.into()), (PART.into(), "tail".into())]);
+        assert!(other.part().unwrap_err().contains("no part"));
+        assert!(other.experiment().unwrap_err().contains("no experiment"));
+        assert!(decode(std::path::Path::new("a.onnx"), b"not a message").unwrap_err().to_string().contains("a.onnx"));
+    }
+}

@@ -38,5 +38,5 @@ pub trait Engine: Send {
 /// An output that the file should have.
 fn output<'a, T>(outputs: &'a [(String, T)], name: &str) -> Result<&'a T, ExportError> {
     let found = outputs.iter().find(|(n, _)| n == name).map(|(_, v)| v);
-    found.ok_or_else(|| ExportError::Runtime { runtime: "onnxruntime", message: format!("output '{name}' is missing") })
+    found.ok_or_else(|| ExportError::Runtime { runtime: "exported file", message: format!("output '{name}' is missing") })
 }
