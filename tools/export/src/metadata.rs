@@ -96,7 +96,7 @@ mod tests {
     use crate::model::Network;
 
     fn model() -> Model {
-        let net = BackboneConfig { width: 0.5, ..BackboneConfig::default() }.build(2).unwrap();
+        let net = BackboneConfig { width: 0.5, ..BackboneConfig::default() }.build_classifier(2).unwrap();
         let classes = vec![Class { id: 7, name: "dog".into() }];
         Model { network: Network::Backbone(Box::new(net)), classes, form: Form::Train }
     }

@@ -24,7 +24,7 @@ fn every_part_of_every_head_agrees() {
     let Some(_) = need("onnxruntime", onnxruntime::find(), "make setup") else { return };
     let small = |name: &str, width| BackboneConfig { width, ..BackboneConfig::named(name) };
     for backbone in [small("repghostnet", 0.5), small("ghostnetv2", 0.5), small("resnet18", 1.0)] {
-        for head in ["retinanet", "mask_rcnn"] {
+        for head in repghost_heads::HeadConfig::NAMES {
             for precision in [ElementType::F32, ElementType::F16] {
                 let row = gate_row(&backbone, head, precision).unwrap();
                 println!("{row}");

@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use repghost_backbone::synthetic::input;
 use repghost_backbone::weights::Form;
-use repghost_backbone::{fill, BackboneConfig, FuseLevel, Tree};
+use repghost_backbone::{BackboneConfig, FuseLevel, Tree};
 use repghost_coco::{ShapesSource, Source};
 use repghost_export::engine::exported::ExportedDetector;
 use repghost_export::engine::Pictures;
@@ -55,7 +56,7 @@ fn programs_of_the_documentation_find_what_the_engine_finds() {
     image.save(&photo).unwrap();
     for head in ["retinanet", "mask_rcnn"] {
         let mut e = synthetic::narrow(&BackboneConfig { width: 0.5, ..BackboneConfig::default() }, head).unwrap();
-        let pixels = fill::input("gate", &[1, 3, SIZE[0], SIZE[1]]) * 2.0;
+        let pixels = input("gate", &[1, 3, SIZE[0], SIZE[1]]) * 2.0;
         let mut detector = synthetic::detector(&mut e, CLASSES, &pixels).unwrap();
         detector.fuse(FuseLevel::All);
         let network = Network::Detector(Box::new(detector));
