@@ -44,7 +44,7 @@ check-cuda: setup ## pack the check of NVIDIA cards, and run it where there is a
 	@bash tools/check_cuda/pack.sh
 	@if [ -e /dev/nvidiactl ]; then python3 tools/check_cuda/run.py; else echo "no card here: run tools/check_cuda/run.py where there is one"; fi
 
-gate: setup ## the export gate over all backbones and both heads, in onnxruntime
+gate: setup ## parity of all backbones with all heads, in onnxruntime
 	@$(CARGO) bench --quiet --package repghost-export --bench gate_table
 
 install: setup ## put repghost-det on the PATH

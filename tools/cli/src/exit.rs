@@ -90,8 +90,24 @@ pub fn message(error: &anyhow::Error, verbose: bool) -> String {
     text
 }
 
+/// An error of the exporter about an option or a missing runtime.
+fn of_export(e: &ExportError) -> Option<String> {
+    match e {
+        // The field `fused` is the flag's opposite.
+        ExportError::Option { option: "fused", why, .. } => Some(format!("--unfused: {why}")),
+        ExportError::RuntimeMissing { .. } => Some(format!("{e}, or run `make setup`")),
+        ExportError::ParityDetections { .. } => {
+            Some(e.to_string().replace("nms_rounds", "--nms-rounds").replace("nms onnx", "--nms onnx"))
+        }
+        _ => e.option().map(|_| format!("--{e}")),
+    }
+}
+
 /// An error in the words of the command line: fields of library calls become flags, and what to type next is appended.
 fn as_typed(cause: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(text) = cause.downcast_ref::<ExportError>().and_then(of_export) {
+        return text;
+    }
     let text = cause.to_string();
     let training = cause.downcast_ref::<TrainError>().or_else(|| match cause.downcast_ref::<ExportError>() {
         Some(ExportError::Model(e)) => Some(e),
@@ -191,6 +207,21 @@ mod tests {
         let inner = io::Error::other("disk full");
         let e = anyhow::Error::from(inner).context("cannot write a.json: disk full").context("while saving");
         assert_eq!(message(&e, false), "while saving: cannot write a.json: disk full");
+    }
+
+    #[test]
+    fn options_of_libraries_are_flags() {
+        use repghost_export::ExportError;
+        let e = ExportError::Option { option: "size", value: "3,4".into(), why: "too small".into() };
+        assert_eq!(message(&anyhow::Error::from(e).context("exporting"), false), "exporting: --size 3,4: too small");
+        let e = ExportError::Option { option: "fused", value: "false".into(), why: "folded already".into() };
+        assert_eq!(message(&e.into(), false), "--unfused: folded already");
+        let e = ExportError::NoRuntime { runtime: "mnn", missing: "pip install mnn".into() };
+        assert_eq!(message(&e.into(), false), "--runtime mnn: pip install mnn");
+        let e = ExportError::RuntimeMissing { looked: "a".into() };
+        assert!(message(&e.into(), false).ends_with("or run `make setup`"));
+        let e = ExportError::Plan { key: "batch", why: "empty".into() };
+        assert_eq!(message(&e.into(), false), "batch: empty");
     }
 
     #[test]

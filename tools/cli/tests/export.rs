@@ -8,7 +8,9 @@ use common::{run, Folder, Ran};
 use repghost_backbone::synthetic::input;
 use repghost_backbone::weights::{self, StateDict};
 use repghost_coco::{ShapesSource, Source};
+use repghost_export::metadata::{decode, Metadata};
 use repghost_export::runtime::onnxruntime;
+use repghost_export::spec::encode;
 use repghost_export::synthetic;
 use repghost_train::config::{Loaded, Split};
 use repghost_train::detection::{data, model};
@@ -104,7 +106,7 @@ fn predictions_of_a_file_and_of_weights_in_onnxruntime_are_those_of_libtorch() {
 }
 
 #[test]
-fn eight_bits_tell_what_they_cost() {
+fn int8_prints_what_it_costs() {
     if absent() {
         return;
     }
@@ -117,6 +119,98 @@ fn eight_bits_tell_what_they_cost() {
     let file = std::fs::metadata(folder.path().join("f.onnx")).unwrap().len();
     let weights = std::fs::metadata(folder.path().join("w.safetensors")).unwrap().len();
     assert!(file < weights / 2, "{file} bytes of {weights}");
+    let recorded = metadata_of(&folder.path().join("f.onnx"));
+    let value = |key: &str| recorded.iter().find(|(k, _)| k == key).unwrap_or_else(|| panic!("{key}")).1.clone();
+    assert_eq!(value("int8_calibration_images"), "4");
+    for (key, printed) in [("bbox_ap_float", " in float"), ("bbox_ap_int8", " in int8")] {
+        let ap: f64 = value(key).parse().unwrap();
+        assert!(text.contains(&format!("{ap:.4}{printed}")), "{key} {ap}:\n{text}");
+    }
+}
+
+fn metadata_of(path: &Path) -> Vec<(String, String)> {
+    Metadata::of(&decode(path, &std::fs::read(path).unwrap()).unwrap()).0
+}
+
+/// Exported files go to other people: nothing in them says where on a disk they were made.
+#[test]
+fn exported_files_hold_no_absolute_path() {
+    if absent() {
+        return;
+    }
+    let (folder, threshold) = folder(RETINANET);
+    let here = folder.path().display().to_string();
+    let val = format!("data.val.images={here}/val");
+    let args = ["export", "a.yaml", &threshold, &val, "--weights", "w.safetensors", "--part", "raw", "--size", "96,96"];
+    done(folder.run(&[&args[..], &["--output", &format!("{here}/f.onnx")]].concat()));
+    for name in ["f.onnx", "f.json"] {
+        let bytes = std::fs::read(folder.path().join(name)).unwrap();
+        assert!(!bytes.windows(here.len()).any(|w| w == here.as_bytes()), "{name} holds {here}");
+    }
+    let recorded = metadata_of(&folder.path().join("f.onnx"));
+    let experiment = &recorded.iter().find(|(k, _)| k == "experiment").unwrap().1;
+    assert!(experiment.contains("images: val"), "{experiment}");
+}
+
+/// A calibration on black images shows no range, and a broken annotation file is named instead of passed over.
+#[test]
+fn poor_calibration_is_a_warning_and_broken_validation_data_an_error() {
+    if absent() {
+        return;
+    }
+    let (folder, threshold) = folder(RETINANET);
+    repghost_coco::RgbImage::new(96, 96).save(folder.path().join("black.png")).unwrap();
+    let args =
+        ["export", "a.yaml", &threshold, "--weights", "w.safetensors", "--part", "raw", "--precision", "int8", "--size", "96,96"];
+    let out = folder.run(&[&args[..], &["black.png", "--output", "f.onnx"]].concat());
+    assert_eq!(out.code, 0, "{}", out.stderr);
+    assert!(out.stderr.contains("1 calibration images only") && out.stderr.contains("single colour"), "{}", out.stderr);
+    folder.write("val.json", "{\"images\": [");
+    let broken = ["data.source=coco", "data.val.images=.", "data.val.annotations=val.json", "data.classes=null"];
+    let out = folder.run(&[&args[..], &broken, &["--output", "g.onnx"]].concat());
+    assert_eq!((out.code, out.stdout.as_str()), (2, ""), "{}", out.stderr);
+    assert!(out.stderr.contains("val.json") && !folder.path().join("g.onnx").exists(), "{}", out.stderr);
+}
+
+#[test]
+fn files_whose_input_has_no_image_size_are_refused_by_name() {
+    if absent() {
+        return;
+    }
+    let (folder, _) = folder(RETINANET);
+    let args = ["export", "a.yaml", "--weights", "w.safetensors", "--part", "detector", "--size", "96,96", "--output", "f.onnx"];
+    done(folder.run(&args));
+    let path = folder.path().join("f.onnx");
+    let sound = decode(&path, &std::fs::read(&path).unwrap()).unwrap();
+    for size in [Some(0), Some(-1), Some(1_000_000_000), Some(1 << 62), None] {
+        let mut file = sound.clone();
+        let input = &mut file.graph.as_mut().unwrap().input[0];
+        let shape = input.r#type.as_mut().unwrap().tensor_type.as_mut().unwrap().shape.as_mut().unwrap();
+        shape.dim[2].dim_value = size;
+        shape.dim[2].dim_param = size.is_none().then(|| "H".to_string());
+        std::fs::write(folder.path().join("wrong.onnx"), encode(&file)).unwrap();
+        for command in [&["eval", "a.yaml"][..], &["predict", "a.yaml", "a.png", "--output", "o"]] {
+            let out = folder.run(&[command, &["--weights", "wrong.onnx"]].concat());
+            assert_eq!((out.code, out.stdout.as_str()), (2, ""), "{size:?}: {}", out.stderr);
+            let named = out.stderr.contains("wrong.onnx") && out.stderr.contains("'images'");
+            assert!(named && out.stderr.lines().count() == 1, "{size:?}: {}", out.stderr);
+        }
+    }
+}
+
+/// A picture without a detection is a result like any other, and those beside it are predicted.
+#[test]
+fn pictures_without_a_detection_are_predicted() {
+    if absent() {
+        return;
+    }
+    let (folder, _) = folder(MASK_RCNN);
+    for nms in ["plain", "onnx"] {
+        let args = ["export", "a.yaml", "eval.score_threshold=0.9999", "--weights", "w.safetensors", "--part", "detector"];
+        done(folder.run(&[&args[..], &["--nms", nms, "--size", "96,96", "--output", "f.onnx"]].concat()));
+        let text = done(folder.run(&["predict", "a.yaml", "a.png", "--weights", "f.onnx", "--output", "o"]));
+        assert!(text.starts_with("0 detections in 1 images"), "{nms}: {text}");
+    }
 }
 
 #[test]
@@ -136,7 +230,7 @@ fn what_cannot_be_exported_or_run_is_one_line() {
     refused(&export("raw", "100,96"), "multiples of 32");
     refused(&export("raw", "96"), "--size");
     refused(&export("classifier", "96,96"), "holds no classifier");
-    refused(&[&export("detector", "96,96")[..], &["--format", "torchscript"]].concat(), "--part raw");
+    refused(&[&export("detector", "96,96")[..], &["--format", "torchscript"]].concat(), "take part raw");
     assert!(!folder.path().join("f.onnx").exists());
     done(folder.run(&export("backbone", "96,96")));
     refused(&["eval", "a.yaml", "--weights", "f.onnx"], "finds no objects");

@@ -39,7 +39,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for (batch, batch_name) in [(BatchSize::Fixed(1), "static"), (BatchSize::Dynamic, "dynamic")] {
             let spec = ExportSpec { precision, batch, size: SIZE };
             let write = |name: &str, model: &Model, part: Part| -> Result<(), Box<dyn std::error::Error>> {
-                for file in parts::build(model, part, &spec, Nms::Plain, &Metadata(vec![]))?.files {
+                for file in parts::build(model, part, &spec, Nms::PLAIN, &Metadata(vec![]))?.files {
                     let path = folder.join(format!("{name}_{type_name}_{batch_name}{}.onnx", file.suffix));
                     std::fs::write(path, encode(&file.model))?;
                 }

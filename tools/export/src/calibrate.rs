@@ -1,4 +1,4 @@
-//! From a float file to an eight-bit one: ranges from images, and what the change costs and saves.
+//! From a float file to an int8 one: ranges from images, and times of both.
 
 use repghost_coco::{RgbImage, Source};
 
@@ -64,7 +64,7 @@ fn is_plain(image: &RgbImage) -> bool {
 /// Median milliseconds of a run of each file on one thread, both in turn.
 ///
 /// # Errors
-/// What onnxruntime says.
+/// onnxruntime's own.
 pub fn speeds(files: [&proto::Model; 2], shape: [i64; 4], pixels: &[f32]) -> Result<[f64; 2], ExportError> {
     let load = |m: &proto::Model| REFERENCE.open(&encode(m), Settings::threads(1));
     let mut sessions = [load(files[0])?, load(files[1])?];

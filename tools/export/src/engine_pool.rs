@@ -122,7 +122,7 @@ impl EnginePool {
         let _guard = tch::no_grad_guard();
         let model = held.model.lock().unwrap_or_else(PoisonError::into_inner);
         let spec = ExportSpec { precision: ElementType::F32, batch: BatchSize::Fixed(1), size: padded };
-        let built = parts::build(&model, Part::Raw, &spec, Nms::Plain, &Metadata(vec![]))?;
+        let built = parts::build(&model, Part::Raw, &spec, Nms::PLAIN, &Metadata(vec![]))?;
         let opened = Arc::new(ExportedDetector::built(&built, model.network.decoder(), &self.classes)?);
         all.insert(padded, opened.clone());
         Ok(opened)
@@ -145,7 +145,7 @@ impl<'a> ThreadEngines<'a> {
     /// The engine for inputs of a height and width.
     ///
     /// # Errors
-    /// What the runtime says of the file.
+    /// The runtime's own.
     pub fn of(&mut self, padded: [i64; 2]) -> Result<&mut Box<dyn Engine>, ExportError> {
         match self.kept.iter().position(|(size, _)| *size == padded) {
             Some(at) => self.kept[..=at].rotate_right(1),

@@ -5,28 +5,30 @@ use std::path::PathBuf;
 use repghost_train::error::TrainError;
 
 /// Why an export or a run of an exported file failed.
+///
+/// Options are named as the fields of [`ExportOptions`](crate::export::ExportOptions): `size`, `part`, `precision`, …
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// The image size does not fit the network.
-    #[error("--size {height},{width}: both must be positive multiples of {multiple}, so that every level halves evenly")]
-    Size {
-        /// Rows asked for.
-        height: i64,
-        /// Columns asked for.
-        width: i64,
-        /// What they must be a multiple of.
-        multiple: i64,
+    /// An option that does not fit the model, or the other options.
+    #[error("{option} {value}: {why}")]
+    Option {
+        /// Name of the option.
+        option: &'static str,
+        /// Its value.
+        value: String,
+        /// Why it cannot be met, and what can.
+        why: String,
     },
-    /// The part does not exist in this model.
-    #[error("--part {part}: {why}")]
-    Part {
-        /// The part asked for.
-        part: &'static str,
-        /// Why it cannot be had.
+    /// A benchmark plan that cannot be run.
+    #[error("{key}: {why}")]
+    Plan {
+        /// Dotted key of the plan.
+        key: &'static str,
+        /// What is expected.
         why: String,
     },
     /// onnxruntime is not installed.
-    #[error("onnxruntime was not found (looked at {looked}): run `make setup`, or set ORT_DYLIB_PATH to libonnxruntime.so")]
+    #[error("onnxruntime was not found (looked at {looked}): set ORT_DYLIB_PATH to libonnxruntime.so")]
     RuntimeMissing {
         /// Where it was looked for.
         looked: String,
@@ -56,7 +58,9 @@ pub enum ExportError {
     },
     /// Too many of the model's detections are not among the file's.
     #[error(
-        "the exported file finds other objects: {missing} of {total} detections of the model are missing; the file was not kept"
+        "the exported file finds other objects: {missing} of {total} detections of the model are missing; the file was not kept. Where many \
+         boxes overlap, as with a young model, suppression in plain operators ends too early: take more nms_rounds, nms onnx, or a higher \
+         eval.score_threshold"
     )]
     ParityDetections {
         /// Detections of the model without a counterpart.
@@ -65,7 +69,7 @@ pub enum ExportError {
         total: usize,
     },
     /// A runtime is not there.
-    #[error("--runtime {runtime}: {missing}")]
+    #[error("runtime {runtime}: {missing}")]
     NoRuntime {
         /// The runtime asked for.
         runtime: &'static str,
@@ -97,6 +101,20 @@ pub enum ExportError {
 }
 
 impl ExportError {
+    /// A part that a model does not have.
+    pub fn part(part: &str, why: impl Into<String>) -> Self {
+        Self::Option { option: "part", value: part.into(), why: why.into() }
+    }
+
+    /// The option that the text begins with, where it is about one.
+    pub fn option(&self) -> Option<&'static str> {
+        match self {
+            Self::Option { option, .. } => Some(option),
+            Self::NoRuntime { .. } => Some("runtime"),
+            _ => None,
+        }
+    }
+
     /// What is wrong, without the runtime's name.
     pub fn cause(&self) -> String {
         match self {

@@ -93,11 +93,9 @@ fn fold(model: &mut Model, options: &ExportOptions) -> Result<(), ExportError> {
     if options.fused {
         model.network.fuse();
     } else if model.form != Form::Train {
-        return Err(ExportError::Arguments(format!(
-            "--unfused: the weights of {} are in {} form, in which branches or batch norms are folded already",
-            options.weights.display(),
-            model.form
-        )));
+        let (path, form) = (options.weights.display(), model.form);
+        let why = format!("the weights of {path} are in {form} form, in which branches or batch norms are folded already");
+        return Err(ExportError::Option { option: "fused", value: "false".into(), why });
     }
     Ok(())
 }
@@ -126,9 +124,8 @@ fn onnx(e: &Experiment, resolved: &str, model: &Model, options: &ExportOptions) 
 /// TorchScript: any batch and size, single precision.
 fn script(e: &Experiment, model: &Model, options: &ExportOptions) -> Result<ExportReport, ExportError> {
     if options.precision != ElementType::F32 {
-        return Err(ExportError::Arguments(
-            "--format torchscript takes --precision fp32; call .half() where it is loaded".into(),
-        ));
+        let why = "it takes precision fp32; call .half() where it is loaded".into();
+        return Err(ExportError::Option { option: "format", value: "torchscript".into(), why });
     }
     let spec = options.spec();
     spec.check(SIZE_MULTIPLE)?;

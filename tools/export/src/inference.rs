@@ -28,7 +28,7 @@ pub struct Job<'a> {
     pub threads: Option<usize>,
 }
 
-/// What came of it.
+/// Result of a run.
 #[derive(Debug, Default)]
 pub struct Done {
     /// By image, in the source's order; those that could not be read are left out.

@@ -61,8 +61,8 @@ impl Subject<'_> {
     pub fn quantize(&self, built: Built, inputs: &[Input], images: &Images, count: usize) -> Result<Quantized, ExportError> {
         let spec = self.spec;
         if !matches!(spec.batch, BatchSize::Fixed(1) | BatchSize::Dynamic) || spec.precision != ElementType::F32 || count == 0 {
-            let why = "--precision int8 takes --batch 1 or dynamic, and at least one calibration image";
-            return Err(ExportError::Arguments(why.into()));
+            let why = "it takes batch 1 or dynamic, and at least one calibration image".into();
+            return Err(ExportError::Option { option: "precision", value: "int8".into(), why });
         }
         let mut quantized = built.clone();
         let (Some(float), Some(main)) = (built.files.first(), quantized.files.first_mut()) else {

@@ -1,6 +1,7 @@
-//! What an exported file says about itself, in ONNX's `metadata_props`.
+//! Metadata of an exported file, in ONNX's `metadata_props`.
 
 use repghost_coco::Normalize;
+use repghost_train::config::portable::portable;
 use repghost_train::detection::model::{keys, Class};
 use repghost_train::Experiment;
 
@@ -19,7 +20,7 @@ const NORMALIZE: &str = "normalize";
 pub struct Metadata(pub Vec<(String, String)>);
 
 impl Metadata {
-    /// Metadata of an export. `resolved` is the experiment as YAML.
+    /// Metadata of an export. `resolved` is the experiment as YAML; it is recorded without absolute paths.
     pub fn new(model: &Model, part: Part, precision: &str, fused: bool, resolved: &str) -> Self {
         let json = |v: Result<String, serde_json::Error>| v.unwrap_or_default();
         let pairs = [
@@ -30,7 +31,7 @@ impl Metadata {
             ("fused", (fused || model.form == repghost_backbone::weights::Form::Folded).to_string()),
             (NORMALIZE, json(serde_json::to_string(&Normalize::default()))),
             (keys::CLASSES, json(serde_json::to_string(&model.classes))),
-            (keys::EXPERIMENT, resolved.to_string()),
+            (keys::EXPERIMENT, portable(resolved)),
         ];
         Self(pairs.map(|(k, v)| (k.to_string(), v)).to_vec())
     }
@@ -84,4 +85,43 @@ impl Metadata {
 pub fn decode(path: &std::path::Path, bytes: &[u8]) -> Result<proto::Model, ExportError> {
     use prost::Message;
     proto::Model::decode(bytes).map_err(|e| ExportError::Format { path: path.into(), why: format!("no ONNX file: {e}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use repghost_backbone::weights::Form;
+    use repghost_backbone::BackboneConfig;
+
+    use super::*;
+    use crate::model::Network;
+
+    fn model() -> Model {
+        let net = BackboneConfig { width: 0.5, ..BackboneConfig::default() }.build_classifier(2).unwrap();
+        let classes = vec![Class { id: 7, name: "dog".into() }];
+        Model { network: Network::Backbone(Box::new(net)), classes, form: Form::Train }
+    }
+
+    #[test]
+    fn what_is_recorded_is_read_back_without_the_authors_folders() {
+        let resolved = "data: {val: {images: /home/ann/val2017}}\n";
+        let written = Metadata::new(&model(), Part::Raw, "fp16", false, resolved);
+        let mut file = proto::Model::default();
+        written.append(&mut file);
+        let read = Metadata::of(&file);
+        assert_eq!(read.part(), Ok(Part::Raw));
+        assert_eq!(read.classes(), [Class { id: 7, name: "dog".into() }]);
+        assert_eq!((read.get("precision"), read.get("fused")), (Some("fp16"), Some("false")));
+        assert!(read.0.iter().all(|(_, value)| !value.contains("/home")), "{read:?}");
+        assert_eq!(read.experiment().unwrap().data.val.images.unwrap().as_str(), "val2017");
+    }
+
+    #[test]
+    fn files_of_others_are_refused() {
+        let message = Metadata(vec![]).part().unwrap_err();
+        assert!(message.contains("repghost-det export"), "{message}");
+        let other = Metadata(vec![(FORMAT.into(), FORMAT_VALUE.into()), (PART.into(), "tail".into())]);
+        assert!(other.part().unwrap_err().contains("no part"));
+        assert!(other.experiment().unwrap_err().contains("no experiment"));
+        assert!(decode(std::path::Path::new("a.onnx"), b"not a message").unwrap_err().to_string().contains("a.onnx"));
+    }
 }

@@ -131,13 +131,12 @@ fn backbone(e: &Experiment, path: &Path) -> Result<Model, ExportError> {
 
 fn classifier(e: &Experiment, path: &Path) -> Result<Model, ExportError> {
     let state = read(path)?;
-    let part = "classifier";
     let one = e.model.backbone.build_classifier(1).map_err(TrainError::from)?;
     // The last tensor of a network is its classifier's bias, one element a class.
     let last = one.named_tensors().pop().map_or_else(String::new, |t| t.name);
     let Some(bias) = state.get(&last) else {
         let why = format!("{} has no '{last}', so it holds no classifier of {}", path.display(), one.name);
-        return Err(ExportError::Part { part, why });
+        return Err(ExportError::part("classifier", why));
     };
     let classes = bias.size().first().copied().unwrap_or(1);
     let mut net = e.model.backbone.build_classifier(classes).map_err(TrainError::from)?;

@@ -1,4 +1,4 @@
-//! `eval` and `predict` in another runtime than libtorch: the same data, the same evaluator, the same pictures.
+//! `eval` and `predict` in another runtime than libtorch: the same data, evaluator and drawings.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;

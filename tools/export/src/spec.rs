@@ -79,7 +79,8 @@ impl ExportSpec {
     pub fn check(&self, multiple: i64) -> Result<(), ExportError> {
         let [height, width] = self.size;
         if height <= 0 || width <= 0 || height % multiple != 0 || width % multiple != 0 {
-            return Err(ExportError::Size { height, width, multiple });
+            let why = format!("both must be positive multiples of {multiple}, so that every level halves evenly");
+            return Err(ExportError::Option { option: "size", value: format!("{height},{width}"), why });
         }
         Ok(())
     }

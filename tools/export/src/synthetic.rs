@@ -1,7 +1,7 @@
-//! Networks with weights by rule (`repghost_backbone::fill`) that find something: what parity checks, engine builds and benchmarks run on where
+//! Networks with synthetic weights (`repghost_backbone::fill`) that find something: what parity checks, engine builds and benchmarks run on where
 //! nothing is trained.
 //!
-//! Weights by rule give the same score to everything, or a high one. Here the prediction layers are scaled so that logits reach four and
+//! Synthetic weights give the same score to everything, or a high one. Here the prediction layers are scaled so that logits reach four and
 //! offsets one, and the score threshold is set so that [`TARGET_CANDIDATES`] candidates pass.
 
 use repghost_backbone::{synthetic, Backbone, BackboneConfig, Eager, Tree};

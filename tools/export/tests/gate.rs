@@ -4,10 +4,20 @@ use repghost_backbone::BackboneConfig;
 use repghost_export::onnx::ElementType;
 use repghost_export::parity::check::tolerance;
 use repghost_export::parity::table::{gate_experiment, gate_row, PARTS};
+use repghost_export::parity::{Comparison, ParityReport};
 use repghost_export::runtime::onnxruntime;
 use repghost_export::synthetic;
 use repghost_testing::need;
 use repghost_train::config::HeadConfig;
+
+/// Detections of each run of a case.
+fn detections_of(report: &ParityReport, case: &str) -> Vec<usize> {
+    let all = report.comparisons.iter().filter_map(|c| match c {
+        Comparison::Detections { input, agreement } if input.starts_with(case) => Some(agreement.total),
+        _ => None,
+    });
+    all.collect()
+}
 
 #[test]
 fn every_part_of_every_head_agrees() {
@@ -23,6 +33,13 @@ fn every_part_of_every_head_agrees() {
                 for (part, cell) in PARTS.iter().zip(&row.cells) {
                     let agreement = cell.detections();
                     assert_eq!(agreement.total > 20, part.is_detector(), "{head} {part:?}: {agreement:?}");
+                    let of = |case: &str| detections_of(cell, case);
+                    if part.is_detector() {
+                        // All batches ran, and none has a detection.
+                        assert!(!of("no detections").is_empty() && of("no detections").iter().all(|total| *total == 0));
+                        let crowded = of("crowded").into_iter().max();
+                        assert_eq!(crowded.is_some_and(|most| most > 60), precision == ElementType::F32, "{head}: {crowded:?}");
+                    }
                 }
             }
         }

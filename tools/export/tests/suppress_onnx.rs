@@ -2,7 +2,10 @@
 
 use repghost_backbone::synthetic::uniform;
 use repghost_export::onnx::graph::ElementType;
-use repghost_export::onnx::{suppress::suppress, OnnxWriter};
+use repghost_export::onnx::{
+    suppress::{suppress, Suppression, ROUNDS},
+    OnnxWriter,
+};
 use repghost_export::runtime::{onnxruntime, Settings, REFERENCE};
 use repghost_export::spec::{encode, finish};
 use repghost_testing::need;
@@ -43,7 +46,7 @@ fn equals_greedy_suppression() {
         let column = ops.slice(&rows, 2, c, c + 1);
         ops.reshape(&column, &[0, -1], vec![1, M as i64])
     });
-    let kept = suppress(&mut ops, &boxes, &scores, Some(&labels), 0.5, 0.05);
+    let kept = suppress(&mut ops, &boxes, &scores, Some(&labels), Suppression { iou: 0.5, score: 0.05, rounds: ROUNDS });
     let file = encode(&finish(ops, &[("kept".into(), kept)], "suppress", &[]));
     let mut runtime = REFERENCE.open(&file, Settings::threads(1)).unwrap();
     for trial in 0..20 {

@@ -56,7 +56,7 @@ fn detectors_have_a_file_per_stage() {
         assert_eq!(files.len(), count);
         let checked = check(&model, Part::Raw, &files, &[input([2, 3, 96, 64])]).unwrap();
         assert!(checked.worst() < 1e-5, "{checked:?}");
-        assert!(build(&model, Part::Detector).unwrap_err().to_string().contains("--part raw"));
+        assert!(build(&model, Part::Detector).unwrap_err().to_string().contains("take part raw"));
         let first = CModule::load_data(&mut Cursor::new(&files[0].bytes)).unwrap();
         let out = first.forward_is(&[IValue::Tensor(pixels)]).unwrap();
         assert!(matches!(out, IValue::Tuple(ref all) if all.len() == files[0].outputs.len()));

@@ -24,7 +24,7 @@ Examples:
   TensorRT, batch 32, 100 runs:      repghost-det bench experiments/bench/paper.yaml --runtime tensorrt --output bench/
   concatenation against addition:    repghost-det bench concat-add --batch 1,8,32 --output bench/
 
-Networks are classifiers with weights by rule: latency does not depend on what was learned. Variants take turns in rounds, and one session is
+Networks are classifiers with synthetic weights: latency does not depend on what was learned. Variants take turns in rounds, and one session is
 alive at a time. MNN and OpenVINO run in the Python that REPGHOST_PYTHON names (or python3), where their packages are installed. trtexec is
 taken from TRTEXEC or the PATH; without it the files and the command lines are written.";
 
@@ -47,11 +47,11 @@ pub struct Args {
     #[arg(long, value_name = "RUNTIME,…", value_delimiter = ',', value_parser = one_of(RUNTIMES, |r| r.name))]
     runtime: Vec<&'static Runtime>,
 
-    /// Images a run.
+    /// Images per run.
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     batch: Vec<i64>,
 
-    /// Threads of a run.
+    /// Threads per run.
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
     threads: Vec<usize>,
 
@@ -67,7 +67,7 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
 
-    /// Name of the model that speed-ups are against; the first where nothing is said.
+    /// Name of the model that speed-ups are against; the first by default.
     #[arg(long, value_name = "MODEL")]
     baseline: Option<String>,
 
@@ -131,6 +131,9 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     plan.rounds = args.rounds.unwrap_or(plan.rounds);
     if args.baseline.is_some() {
         plan.baseline.model = args.baseline.clone();
+    }
+    if plan.models.is_empty() {
+        return Err(bad_input("there is nothing to time: name a PLAN.yaml, or --model NAME[:WIDTH]"));
     }
     let stop = interrupt::flag("stopping");
     let mut shown = Counter::new("timing", quiet);

@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE", requires = "items", required_unless_present = "annotations", conflicts_with_all = ["annotations", "detections", "iou_type", "classes"])]
     weights: Option<PathBuf>,
 
-    /// What runs it; without it libtorch, and onnxruntime for FILE.onnx. Weights are exported in memory for the latter two.
+    /// Runtime; by default libtorch, and onnxruntime for FILE.onnx. All but libtorch run the exported network.
     #[arg(long, value_parser = runtime::parser(), requires = "weights")]
     runtime: Option<&'static Runtime>,
 

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use repghost_export::export::{export, ExportOptions};
+use repghost_export::onnx::suppress::ROUNDS;
 use repghost_export::onnx::{ElementType, Nms};
 use repghost_export::spec::{BatchSize, Format, Part};
 
@@ -17,7 +18,7 @@ Examples:
   image in, boxes out, for TensorRT:  repghost-det export runs/mine --weights W --part detector --size 320,320 --output det.onnx
   half precision, any batch:          repghost-det export runs/mine --weights W --part raw --precision fp16 --batch dynamic --size 640,640 --output raw.onnx
   features for a head of your own:    repghost-det export runs/mine --weights W --part backbone --size 640,640 --output body.onnx
-  eight bits, change of AP printed:   repghost-det export runs/mine --weights W --part raw --precision int8 --size 320,320 --output int8.onnx
+  int8, change of AP printed:         repghost-det export runs/mine --weights W --part raw --precision int8 --size 320,320 --output int8.onnx
   for PyTorch:                        repghost-det export runs/mine --weights W --part raw --format torchscript --size 640,640 --output raw.pt
   an image classifier:                repghost-det export experiments/imagenet/repghostnet_1.0x.yaml --weights W --part classifier --size 224,224 --output cls.onnx
 
@@ -53,7 +54,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 32)]
     calibration_images: usize,
 
-    /// Images a run: a number, or `dynamic`.
+    /// Images per run: a number, or `dynamic`.
     #[arg(long, value_name = "N|dynamic", value_parser = batch, default_value = "1")]
     batch: BatchSize,
 
@@ -70,6 +71,10 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "plain")]
     nms: NmsName,
 
+    /// Rounds of suppression in plain operators: exact for chains of so many overlapping boxes.
+    #[arg(long, value_name = "N", default_value_t = ROUNDS, value_parser = rounds)]
+    nms_rounds: usize,
+
     /// The file to write.
     #[arg(long, value_name = "FILE.onnx")]
     output: PathBuf,
@@ -81,7 +86,7 @@ enum PartName {
     Backbone,
     /// Class logits of an image classifier.
     Classifier,
-    /// A detector's networks, with a JSON file that tells how to decode.
+    /// A detector's networks, with a JSON file that describes the decoding.
     Raw,
     /// Image in, boxes, scores, labels and masks out.
     Detector,
@@ -97,7 +102,7 @@ enum FormatName {
 enum Precision {
     Fp32,
     Fp16,
-    /// Weights and feature maps in eight bits, head outputs in floats; ranges come from images.
+    /// Weights and feature maps in int8, head outputs in float; ranges come from images.
     Int8,
 }
 
@@ -113,6 +118,10 @@ fn batch(text: &str) -> Result<BatchSize, String> {
         Ok(n) if (1..=4096).contains(&n) => Ok(BatchSize::Fixed(n)),
         _ => Err("expected a number from 1 to 4096, or dynamic".into()),
     }
+}
+
+fn rounds(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| (1..=1000).contains(n)).ok_or_else(|| "expected a number from 1 to 1000".into())
 }
 
 /// Height and width of `--size`.
@@ -147,7 +156,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         size: height_and_width(&args.size)?,
         fused: !args.unfused,
         nms: match args.nms {
-            NmsName::Plain => Nms::Plain,
+            NmsName::Plain => Nms::Plain { rounds: args.nms_rounds },
             NmsName::Onnx => Nms::Onnx,
         },
         output: args.output,

@@ -1,4 +1,4 @@
-//! `predict`: boxes and pictures of them, or classes, from image files.
+//! `predict`: boxes drawn on image files, or classes of image files.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -40,7 +40,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
 
-    /// What runs it; without it libtorch, and onnxruntime for FILE.onnx. Weights are exported in memory for the latter two.
+    /// Runtime; by default libtorch, and onnxruntime for FILE.onnx. All but libtorch run the exported network.
     #[arg(long, value_parser = runtime::parser())]
     runtime: Option<&'static Runtime>,
 
@@ -64,7 +64,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     }
     if loaded.experiment.task == Task::Classification {
         if args.score_threshold.is_some() {
-            return Err(bad_input("--score-threshold is for detectors; a classifier says a class of every image"));
+            return Err(bad_input("--score-threshold applies to detectors; a classifier always predicts one class per image"));
         }
         if args.runtime.is_some() {
             return Err(bad_input("--runtime is for detectors; a classifier runs on libtorch here"));
@@ -89,7 +89,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     Ok(if predicted.unreadable.is_empty() { Outcome::Done } else { Outcome::Failed })
 }
 
-/// Tells classes.
+/// Predicts the class of each image.
 fn classify(e: &Experiment, weights: &Path, images: &[PathBuf], output: &Path, quiet: bool) -> anyhow::Result<Outcome> {
     let stop = interrupt::flag("stopping");
     let mut shown = Counter::new("predicting", quiet);

@@ -45,10 +45,10 @@ fn networks(plan: &Plan) -> Result<HashMap<(String, Form), Backbone>, ExportErro
     Ok(all)
 }
 
-/// Runs a plan; TensorRT's files go below `folder`. `None` when `stop` was raised. `progress` is told of timed sessions, and how many there are.
+/// Runs a plan; TensorRT's files go below `folder`. `None` when `stop` was raised. `progress` gets the number of timed sessions, and of all.
 ///
 /// # Errors
-/// What a runtime says.
+/// The runtime's own.
 pub fn run(
     plan: &Plan,
     folder: &Path,

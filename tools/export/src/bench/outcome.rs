@@ -5,7 +5,7 @@ use sysinfo::{CpuRefreshKind, RefreshKind, System};
 
 use super::stats::Row;
 
-/// What came of a benchmark.
+/// Result of a benchmark.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
     /// Heading.
@@ -16,7 +16,7 @@ pub struct Outcome {
     pub machine: String,
     /// Rows in the order of the plan.
     pub rows: Vec<Row>,
-    /// Lines for people: what was left out and why, where commands lie.
+    /// Lines to print: what was left out and why, where command lines are written.
     pub notes: Vec<String>,
 }
 

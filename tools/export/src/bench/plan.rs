@@ -46,11 +46,11 @@ impl Form {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Baseline {
-    /// Name of a model; the first one where nothing is said.
+    /// Name of a model; the first one by default.
     pub model: Option<String>,
-    /// Form; where nothing is said, each row's own.
+    /// Form; by default each row's own.
     pub form: Option<Form>,
-    /// Runtime; where nothing is said, each row's own.
+    /// Runtime; by default each row's own.
     pub runtime: Option<&'static Runtime>,
 }
 
@@ -64,11 +64,11 @@ pub struct Plan {
     pub models: Vec<ModelSpec>,
     /// Forms of each.
     pub forms: Vec<Form>,
-    /// Runtimes; those that are not installed are left out, and said so.
+    /// Runtimes; those that are not installed are left out, with a note.
     pub runtimes: Vec<&'static Runtime>,
-    /// Images a run.
+    /// Images per run.
     pub batch: Vec<i64>,
-    /// Threads of a run.
+    /// Threads per run.
     pub threads: Vec<usize>,
     /// Height and width of the images.
     pub size: [i64; 2],
@@ -112,9 +112,9 @@ pub struct Variant {
     pub form: Form,
     /// Its runtime.
     pub runtime: &'static Runtime,
-    /// Images a run.
+    /// Images per run.
     pub batch: i64,
-    /// Threads of a run.
+    /// Threads per run.
     pub threads: usize,
 }
 
@@ -133,9 +133,9 @@ impl Plan {
     /// # Errors
     /// The first key that is wrong.
     pub fn check(&self) -> Result<(), ExportError> {
-        let refuse = |key: &str, why: String| Err(ExportError::Arguments(format!("{key}: {why}")));
+        let refuse = |key: &'static str, why: String| Err(ExportError::Plan { key, why });
         if self.models.is_empty() {
-            return refuse("models", "there is nothing to time: name a file, or --model NAME[:WIDTH]".into());
+            return refuse("models", "there is nothing to time".into());
         }
         for (key, empty) in [
             ("forms", self.forms.is_empty()),

@@ -23,7 +23,7 @@ fn groups(rows: &[Row]) -> Vec<(i64, usize, Vec<&Row>)> {
     all
 }
 
-/// Tables for people, one a batch and number of threads.
+/// Markdown tables, one per batch and number of threads.
 pub fn markdown(o: &Outcome) -> String {
     let mut text = format!("# {}\n\n{}; images of {} x {}\n", o.title, o.machine, o.size[0], o.size[1]);
     for (batch, threads, rows) in groups(&o.rows) {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::plan::Variant;
 
-/// In milliseconds a run (a whole batch).
+/// In milliseconds per run (a whole batch).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub struct Stats {
     /// Runs.
@@ -44,7 +44,7 @@ pub struct Row {
     /// Its times.
     #[serde(flatten)]
     pub stats: Stats,
-    /// Images a second, from the median.
+    /// Images per second, from the median.
     pub images_per_second: f64,
     /// The baseline's median divided by this one: above 1 is faster.
     pub speed_up: Option<f64>,

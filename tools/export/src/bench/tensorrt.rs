@@ -19,12 +19,12 @@ use crate::runtime::list::TENSORRT;
 use crate::tensorrt::find::{version, WHERE_IT_COMES_FROM};
 use crate::tensorrt::{find_trtexec, Generation, Profile, Summary, Times, TrtBench};
 
-/// Rows and what there is to say.
+/// Rows and notes.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Times.
     pub rows: Vec<Row>,
-    /// Lines for people.
+    /// Lines to print.
     pub notes: Vec<String>,
 }
 

@@ -76,3 +76,74 @@ impl Engine for DetectorFile {
         Ok(all)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::session::Take;
+
+    /// Returns the same outputs whatever it is run on.
+    struct Canned(Vec<(&'static str, Vec<f32>, Vec<i64>)>);
+
+    impl Session for Canned {
+        fn run(&mut self, _: &[Input], take: Take) -> Result<(), ExportError> {
+            for (name, floats, ints) in &self.0 {
+                match ints.is_empty() {
+                    true => take(name, &[], Data::Float(floats)),
+                    false => take(name, &[], Data::Int(ints)),
+                }
+            }
+            Ok(())
+        }
+    }
+
+    fn detect(outputs: Vec<(&'static str, Vec<f32>, Vec<i64>)>) -> Result<Vec<HostDetections>, ExportError> {
+        let sizes = [[20, 30], [32, 32]];
+        let pictures = Pictures { pixels: &[], shape: [2, 3, 32, 32], sizes: &sizes };
+        DetectorFile { file: Box::new(Canned(outputs)) }.detect(pictures)
+    }
+
+    /// A fixed number of rows per image: those of score zero are none, and boxes end where the image ends within its padding.
+    #[test]
+    fn rows_of_score_zero_are_no_detections_and_padding_is_cut_off() {
+        let boxes = [[1.0, 2.0, 32.0, 32.0], [9.0; 4], [9.0; 4], [3.0, 4.0, 32.0, 31.0]].concat();
+        let outputs = vec![
+            ("boxes", boxes, vec![]),
+            ("scores", vec![0.9, 0.0, 0.0, 0.8], vec![]),
+            ("labels", vec![], vec![5, 1, 1, 6]),
+            ("masks", (0..16).map(|v| v as f32).collect(), vec![]),
+        ];
+        let found = detect(outputs).unwrap();
+        assert_eq!((&found[0].boxes[..], &found[0].labels[..]), (&[[1.0, 2.0, 30.0, 20.0]][..], &[5][..]));
+        assert_eq!((&found[1].boxes[..], &found[1].labels[..]), (&[[3.0, 4.0, 32.0, 31.0]][..], &[6][..]));
+        assert_eq!(found[0].masks.as_deref(), Some(&[0.0, 1.0, 2.0, 3.0][..]));
+        assert_eq!(found[1].masks.as_deref(), Some(&[12.0, 13.0, 14.0, 15.0][..]));
+    }
+
+    #[test]
+    fn one_list_for_all_images_names_the_image_of_each_row() {
+        let rows = |images: Vec<i64>| {
+            let n = images.len();
+            vec![
+                ("boxes", vec![1.0; 4 * n], vec![]),
+                ("scores", vec![0.5; n], vec![]),
+                ("labels", vec![], vec![0; n]),
+                ("image_indices", vec![], images),
+            ]
+        };
+        let found = detect(rows(vec![1, 0, 1])).unwrap();
+        assert_eq!(found.iter().map(|f| f.scores.len()).collect::<Vec<_>>(), [1, 2]);
+        // An image that was not given is no place for a detection.
+        let found = detect(rows(vec![7, -1, 1])).unwrap();
+        assert_eq!(found.iter().map(|f| f.scores.len()).collect::<Vec<_>>(), [0, 1]);
+    }
+
+    #[test]
+    fn nothing_found_is_an_empty_list_and_a_missing_output_is_named() {
+        let empty = vec![("boxes", vec![], vec![]), ("scores", vec![], vec![]), ("labels", vec![], vec![])];
+        let found = detect(empty).unwrap();
+        assert!(found.len() == 2 && found.iter().all(|f| f.boxes.is_empty()));
+        let message = detect(vec![("boxes", vec![], vec![])]).unwrap_err().to_string();
+        assert!(message.contains("'scores' is missing"), "{message}");
+    }
+}

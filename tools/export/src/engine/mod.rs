@@ -1,4 +1,4 @@
-//! Exported detectors: pictures in, detections out, whatever the file leaves to the host.
+//! Exported detectors: images in, detections out; what the file does not compute is done on the host.
 //!
 //! | module | file | left to the host |
 //! |---|---|---|
@@ -31,12 +31,12 @@ pub trait Engine: Send {
     /// Detections of each image, best first, in pixels of the (resized) image.
     ///
     /// # Errors
-    /// What the runtime says.
+    /// The runtime's own.
     fn detect(&mut self, pictures: Pictures) -> Result<Vec<HostDetections>, ExportError>;
 }
 
 /// An output that the file should have.
 fn output<'a, T>(outputs: &'a [(String, T)], name: &str) -> Result<&'a T, ExportError> {
     let found = outputs.iter().find(|(n, _)| n == name).map(|(_, v)| v);
-    found.ok_or_else(|| ExportError::Runtime { runtime: "onnxruntime", message: format!("output '{name}' is missing") })
+    found.ok_or_else(|| ExportError::Runtime { runtime: "exported file", message: format!("output '{name}' is missing") })
 }

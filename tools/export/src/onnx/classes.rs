@@ -7,7 +7,7 @@ use super::graph::{Edge, ElementType};
 use super::writer::OnnxWriter;
 
 /// Scores and classes of detections from their scores and outputs (integers). `classes` has the class of each output. An output that is no class
-/// takes part until here, as in the reference, and has score 0 from now on, which says that there is no detection.
+/// takes part until here, as in the reference, and has score 0 from now on, which marks that there is no detection.
 pub fn of_outputs(ops: &mut OnnxWriter, scores: &Edge, outputs: &Edge, classes: &[Option<i64>]) -> (Edge, Edge) {
     if classes.iter().enumerate().all(|(output, class)| *class == Some(output as i64)) {
         return (scores.clone(), outputs.clone());

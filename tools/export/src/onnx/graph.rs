@@ -6,13 +6,13 @@ use tch::{Kind, Tensor};
 
 use super::proto::{self, attribute_type, data_type};
 
-/// Operator set that files are written for: the newest that TensorRT 8.6 to 11 and every runtime we know read alike.
+/// Operator set that files are written for: the newest that TensorRT 8.6 to 11 and all common runtimes read alike.
 pub const OPSET: i64 = 17;
 /// Version of the file format that goes with [`OPSET`].
 pub const IR_VERSION: i64 = 8;
 /// Name of the dynamic batch dimension.
 pub const BATCH_NAME: &str = "N";
-/// Size of a dimension that is known at run time only.
+/// Size of a dimension that is only fixed at run time.
 pub const DYNAMIC: i64 = -1;
 
 /// Element type of an edge.

@@ -184,7 +184,7 @@ pub struct ValueInfo {
     pub r#type: Option<Type>,
 }
 
-/// A type; we know tensors only.
+/// A type; only tensors are supported.
 #[derive(Clone, PartialEq, Message)]
 pub struct Type {
     /// Tensor.
@@ -214,7 +214,7 @@ pub struct Shape {
 /// A size: a number or a name.
 #[derive(Clone, PartialEq, Message)]
 pub struct Dimension {
-    /// Known size.
+    /// Fixed size.
     #[prost(int64, optional, tag = "1")]
     pub dim_value: Option<i64>,
     /// Size known at run time.

@@ -16,7 +16,7 @@ use super::proto::{self, attribute_type, data_type};
 const MAX: f32 = 127.0;
 /// Smallest scale: edges that were always zero.
 const LEAST: f32 = 1e-8;
-/// Nodes whose inputs and outputs may live in eight bits.
+/// Nodes whose inputs and outputs may be int8.
 const INTEGER: [&str; 6] = ["Conv", "Gemm", "Add", "Concat", "MaxPool", "Resize"];
 /// Nodes that integer kernels swallow when they follow one.
 const SWALLOWED: [&str; 2] = ["Relu", "Clip"];

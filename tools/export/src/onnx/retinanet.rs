@@ -10,7 +10,7 @@ use tch::Tensor;
 
 use super::classes::of_outputs;
 use super::graph::{Attribute, Edge, ElementType};
-use super::suppress::{suppress, Nms, MAX_TOP_K};
+use super::suppress::{suppress, Nms, Suppression, MAX_TOP_K};
 use super::writer::OnnxWriter;
 
 /// See [`DetectSpec::decode`].
@@ -28,7 +28,7 @@ pub struct DetectSpec<'a> {
     pub decode: &'a DecodeBoxes<'a>,
     /// Height and width of the input.
     pub image: [i64; 2],
-    /// Pairs kept a level.
+    /// Pairs kept per level.
     pub pre_nms_top_k: i64,
     /// Pairs that enter suppression.
     pub candidates: i64,
@@ -36,7 +36,7 @@ pub struct DetectSpec<'a> {
     pub score_threshold: f64,
     /// IoU above which a worse box of the same class goes.
     pub nms_threshold: f64,
-    /// Detections an image.
+    /// Detections per image.
     pub max_detections: i64,
     /// How boxes are suppressed.
     pub nms: Nms,
@@ -57,7 +57,7 @@ pub fn detect(ops: &mut OnnxWriter, ranked: &Edge, deltas: &Edge, spec: &DetectS
     ops.scope("postprocess", |ops| {
         let found = candidates(ops, ranked, deltas, spec);
         match spec.nms {
-            Nms::Plain => plain(ops, &found, spec),
+            Nms::Plain { rounds } => plain(ops, &found, spec, rounds),
             Nms::Onnx => standard(ops, &found, spec),
         }
     })
@@ -101,8 +101,9 @@ fn candidates(ops: &mut OnnxWriter, ranked: &Edge, deltas: &Edge, spec: &DetectS
     Candidates { boxes: ops.pick_rows(&boxes, &order), scores, labels: ops.pick(&labels, &order) }
 }
 
-fn plain(ops: &mut OnnxWriter, found: &Candidates, spec: &DetectSpec<'_>) -> Vec<(String, Edge)> {
-    let kept = suppress(ops, &found.boxes, &found.scores, Some(&found.labels), spec.nms_threshold, spec.score_threshold);
+fn plain(ops: &mut OnnxWriter, found: &Candidates, spec: &DetectSpec<'_>, rounds: usize) -> Vec<(String, Edge)> {
+    let limits = Suppression { iou: spec.nms_threshold, score: spec.score_threshold, rounds };
+    let kept = suppress(ops, &found.boxes, &found.scores, Some(&found.labels), limits);
     let d = spec.max_detections.min(kept.shape[1]);
     let (scores, order) = ops.top_k(&kept, d);
     let boxes = ops.pick_rows(&found.boxes, &order);

@@ -2,7 +2,7 @@
 //!
 //! Plain suppression is a fixed point. With candidates sorted by score, `M[i, j] = 1` where `i < j`, both have one class, and their
 //! IoU passes the threshold. Greedy suppression keeps `j` unless a *kept* `i` suppresses it: `keep = valid * (keep @ M < 0.5)`. Starting from
-//! `keep = valid`, each round settles one more link of the longest suppression chain, so [`ROUNDS`] rounds are exact for chains up to
+//! `keep = valid`, each round settles one more link of the longest suppression chain, so `r` rounds are exact for chains up to
 //! that length (in 200 random trials on 1000 boxes no chain was longer than 6).
 
 use tch::{Kind, Tensor};
@@ -10,7 +10,7 @@ use tch::{Kind, Tensor};
 use super::graph::{Attribute, Edge, ElementType};
 use super::writer::OnnxWriter;
 
-/// Unrolled rounds of the fixed point.
+/// Unrolled rounds of the fixed point where no other number is asked for.
 pub const ROUNDS: usize = 12;
 /// TensorRT refuses a larger top-k.
 pub const MAX_TOP_K: i64 = 3840;
@@ -22,9 +22,28 @@ pub const CANDIDATES: i64 = 2500;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nms {
     /// Pairwise IoU and matrix products: static shapes, builds everywhere.
-    Plain,
+    Plain {
+        /// Unrolled rounds: exact for suppression chains of up to this many boxes.
+        rounds: usize,
+    },
     /// ONNX `NonMaxSuppression`: exact, shapes depend on the data; rows of all images in one list.
     Onnx,
+}
+
+impl Nms {
+    /// Plain suppression with the usual number of rounds.
+    pub const PLAIN: Self = Self::Plain { rounds: ROUNDS };
+}
+
+/// What suppresses what.
+#[derive(Clone, Copy, Debug)]
+pub struct Suppression {
+    /// IoU above which a worse box of the same class is removed.
+    pub iou: f64,
+    /// Scores must be above this.
+    pub score: f64,
+    /// Unrolled rounds of the fixed point.
+    pub rounds: usize,
 }
 
 /// Decodes `deltas [N, k, 4]` against `anchors [.., k, 4]` (corners): centre offsets in anchor sizes divided by `weights`, log sizes
@@ -90,18 +109,11 @@ pub fn pairwise_iou(ops: &mut OnnxWriter, boxes: &Edge) -> Edge {
 
 /// Greedy class-aware suppression of candidates that are sorted by score: `boxes [N, m, 4]`, `scores [N, m]`, `labels [N, m]` (floats);
 /// without labels all are of one class.
-/// Gives scores with everything that is suppressed, or not above `score_threshold`, set to zero.
-pub fn suppress(
-    ops: &mut OnnxWriter,
-    boxes: &Edge,
-    scores: &Edge,
-    labels: Option<&Edge>,
-    iou_threshold: f64,
-    score_threshold: f64,
-) -> Edge {
+/// Gives scores with everything that is suppressed, or not above the least score, set to zero.
+pub fn suppress(ops: &mut OnnxWriter, boxes: &Edge, scores: &Edge, labels: Option<&Edge>, limits: Suppression) -> Edge {
     let m = boxes.shape[1];
     let iou = pairwise_iou(ops, boxes);
-    let threshold = ops.graph.scalar(iou_threshold, ElementType::F32);
+    let threshold = ops.graph.scalar(limits.iou, ElementType::F32);
     let overlapping = ops.compare("Greater", &iou, &threshold);
     // Computed from two lists of places: as a constant it would be `4 m²` bytes of the file.
     let places = Tensor::arange(m, (Kind::Float, tch::Device::Cpu));
@@ -114,12 +126,12 @@ pub fn suppress(
         let same = ops.compare("Equal", &column, &row);
         links = ops.broadcast("Mul", &links, &same);
     }
-    let minimum = ops.graph.scalar(score_threshold, ElementType::F32);
+    let minimum = ops.graph.scalar(limits.score, ElementType::F32);
     let valid = ops.compare("Greater", scores, &minimum);
     let valid = ops.unsqueeze(&valid, 1);
     let half = ops.graph.scalar(0.5, ElementType::F32);
     let mut keep = valid.clone();
-    for _ in 0..ROUNDS {
+    for _ in 0..limits.rounds {
         let suppressed = ops.op("MatMul", &[&keep, &links], &[], keep.shape.clone());
         let free = ops.compare("Less", &suppressed, &half);
         keep = ops.broadcast("Mul", &free, &valid);

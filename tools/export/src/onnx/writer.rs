@@ -35,7 +35,7 @@ impl OnnxWriter {
         self.graph.node("Cast", &[x], &[("to", Attribute::Int(i64::from(element.code())))], x.shape.clone(), element)
     }
 
-    /// `x` with other sizes: 0 copies the input's, -1 is computed. `shape` tells the result.
+    /// `x` with other sizes: 0 copies the input's, -1 is computed. `shape` is the result's.
     pub fn reshape(&mut self, x: &Edge, sizes: &[i64], shape: Vec<i64>) -> Edge {
         let sizes = self.graph.ints(sizes);
         self.op("Reshape", &[x, &sizes], &[], shape)
@@ -218,5 +218,43 @@ impl Ops for OnnxWriter {
 
     fn dropout(&mut self, x: &Edge, _: f64) -> Edge {
         x.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::proto;
+
+    /// Each of these nodes sums up a whole map.
+    const SUMS: [&str; 2] = ["ReduceMean", "InstanceNormalization"];
+
+    fn nodes(precision: ElementType, write: impl Fn(&mut OnnxWriter, &Edge) -> Edge) -> Vec<proto::Node> {
+        let mut ops = OnnxWriter::new(precision);
+        let x = ops.graph.input("images", &[1, 4, 64, 64], precision);
+        let y = write(&mut ops, &x);
+        assert_eq!(y.element, precision);
+        ops.graph.output("y", &y);
+        ops.graph.finish("test", &[]).graph.unwrap().node
+    }
+
+    fn ops_of(nodes: &[proto::Node]) -> Vec<&str> {
+        nodes.iter().filter_map(|n| n.op_type.as_deref()).collect()
+    }
+
+    /// A sum over 64 x 64 values of 16 is 65,536, more than half precision holds.
+    #[test]
+    fn means_are_taken_in_32_bit_floats() {
+        let ones = Tensor::ones([4], (Kind::Float, tch::Device::Cpu));
+        let norm = GroupNorm { groups: 2, weight: ones.shallow_clone(), bias: ones, eps: 1e-5 };
+        let mean = |ops: &mut OnnxWriter, x: &Edge| ops.mean_hw(x);
+        let group_norm = |ops: &mut OnnxWriter, x: &Edge| ops.group_norm(x, &norm);
+        for found in [nodes(ElementType::F16, mean), nodes(ElementType::F16, group_norm)] {
+            let at = found.iter().position(|n| SUMS.contains(&n.op_type.as_deref().unwrap())).unwrap();
+            let cast = found.iter().find(|n| n.output[0] == found[at].input[0]).unwrap();
+            assert_eq!(cast.op_type.as_deref(), Some("Cast"));
+            assert_eq!(cast.attribute[0].i, Some(i64::from(ElementType::F32.code())));
+        }
+        assert_eq!(ops_of(&nodes(ElementType::F32, mean)), ["ReduceMean", "Identity"]);
     }
 }

@@ -62,7 +62,7 @@ impl ParityCheck<'_> {
         Ok(report)
     }
 
-    /// As [`ParityCheck::check`], but nothing is refused: how far an eight-bit file is from the model.
+    /// As [`ParityCheck::check`], but nothing is refused: how far an int8 file is from the model.
     ///
     /// # Errors
     /// No onnxruntime; a file that it refuses.
@@ -77,7 +77,7 @@ impl ParityCheck<'_> {
             networks(self.model, self.part, self.built, self.inputs, &mut report)?;
             return Ok(report);
         }
-        let raw = parts::build(self.model, Part::Raw, self.spec, Nms::Plain, &Metadata(vec![]))?;
+        let raw = parts::build(self.model, Part::Raw, self.spec, Nms::PLAIN, &Metadata(vec![]))?;
         if inside {
             networks(self.model, Part::Raw, &raw, self.inputs, &mut report)?;
         }
@@ -92,7 +92,7 @@ impl ParityCheck<'_> {
         let tolerance = Tolerance::of(self.spec.precision);
         for input in self.inputs {
             let pictures = Pictures { pixels: &input.pixels, shape: input.shape, sizes: &input.sizes };
-            // A detector file knows no padding: it cuts boxes to its input.
+            // A detector file has no input for padding: it clips boxes to its input size.
             let whole = vec![self.spec.size; input.sizes.len()];
             let pictures = Pictures { sizes: &whole, ..pictures };
             let (expected, found) = (expected.detect(pictures)?, file.detect(pictures)?);
@@ -118,7 +118,7 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Compares the networks' files, one per stage, with libtorch: on the inputs, or on regions by rule.
+/// Compares the networks' files, one per stage, with libtorch: on the inputs, or on synthetic regions.
 fn networks(model: &Model, part: Part, built: &Built, inputs: &[Input], report: &mut ParityReport) -> Result<(), ExportError> {
     for (stage, file) in model.network.stages().iter().zip(&built.files) {
         let mut session = REFERENCE.open(&encode(&file.model), Settings::threads(threads()))?;

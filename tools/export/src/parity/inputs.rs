@@ -16,7 +16,7 @@ const RANDOM_RANGE: f64 = 2.0;
 /// A batch.
 #[derive(Clone, Debug)]
 pub struct Input {
-    /// For people.
+    /// Name in reports.
     pub name: String,
     /// Normalised pixels.
     pub pixels: Vec<f32>,

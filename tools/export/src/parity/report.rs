@@ -133,6 +133,15 @@ impl ParityReport {
         check_differences(&outputs.collect::<Vec<_>>(), tolerance)
     }
 
+    /// Adds the comparisons of a case, under its name.
+    pub fn append(&mut self, case: &str, other: Self) {
+        self.comparisons.extend(other.comparisons.into_iter().map(|mut comparison| {
+            let (Comparison::Output { input, .. } | Comparison::Detections { input, .. }) = &mut comparison;
+            *input = format!("{case}, {input}");
+            comparison
+        }));
+    }
+
     /// Adds the outputs of one run.
     pub fn add(&mut self, input: &str, differences: Vec<Difference>) {
         let finding = |difference| Comparison::Output { input: input.into(), difference };

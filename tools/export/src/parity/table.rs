@@ -2,6 +2,7 @@
 
 use repghost_backbone::synthetic::input;
 use repghost_backbone::{BackboneConfig, FuseLevel, Tree};
+use repghost_heads::PostprocessConfig;
 use repghost_train::Experiment;
 
 use super::check::ParityCheck;
@@ -73,37 +74,80 @@ pub const HEADER: &str = "\
 | network | outputs within | detections, plain operators | detections, ONNX operators |
 |---|---|---|---|";
 
-/// Exports all parts of a network with weights by rule and runs them, static and at two dynamic batch sizes.
+/// Exports all parts of a network with synthetic weights and runs them, static and at two dynamic batch sizes; then detectors once more where
+/// nothing is found, and in a crowd.
 ///
 /// # Errors
 /// A difference beyond tolerance; no onnxruntime.
 pub fn gate_row(backbone: &BackboneConfig, head: &str, precision: ElementType) -> Result<Row, ExportError> {
-    gate_experiment(synthetic::narrow(backbone, head)?, CLASSES, precision)
+    let _guard = tch::no_grad_guard();
+    let (name, mut model) = synthetic_model(synthetic::narrow(backbone, head)?, CLASSES, precision)?;
+    let mut cells = all_parts(&model, precision)?;
+    for case in CASES.iter().filter(|case| case.precisions.contains(&precision)) {
+        set_postprocess(&mut model, case.change);
+        for (kind, cell) in PARTS.iter().zip(&mut cells).filter(|(kind, _)| kind.is_detector()) {
+            cell.append(case.name, check(&model, *kind, precision)?);
+        }
+    }
+    Ok(Row { name, cells })
 }
 
-/// [`gate_row`] for an experiment of one's own with so many classes.
+/// Exports all parts of an experiment's network with so many classes and runs them.
 ///
 /// # Errors
 /// As [`gate_row`].
-pub fn gate_experiment(mut e: Experiment, classes: usize, precision: ElementType) -> Result<Row, ExportError> {
+pub fn gate_experiment(e: Experiment, classes: usize, precision: ElementType) -> Result<Row, ExportError> {
     let _guard = tch::no_grad_guard();
-    let head = e.model.head.name();
+    let (name, model) = synthetic_model(e, classes, precision)?;
+    Ok(Row { name, cells: all_parts(&model, precision)? })
+}
+
+fn all_parts(model: &Model, precision: ElementType) -> Result<Vec<ParityReport>, ExportError> {
+    PARTS.iter().map(|kind| check(model, *kind, precision)).collect()
+}
+
+/// A folded detector with synthetic weights, and its name in the table.
+fn synthetic_model(mut e: Experiment, classes: usize, precision: ElementType) -> Result<(String, Model), ExportError> {
     let pixels = input("gate", &[1, 3, SIZE[0], SIZE[1]]) * 2.0;
     let mut detector = synthetic::detector(&mut e, classes, &pixels)?;
-    let name =
-        format!("{} {head} {}", detector.backbone().body.name, if precision == ElementType::F16 { "fp16" } else { "fp32" });
+    let precision = if precision == ElementType::F16 { "fp16" } else { "fp32" };
+    let name = format!("{} {} {precision}", detector.backbone().body.name, detector.name());
     detector.fuse(FuseLevel::All);
     let network = Network::Detector(Box::new(detector));
     let form = repghost_backbone::weights::Form::Folded;
-    let model = Model { network, classes: synthetic::classes(classes), form };
-    let cells = PARTS.iter().map(|kind| check(&model, *kind, precision)).collect::<Result<_, _>>()?;
-    Ok(Row { name, cells })
+    Ok((name, Model { network, classes: synthetic::classes(classes), form }))
+}
+
+/// Post-processing that a detector is checked with besides its own.
+struct Case {
+    name: &'static str,
+    /// In half precision equal scores are common, and their order in a crowd decides who suppresses whom.
+    precisions: &'static [ElementType],
+    change: fn(&mut PostprocessConfig),
+}
+
+const CASES: [Case; 2] = [
+    Case { name: "no detections", precisions: &[ElementType::F32, ElementType::F16], change: |p| p.score_threshold = 1.0 },
+    Case {
+        name: "crowded",
+        precisions: &[ElementType::F32],
+        change: |p| (p.score_threshold, p.pre_nms_top_k, p.max_detections) = (0.0, 400, 300),
+    },
+];
+
+fn set_postprocess(model: &mut Model, change: fn(&mut PostprocessConfig)) {
+    if let Network::Detector(detector) = &mut model.network {
+        let mut config = *detector.decoder().postprocess();
+        change(&mut config);
+        detector.set_postprocess(config);
+    }
 }
 
 fn check(model: &Model, kind: Kind, precision: ElementType) -> Result<ParityReport, ExportError> {
     let (part, nms) = match kind {
-        Kind::Raw => (Part::Raw, Nms::Plain),
-        Kind::Plain => (Part::Detector, Nms::Plain),
+        Kind::Raw => (Part::Raw, Nms::PLAIN),
+        // A crowd has long chains.
+        Kind::Plain => (Part::Detector, Nms::Plain { rounds: 40 }),
         Kind::Standard => (Part::Detector, Nms::Onnx),
     };
     // The number of regions differs from image to image.

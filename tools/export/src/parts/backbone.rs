@@ -21,7 +21,7 @@ pub fn features(net: &Backbone, spec: &ExportSpec, metadata: &[(String, String)]
 /// A size that the network's stride does not divide, or a backbone without classifier.
 pub fn classifier(net: &Backbone, spec: &ExportSpec, metadata: &[(String, String)]) -> Result<proto::Model, ExportError> {
     if !net.has_classifier() {
-        return Err(ExportError::Part { part: "classifier", why: "the model is a detector's backbone".into() });
+        return Err(ExportError::part("classifier", "the model is a detector's backbone"));
     }
     file(net, Part::Classifier, spec, metadata)
 }

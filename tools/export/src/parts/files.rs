@@ -51,8 +51,7 @@ impl Built {
         }
         if let Some(sidecar) = &self.sidecar {
             let path = output.with_extension("json");
-            let text =
-                serde_json::to_vec_pretty(sidecar).map_err(|e| ExportError::Format { path: path.clone(), why: e.to_string() })?;
+            let text = serde_json::to_vec(sidecar).map_err(|e| ExportError::Format { path: path.clone(), why: e.to_string() })?;
             write(&path, &text)?;
             paths.push(path);
         }

@@ -28,7 +28,7 @@ pub use files::{Built, File};
 /// Sizes that do not fit, parts that the model does not have, settings that cannot be written in plain operators.
 pub fn build(model: &Model, part: Part, spec: &ExportSpec, nms: Nms, metadata: &Metadata) -> Result<Built, ExportError> {
     let m = &metadata.0;
-    let none = |why: &str| Err(ExportError::Part { part: part.name(), why: why.into() });
+    let none = |why: &str| Err(ExportError::part(part.name(), why));
     match (&model.network, part) {
         (Network::Backbone(b), Part::Backbone) => Ok(Built::one(backbone::features(b, spec, m)?)),
         (Network::Backbone(b), Part::Classifier) => Ok(Built::one(backbone::classifier(b, spec, m)?)),

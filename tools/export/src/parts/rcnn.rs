@@ -22,15 +22,13 @@ impl DetectionGraph for Rcnn {
         nms: Nms,
     ) -> Result<Vec<(String, Edge)>, ExportError> {
         if nms == Nms::Onnx && spec.batch != BatchSize::Fixed(1) {
-            let why = format!(
-                "--nms onnx takes --batch 1 for {}, since the number of regions differs from image to image",
-                DetectorModel::name(self)
-            );
-            return Err(ExportError::Part { part: "detector", why });
+            let name = DetectorModel::name(self);
+            let why = format!("it takes batch 1 for {name}, since the number of regions differs from image to image");
+            return Err(ExportError::Option { option: "nms", value: "onnx".into(), why });
         }
         let out = self.stage_one(ops, image);
         match nms {
-            Nms::Plain => graph::plain::detect(ops, self, out, spec.size),
+            Nms::Plain { rounds } => graph::plain::detect(ops, self, out, spec.size, rounds),
             Nms::Onnx => Ok(graph::standard::detect(ops, self, out, spec.size)),
         }
     }

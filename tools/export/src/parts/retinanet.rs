@@ -52,11 +52,13 @@ impl DetectionGraph for RetinaNet {
             BOX_CODER,
             "on each level keep the pre_nms_top_k best (anchor, class) pairs above score_threshold, then suppress within each class by \
              nms_threshold and keep max_detections",
+            "output_classes: the class of each output, null where it is none",
         ];
         let constants = json!({
             "box_weights": [1.0, 1.0, 1.0, 1.0], "max_log_ratio": MAX_LOG_SCALE,
             "score_threshold": p.score_threshold, "nms_threshold": p.nms_threshold,
             "pre_nms_top_k": p.pre_nms_top_k, "max_detections": p.max_detections,
+            "output_classes": self.decoder.labels.by_output(),
         });
         Decoding { steps, constants }
     }

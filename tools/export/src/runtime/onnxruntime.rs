@@ -43,7 +43,7 @@ pub fn check_tensorrt() -> Result<(), ExportError> {
         runtime: "tensorrt",
         missing: format!(
             "{driver}{library} has no TensorRT execution provider: set ORT_DYLIB_PATH to the library of onnxruntime-gpu, with \
-             TensorRT's libnvinfer on LD_LIBRARY_PATH. Without a GPU, `make check-tensorrt` proves that the exported files build"
+             TensorRT's libnvinfer on LD_LIBRARY_PATH"
         ),
     })
 }

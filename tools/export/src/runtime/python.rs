@@ -118,12 +118,14 @@ impl PythonSession {
         std::fs::write(&file, bytes).map_err(ExportError::io(&file))?;
         let graph = metadata::decode(&file, bytes)?.graph.unwrap_or_default();
         let inputs = graph.input.into_iter().filter_map(|i| i.name).collect();
+        let outputs: Vec<String> = graph.output.into_iter().filter_map(|o| o.name).collect();
         let log = folder.path().join(LOG);
         let log = std::fs::File::create(&log).map_err(ExportError::io(&log))?;
         let mut child = Command::new(program())
             .args(["-c", WORKER, runtime])
             .arg(&file)
             .arg(settings.threads.to_string())
+            .arg(serde_json::to_string(&outputs).unwrap_or_default())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -1,6 +1,6 @@
 """Child that runs one ONNX file in MNN or OpenVINO.
 
-Usage: worker.py check | worker.py RUNTIME FILE.onnx THREADS
+Usage: worker.py check | worker.py RUNTIME FILE.onnx THREADS OUTPUTS (names as a JSON list)
 
 `check` prints the names of the runtimes that are installed. Otherwise requests come on standard input and replies go to standard output:
 a line of JSON, then bytes. Request: {"inputs": [[name, shape], …], "runs": [warm_up, timed] or null}, then 32-bit floats. Reply with runs:
@@ -15,7 +15,7 @@ import time
 PACKAGES = {"mnn": "MNN", "openvino": "openvino"}
 
 
-def openvino(path, threads):
+def openvino(path, threads, names):
     import openvino as ov
 
     settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
@@ -27,12 +27,14 @@ def openvino(path, threads):
             request.set_input_tensor(i, ov.Tensor(value))
 
     def outputs():
-        return [(port.get_any_name(), request.get_output_tensor(i).data) for i, port in enumerate(model.outputs)]
+        # A port has several names; one of them is the file's.
+        own = lambda port: next((n for n in names if n in port.get_names()), port.get_any_name())
+        return [(own(port), request.get_output_tensor(i).data) for i, port in enumerate(model.outputs)]
 
     return feed, request.infer, outputs
 
 
-def mnn(path, threads):
+def mnn(path, threads, names):
     import MNN
     import numpy as np
     from MNN.tools import mnnconvert
@@ -55,7 +57,9 @@ def mnn(path, threads):
 
     def outputs():
         found = []
-        for name, tensor in net.getSessionOutputAll(session).items():
+        tensors = net.getSessionOutputAll(session)
+        for name in names:
+            tensor = tensors[name]
             integer = tensor.getDataType() == MNN.Halide_Type_Int
             kind = MNN.Halide_Type_Int if integer else MNN.Halide_Type_Float
             zeros = np.zeros(tensor.getShape(), np.int32 if integer else np.float32)
@@ -67,13 +71,13 @@ def mnn(path, threads):
     return feed, lambda: net.runSession(session), outputs
 
 
-def serve(runtime, path, threads):
+def serve(runtime, path, threads, names):
     import numpy as np
 
     # Runtimes print to standard output; replies have it to themselves.
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    feed, run, outputs = {"mnn": mnn, "openvino": openvino}[runtime](path, threads)
+    feed, run, outputs = {"mnn": mnn, "openvino": openvino}[runtime](path, threads, names)
     requests = sys.stdin.buffer
     while line := requests.readline():
         request = json.loads(line)
@@ -106,4 +110,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "check":
         print(" ".join(name for name, package in PACKAGES.items() if importlib.util.find_spec(package)))
     else:
-        serve(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+        serve(sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4]))

@@ -12,7 +12,7 @@ use crate::spec::INPUT;
 pub const RUNS: u32 = 100;
 /// Milliseconds of warm-up before them.
 pub const WARM_UP_MS: u32 = 500;
-/// Images a run.
+/// Images per run.
 pub const BATCH: i64 = 32;
 
 /// What the command line depends on.
@@ -41,13 +41,13 @@ pub struct TrtBench {
     pub onnx: PathBuf,
     /// Where engine, times and profile go.
     pub output: PathBuf,
-    /// Images a run.
+    /// Images per run.
     pub batch: i64,
     /// Channels, height and width of the input.
     pub input: [i64; 3],
     /// Whether the file's batch is dynamic.
     pub dynamic: bool,
-    /// Whether the file is typed in half precision. Up to TensorRT 10 the builder is told to use it.
+    /// Whether the file is typed in half precision. Up to TensorRT 10 the builder needs a flag for it.
     pub fp16: bool,
 }
 

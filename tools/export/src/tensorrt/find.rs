@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::error::ExportError;
 
-/// Where trtexec comes from, for people who have none.
+/// How to get trtexec.
 pub const WHERE_IT_COMES_FROM: &str =
     "trtexec comes with TensorRT's Debian/RPM packages (libnvinfer-bin: /usr/src/tensorrt/bin), \
 its tar archive, JetPack and NVIDIA's TensorRT containers; the pip wheels do not have it. Put it on the PATH or set TRTEXEC.";
@@ -49,7 +49,7 @@ pub fn find_trtexec() -> Option<PathBuf> {
         .find(|p| p.is_file())
 }
 
-/// Asks a trtexec for its version.
+/// The version of a trtexec.
 ///
 /// # Errors
 /// It cannot be started, or prints no version.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::error::ExportError;
 
-/// Per-run times of `--exportTimes`, in milliseconds a query. The best source: raw, and free of any locale.
+/// Per-run times of `--exportTimes`, in milliseconds per query. The best source: raw, and free of any locale.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Times {
     /// GPU compute time of each timed run.
@@ -83,7 +83,7 @@ impl Profile {
 /// The summary on standard output.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
-    /// Queries a second.
+    /// Queries per second.
     pub throughput_qps: f64,
     /// GPU compute time of a query, mean, in milliseconds.
     pub compute_mean_ms: f64,
@@ -153,7 +153,7 @@ mod tests {
 [03/11/2022-14:57:03] [I]
 &&&& PASSED TensorRT.trtexec [TensorRT v8400] # trtexec --loadEngine=mnist16.trt --batch=16
 ";
-    /// Printed by TensorRT 10.9 for an FCN-ResNet101. TensorRT 11 prints the same lines (its sources; no output of it is known to us).
+    /// Printed by TensorRT 10.9 for an FCN-ResNet101. TensorRT 11 prints the same lines (its sources; no output of it was at hand).
     const PRINTED_BY_10: &str = "\
 [04/08/2025-23:15:51] [I] === Trace details ===
 [04/08/2025-23:15:51] [I] Trace averages of 10 runs:

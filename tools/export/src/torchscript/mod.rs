@@ -1,6 +1,6 @@
 //! TorchScript: a fourth reader of the one forward, which writes the program that `torch.jit.load` reads.
 //!
-//! libtorch's own tracer makes weights constants of the graph: a module without parameters, under names that nobody knows. Here the archive is
+//! libtorch's own tracer makes weights constants of the graph: a module without parameters, without names. Here the archive is
 //! written by us: source code, and a tree of modules whose parameters carry the names of the state dict. So `named_parameters()` gives in Python
 //! what `weights inspect` shows here, and the module can be moved to another device, frozen, or trained on.
 //!

@@ -39,8 +39,7 @@ fn file(suffix: &'static str, script: &TorchScriptWriter, outputs: Vec<(String, 
 /// A detector to the end: its suppression is no network.
 pub fn build(model: &Model, part: Part) -> Result<Vec<File>, ExportError> {
     if let (Network::Detector(_), Part::Detector) = (&model.network, part) {
-        let why = "TorchScript holds networks; take --part raw, or --format onnx";
-        return Err(ExportError::Part { part: part.name(), why: why.into() });
+        return Err(ExportError::part(part.name(), "TorchScript holds networks only; take part raw, or format onnx"));
     }
     let file = |stage: &Stage| {
         let mut ops = TorchScriptWriter::default();

@@ -33,9 +33,9 @@ pub struct Request {
     pub width: f64,
     /// Runtimes.
     pub runtimes: Vec<&'static Runtime>,
-    /// Images a run.
+    /// Images per run.
     pub batch: Vec<i64>,
-    /// Threads of a run.
+    /// Threads per run.
     pub threads: Vec<usize>,
     /// Height and width of the images.
     pub size: [i64; 2],
@@ -48,7 +48,7 @@ pub struct Request {
 /// Measures. `None` when `stop` was raised.
 ///
 /// # Errors
-/// What a runtime says.
+/// The runtime's own.
 pub fn run(r: &Request, stop: &AtomicBool, progress: &mut dyn FnMut(usize, usize)) -> Result<Option<Outcome>, ExportError> {
     let _guard = tch::no_grad_guard();
     let config = BackboneConfig { width: r.width, ..BackboneConfig::named("ghostnet") };

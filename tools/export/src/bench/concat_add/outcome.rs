@@ -4,12 +4,12 @@ use serde::Serialize;
 
 use crate::runtime::Runtime;
 
-/// One runtime at one batch and number of threads; milliseconds a run, medians.
+/// One runtime at one batch and number of threads; milliseconds per run, medians.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// Runtime.
     pub runtime: &'static Runtime,
-    /// Images a run.
+    /// Images per run.
     pub batch: i64,
     /// Threads.
     pub threads: usize,
@@ -19,7 +19,7 @@ pub struct Row {
     pub add_ms: f64,
     /// The whole network.
     pub network_ms: f64,
-    /// All sites as concatenation within the network, where the runtime tells.
+    /// All sites as concatenation within the network, where the runtime reports them.
     pub concat_within_ms: Option<f64>,
     /// All sites as addition within the network.
     pub add_within_ms: Option<f64>,
@@ -38,8 +38,8 @@ pub struct Outcome {
     pub machine: String,
     /// Height and width of the images.
     pub size: [i64; 2],
-    /// A row a runtime, batch and number of threads.
+    /// A row per runtime, batch and number of threads.
     pub rows: Vec<Row>,
-    /// Lines for people.
+    /// Lines to print.
     pub notes: Vec<String>,
 }

@@ -43,7 +43,7 @@ struct Arguments {
     op_name: String,
 }
 
-/// Milliseconds a run, by operator and node.
+/// milliseconds per run, by operator and node.
 struct Kernels {
     by_operator: BTreeMap<String, f64>,
     beside_ms: f64,
@@ -123,7 +123,7 @@ fn parse(path: &Path, text: &str, runs: usize) -> Result<Kernels, ExportError> {
 /// Runs the network and times its parts.
 ///
 /// # Errors
-/// What onnxruntime says.
+/// onnxruntime's own.
 pub fn within(net: &Backbone, v: &Variant, size: [i64; 2], runs: Runs) -> Result<Within, ExportError> {
     let spec = ExportSpec { precision: ElementType::F32, batch: BatchSize::Fixed(v.batch), size };
     let model = classifier(net, &spec, &[])?;

@@ -12,10 +12,10 @@ use crate::error::ExportError;
 /// Kinds of operators that are shown; the rest is summed up.
 const SHOWN: usize = 7;
 
-/// Tables for people.
+/// Markdown tables.
 pub fn markdown(o: &Outcome) -> String {
     let mut text = format!(
-        "# Concatenation against addition: the {} joins of {}\n\n{}; images of {} x {}; milliseconds a run, medians\n\n\
+        "# Concatenation against addition: the {} joins of {}\n\n{}; images of {} x {}; milliseconds per run, medians\n\n\
          | runtime | batch | threads | concat | add | concat/add | network | within: concat | add | share of concat | saved by add |\n\
          |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n",
         o.sites, o.network, o.machine, o.size[0], o.size[1]

@@ -3,7 +3,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`plain`] | operators that TensorRT builds without plugins; shapes depend on nothing but the batch |
-//! | [`standard`] | ONNX `NonMaxSuppression` and `RoiAlign`: exact, shapes depend on the data, one image a run |
+//! | [`standard`] | ONNX `NonMaxSuppression` and `RoiAlign`: exact, shapes depend on the data, one image per run |
 //! | [`proposals`] | what both share: the best anchors of each level |
 //! | [`roi_align`] | RoIAlign from all levels by one `GridSample` |
 //! | [`levels`] | which level a region is pooled from |

@@ -9,7 +9,7 @@ use repghost_heads::rcnn::{Rcnn, RpnOutputs, StageOne};
 
 use super::super::classes::of_outputs;
 use super::super::graph::{Edge, ElementType};
-use super::super::suppress::{decode_boxes, suppress, CANDIDATES, MAX_TOP_K};
+use super::super::suppress::{decode_boxes, suppress, Suppression, CANDIDATES, MAX_TOP_K};
 use super::super::writer::OnnxWriter;
 use super::roi_align::{Atlas, Bins};
 use super::{class_scores, classes, large_enough, mask_pool, own_masks, proposals, times, MIN_DETECTION};
@@ -24,15 +24,16 @@ pub fn detect(
     net: &Rcnn,
     stage: StageOne<Edge>,
     image: [i64; 2],
+    rounds: usize,
 ) -> Result<Vec<(String, Edge)>, ExportError> {
     let c = net.config();
     let ratio = c.roi.sampling_ratio as i64;
     if ratio == 0 {
-        let why = "model.head.roi.sampling_ratio is 0 (adaptive), which has no plain form; set it to 2, or use --nms onnx";
-        return Err(ExportError::Part { part: "detector", why: why.into() });
+        let why = "model.head.roi.sampling_ratio is 0 (adaptive), which has no plain form; set it to 2, or take nms onnx";
+        return Err(ExportError::part("detector", why));
     }
     let precision = ops.precision;
-    let (regions, scores) = ops.scope("proposals", |ops| best_proposals(ops, net, &stage.rpn, image));
+    let (regions, scores) = ops.scope("proposals", |ops| best_proposals(ops, net, &stage.rpn, image, rounds));
     let atlas = ops.scope("roi_align", |ops| Atlas::new(ops, &stage.pyramid[..c.levels.len()], &c.levels));
     let bins = |pool: usize| Bins { count: pool as i64, ratio };
     let pooled = ops.scope("roi_align.boxes", |ops| atlas.pool(ops, &regions, bins(c.box_head.pool)));
@@ -40,7 +41,7 @@ pub fn detect(
     let raw = net.box_stage(ops, &pooled);
     let found = ops.scope("postprocess", |ops| {
         let found = candidates(ops, net, &raw.logits, &raw.deltas, &regions, &scores, image);
-        best(ops, net, &found)
+        best(ops, net, &found, rounds)
     });
     let logits = mask_pool(net).and_then(|pool| {
         let pooled = ops.scope("roi_align.masks", |ops| atlas.pool(ops, &found.boxes, bins(pool)));
@@ -61,14 +62,13 @@ pub fn detect(
 }
 
 /// Proposals `[N, R, 4]` and their scores `[N, R]`.
-fn best_proposals(ops: &mut OnnxWriter, net: &Rcnn, rpn: &RpnOutputs<Edge>, image: [i64; 2]) -> (Edge, Edge) {
+fn best_proposals(ops: &mut OnnxWriter, net: &Rcnn, rpn: &RpnOutputs<Edge>, image: [i64; 2], rounds: usize) -> (Edge, Edge) {
     let c = &net.config().rpn;
     let (mut boxes, mut scores) = (vec![], vec![]);
     for (i, level) in proposals::by_level(ops, net, rpn, image).into_iter().enumerate() {
-        let least = proposals::above(c.score_thresh);
-        scores.push(
-            ops.scope(&format!("level{i}.suppress"), |ops| suppress(ops, &level.boxes, &level.scores, None, c.nms_thresh, least)),
-        );
+        let limits = Suppression { iou: c.nms_thresh, score: proposals::above(c.score_thresh), rounds };
+        let scope = format!("level{i}.suppress");
+        scores.push(ops.scope(&scope, |ops| suppress(ops, &level.boxes, &level.scores, None, limits)));
         boxes.push(level.boxes);
     }
     let (boxes, scores) = (ops.concat(&boxes, 1), ops.concat(&scores, 1));
@@ -123,11 +123,11 @@ fn candidates(
     Pairs { scores: ops.mul(&scores, &large), boxes, places }
 }
 
-fn best(ops: &mut OnnxWriter, net: &Rcnn, found: &Pairs) -> Pairs {
+fn best(ops: &mut OnnxWriter, net: &Rcnn, found: &Pairs, rounds: usize) -> Pairs {
     let p = &net.decoder.postprocess;
     let (iou, score) = (p.nms_threshold, p.score_threshold);
     let labels = ops.cast(&found.places, ElementType::F32);
-    let kept = suppress(ops, &found.boxes, &found.scores, Some(&labels), iou, score);
+    let kept = suppress(ops, &found.boxes, &found.scores, Some(&labels), Suppression { iou, score, rounds });
     let (scores, order) = ops.top_k(&kept, (p.max_detections as i64).min(kept.shape[1]));
     Pairs { boxes: ops.pick_rows(&found.boxes, &order), places: ops.pick(&found.places, &order), scores }
 }

@@ -52,7 +52,7 @@ pub fn by_level(ops: &mut OnnxWriter, net: &Rcnn, rpn: &RpnOutputs<Edge>, image:
     levels
 }
 
-/// The score that a proposal has to pass, where `least` is enough: suppression asks for more, not for as much.
+/// The score that a proposal has to pass, where `least` is enough: suppression compares with "above", not "at least".
 pub fn above(least: f64) -> f64 {
     if least > 0.0 {
         f64::from((least as f32).next_down())

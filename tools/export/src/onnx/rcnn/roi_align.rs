@@ -1,6 +1,6 @@
 //! RoIAlign from a pyramid by one `GridSample`, which TensorRT has without a plugin.
 //!
-//! The maps of all levels lie below each other in one *atlas*, padded to the width of the finest. Each sample of a region knows its
+//! The maps of all levels lie below each other in one *atlas*, padded to the width of the finest. Each sample of a region has its
 //! level, so it is looked up at its place in the atlas: one lookup a sample, where sampling each level and choosing would take one for each
 //! level. Samples are clamped to their own map first, so that none reads its neighbour; those further than the border (torchvision counts
 //! them as zero) are sent outside of the atlas, where `GridSample` gives zero.
@@ -35,7 +35,7 @@ pub struct Bins {
 }
 
 impl Atlas {
-    /// Joins maps `[N, C, H, W]`, one a level, fine to coarse, in 32-bit floats (half precision is too coarse for coordinates).
+    /// Joins maps `[N, C, H, W]`, one per level, fine to coarse, in 32-bit floats (half precision is too coarse for coordinates).
     pub fn new(ops: &mut OnnxWriter, maps: &[Edge], levels: &[u32]) -> Self {
         let width = maps.first().map_or(0, |m| m.shape[3]);
         let padded: Vec<Edge> = maps

@@ -1,4 +1,4 @@
-//! Detections by ONNX's `NonMaxSuppression` and `RoiAlign`: exact and fast on a CPU, with shapes that depend on the data. One image a run.
+//! Detections by ONNX's `NonMaxSuppression` and `RoiAlign`: exact and fast on a CPU, with shapes that depend on the data. One image per run.
 
 use repghost_backbone::ops::Ops;
 use repghost_heads::rcnn::{Rcnn, StageOne};
