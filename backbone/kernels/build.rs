@@ -1,14 +1,11 @@
 //! Links like every crate of the workspace and compiles the C++ files of `csrc/`, which need libtorch's headers and no CUDA ones.
 
-#[path = "../../tools/setup/link_libtorch.rs"]
-mod link_libtorch;
-
 const FILES: [&str; 3] = ["csrc/custom_op.cpp", "csrc/device.cpp", "csrc/lists.cpp"];
 
 fn main() {
-    link_libtorch::main();
+    repghost_link::libtorch();
     // torch-sys found no libtorch (documentation builds): nothing will be linked either.
-    let Some(includes) = link_libtorch::includes() else { return };
+    let Some(includes) = repghost_link::includes() else { return };
     let mut build = cc::Build::new();
     // Calls of a few microseconds: optimizing further and debug lines would cost compile time and gain nothing.
     build.cpp(true).std("c++17").warnings(false).opt_level(1).debug(false).includes(includes);

@@ -44,7 +44,7 @@ fn bad_input_is_one_line_and_code_2() {
     );
     refused(&["analyze", "--backbone", "resnet18", "--size", "224"], "--size");
     refused(&["analyze", "--backbone", "resnet18", "--size", "8,8"], "two numbers from 33");
-    refused(&["analyze", "--backbone", "resnet18", "--classes", "0"], "--classes 0");
+    refused(&["analyze", "--backbone", "resnet18", "--classes", "0"], "--classes: found 0");
     refused(&["analyze"], "Usage");
     refused(&["analyze", "absent.yaml"], "absent.yaml");
 }

@@ -1,15 +1,15 @@
-//! Where the threads of a run get their engines from: exported files, or weights that are exported in memory, once for each size of input.
+//! Exported detectors as a pool of engines: files, or weights that are exported in memory, once for each size of input.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use repghost_coco::{AugmentConfig, Normalize, Sample, Transform};
-use repghost_train::detection::model::Class;
-use repghost_train::Experiment;
+use repghost_train::engine::{Engine, EnginePool, Preprocessed};
+use repghost_train::model::Class;
+use repghost_train::{Experiment, TrainError};
 
 use crate::engine::exported::ExportedDetector;
-use crate::engine::Engine;
 use crate::error::ExportError;
 use crate::letterbox::Letterbox;
 use crate::metadata::Metadata;
@@ -21,15 +21,12 @@ use crate::spec::{BatchSize, ExportSpec, Part, SIZE_MULTIPLE};
 
 /// Extension of exported files.
 pub const EXTENSION: &str = "onnx";
-/// Engines that a thread keeps; images of one data set have few padded sizes.
-const KEPT: usize = 4;
 
-/// Engines for any number of threads.
-pub struct EnginePool {
+/// A detector in a runtime for exported files.
+pub struct ExportedPool {
     kind: Kind,
     runtime: &'static Runtime,
-    /// Classes by label.
-    pub classes: Vec<Class>,
+    classes: Vec<Class>,
 }
 
 enum Kind {
@@ -45,17 +42,7 @@ struct InMemory {
     opened: Mutex<HashMap<[i64; 2], Arc<ExportedDetector>>>,
 }
 
-/// One image as an engine takes it.
-pub struct Preprocessed {
-    /// Normalised pixels `[3, H, W]`.
-    pub pixels: Vec<f32>,
-    /// H, W.
-    pub padded: [i64; 2],
-    /// Height and width of the image within.
-    pub size: [i64; 2],
-}
-
-impl EnginePool {
+impl ExportedPool {
     /// From `F.onnx`, or from weights in any form.
     ///
     /// # Errors
@@ -81,35 +68,6 @@ impl EnginePool {
         Self { kind: Kind::File(Arc::new(opened)), runtime: REFERENCE, classes }
     }
 
-    /// Images that an engine takes at once.
-    pub fn batch(&self) -> usize {
-        match &self.kind {
-            Kind::File(opened) => opened.input.batch.unwrap_or(1) as usize,
-            Kind::Model(_) => 1,
-        }
-    }
-
-    /// An image as the input of an engine: letterboxed for a file, resized and padded for a model.
-    pub fn preprocess(&self, sample: Sample) -> Preprocessed {
-        match &self.kind {
-            Kind::File(opened) => {
-                let size = opened.input.size;
-                let mut pixels = vec![0.0; 3 * (size[0] * size[1]) as usize];
-                let inner = Letterbox { size: size.map(|s| s as usize) }.write(&sample.image, &mut pixels);
-                Preprocessed { pixels, padded: size, size: inner.map(|s| s as i64) }
-            }
-            Kind::Model(model) => {
-                let image = model.resize.prepare(sample).image;
-                let size = [image.height() as i64, image.width() as i64];
-                let padded = size.map(|s| (s + SIZE_MULTIPLE - 1) / SIZE_MULTIPLE * SIZE_MULTIPLE);
-                let [h, w] = padded.map(|s| s as usize);
-                let mut pixels = vec![0.0; 3 * h * w];
-                Normalize::default().write(&image, &mut pixels, h, w);
-                Preprocessed { pixels, padded, size }
-            }
-        }
-    }
-
     fn files(&self, padded: [i64; 2]) -> Result<Arc<ExportedDetector>, ExportError> {
         let held = match &self.kind {
             Kind::File(opened) => return Ok(opened.clone()),
@@ -129,32 +87,44 @@ impl EnginePool {
     }
 }
 
-/// The engines of one thread.
-pub struct ThreadEngines<'a> {
-    pool: &'a EnginePool,
-    threads: usize,
-    kept: Vec<([i64; 2], Box<dyn Engine>)>,
-}
-
-impl<'a> ThreadEngines<'a> {
-    /// None yet; each will run on `threads` threads.
-    pub fn new(pool: &'a EnginePool, threads: usize) -> Self {
-        Self { pool, threads, kept: vec![] }
+impl EnginePool for ExportedPool {
+    fn classes(&self) -> &[Class] {
+        &self.classes
     }
 
-    /// The engine for inputs of a height and width.
-    ///
-    /// # Errors
-    /// The runtime's own.
-    pub fn of(&mut self, padded: [i64; 2]) -> Result<&mut Box<dyn Engine>, ExportError> {
-        match self.kept.iter().position(|(size, _)| *size == padded) {
-            Some(at) => self.kept[..=at].rotate_right(1),
-            None => {
-                let engine = self.pool.files(padded)?.engine(self.threads, self.pool.runtime)?;
-                self.kept.truncate(KEPT - 1);
-                self.kept.insert(0, (padded, engine));
+    fn batch(&self) -> usize {
+        match &self.kind {
+            Kind::File(opened) => opened.input.batch.unwrap_or(1) as usize,
+            Kind::Model(_) => 1,
+        }
+    }
+
+    fn batch_is_fixed(&self) -> bool {
+        true
+    }
+
+    /// Letterboxes an image for a file, resizes and pads it for a model.
+    fn preprocess(&self, sample: Sample) -> Preprocessed {
+        match &self.kind {
+            Kind::File(opened) => {
+                let size = opened.input.size;
+                let mut pixels = vec![0.0; 3 * (size[0] * size[1]) as usize];
+                let inner = Letterbox { size: size.map(|s| s as usize) }.write(&sample.image, &mut pixels);
+                Preprocessed { pixels, padded: size, size: inner.map(|s| s as i64) }
+            }
+            Kind::Model(model) => {
+                let image = model.resize.prepare(sample).image;
+                let size = [image.height() as i64, image.width() as i64];
+                let padded = size.map(|s| (s + SIZE_MULTIPLE - 1) / SIZE_MULTIPLE * SIZE_MULTIPLE);
+                let [h, w] = padded.map(|s| s as usize);
+                let mut pixels = vec![0.0; 3 * h * w];
+                Normalize::default().write(&image, &mut pixels, h, w);
+                Preprocessed { pixels, padded, size }
             }
         }
-        Ok(&mut self.kept[0].1)
+    }
+
+    fn engine(&self, padded: [i64; 2], threads: usize) -> Result<Box<dyn Engine + '_>, TrainError> {
+        Ok(self.files(padded)?.engine(threads, self.runtime)?)
     }
 }

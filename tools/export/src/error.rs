@@ -130,6 +130,15 @@ impl ExportError {
     }
 }
 
+impl From<ExportError> for TrainError {
+    fn from(e: ExportError) -> Self {
+        match e {
+            ExportError::Model(e) => e,
+            other => Self::Engine(Box::new(other)),
+        }
+    }
+}
+
 impl From<tch::TchError> for ExportError {
     fn from(e: tch::TchError) -> Self {
         Self::Model(e.into())

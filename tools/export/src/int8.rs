@@ -4,12 +4,12 @@
 use std::sync::atomic::AtomicBool;
 
 use repghost_train::detection::data::SplitData;
-use repghost_train::evaluate::Measured;
+use repghost_train::evaluate::{evaluate_detector, Measured};
 use repghost_train::Experiment;
 
 use crate::calibrate::{calibrated, speeds, Calibrated};
 use crate::engine::exported::ExportedDetector;
-use crate::engine_pool::EnginePool;
+use crate::engine_pool::ExportedPool;
 use crate::error::ExportError;
 use crate::images::Images;
 use crate::metadata::Metadata;
@@ -18,7 +18,6 @@ use crate::onnx::ElementType;
 use crate::parity::inputs::Input;
 use crate::parity::{ParityCheck, ParityReport};
 use crate::parts::Built;
-use crate::score;
 use crate::spec::{BatchSize, ExportSpec, Part};
 
 /// With fewer calibration images, ranges depend on which they are.
@@ -100,8 +99,8 @@ impl Subject<'_> {
     /// The COCO numbers of files in memory.
     fn measure(&self, val: &SplitData, built: &Built) -> Result<Measured, ExportError> {
         let decoder = self.model.network.decoder().filter(|_| self.part == Part::Raw);
-        let pool = EnginePool::opened(ExportedDetector::built(built, decoder, &self.model.classes)?);
-        let measured = score::measure(self.experiment, &pool, val, &AtomicBool::new(false), &mut |_, _| ())?;
+        let pool = ExportedPool::opened(ExportedDetector::built(built, decoder, &self.model.classes)?);
+        let measured = evaluate_detector(self.experiment, &pool, val, &AtomicBool::new(false), &mut |_, _| ())?;
         measured.ok_or_else(|| ExportError::Arguments("the measurement was stopped".into()))
     }
 }

@@ -13,7 +13,7 @@
 //! | [`parity`] | runs a file and compares its outputs with the model's, before it is kept |
 //! | [`runtime`] | running files: onnxruntime |
 //! | [`engine`] | exported detectors: images in, detections out |
-//! | [`engine_pool`], [`inference`], [`score`] | engines for threads; images through them; `eval` and `predict` |
+//! | [`engine_pool`] | exported detectors as a pool of engines, as `eval` and `predict` take them |
 //! | [`synthetic`] | networks with synthetic weights that find objects, to check and to time |
 //! | [`mod@bench`] | times of networks in each runtime |
 //! | [`tensorrt`] | trtexec: command lines and outputs of TensorRT up to 10 and from 11 on |
@@ -25,7 +25,6 @@ pub mod engine_pool;
 pub mod error;
 pub mod export;
 pub mod images;
-pub mod inference;
 pub mod int8;
 pub mod letterbox;
 pub mod metadata;
@@ -34,7 +33,6 @@ pub mod onnx;
 pub mod parity;
 pub mod parts;
 pub mod runtime;
-pub mod score;
 pub mod sidecar;
 pub mod spec;
 pub mod synthetic;

@@ -2,20 +2,17 @@
 
 use std::path::Path;
 
-use repghost_backbone::weights::{self, detect_form, load_any_form, Form, StateDict, Strictness};
+use repghost_backbone::weights::Form;
 use repghost_backbone::{Backbone, FuseLevel, Ops, Tree};
 use repghost_heads::{Decoder, Detector, Outputs, Stage};
-use repghost_train::checkpoint::file::published;
-use repghost_train::detection::model::{ready_for_val, Class};
-use repghost_train::error::TrainError;
-use repghost_train::Experiment;
+use repghost_train::classification::model as classification;
+use repghost_train::detection::model as detection;
+use repghost_train::model::Class;
+use repghost_train::{Experiment, WeightsFile};
 use tch::{Device, Kind};
 
 use crate::error::ExportError;
 use crate::spec::Part;
-
-/// What all names of a detector's backbone start with.
-const BODY: &str = "backbone.body.";
 
 /// A network.
 #[derive(Debug)]
@@ -101,45 +98,27 @@ pub struct Model {
 /// Files that are damaged or do not fit; parts that the model does not have.
 pub fn load(e: &Experiment, path: &Path, part: Part) -> Result<Model, ExportError> {
     let _guard = tch::no_grad_guard();
-    let model = match part {
-        Part::Classifier => classifier(e, path)?,
-        Part::Backbone => backbone(e, path)?,
+    let file = WeightsFile::read(path)?;
+    let form = file.form();
+    let (network, classes) = match part {
+        Part::Classifier => (Network::Backbone(Box::new(classifier(e, file)?)), vec![]),
+        Part::Backbone => (Network::Backbone(Box::new(backbone(e, file)?)), vec![]),
         Part::Raw | Part::Detector => {
-            let ready = ready_for_val(e, path)?;
-            Model { network: Network::Detector(Box::new(ready.detector)), classes: ready.classes, form: ready.form }
+            let loaded = detection::load(e, file)?;
+            (Network::Detector(Box::new(loaded.detector)), loaded.classes)
         }
     };
-    model.network.tree().convert(Device::Cpu, Kind::Float);
-    Ok(model)
+    network.tree().convert(Device::Cpu, Kind::Float);
+    Ok(Model { network, classes, form })
 }
 
-fn read(path: &Path) -> Result<StateDict, ExportError> {
-    Ok(published(weights::read(path).map_err(TrainError::from)?))
-}
-
-fn backbone(e: &Experiment, path: &Path) -> Result<Model, ExportError> {
-    let state = read(path)?;
-    let form = detect_form(&state);
-    if state.names().any(|n| n.starts_with(BODY)) {
-        let body = ready_for_val(e, path)?.detector.into_body();
-        return Ok(Model { network: Network::Backbone(Box::new(body)), classes: vec![], form });
+fn backbone(e: &Experiment, file: WeightsFile) -> Result<Backbone, ExportError> {
+    if file.is_detector() {
+        return Ok(detection::load(e, file)?.detector.into_body());
     }
-    let mut body = e.model.backbone.build_features().map_err(TrainError::from)?;
-    load_any_form(&mut body, "", &state, Strictness::Covering).map_err(TrainError::from)?;
-    Ok(Model { network: Network::Backbone(Box::new(body)), classes: vec![], form })
+    Ok(repghost_train::features::backbone(e, &file)?)
 }
 
-fn classifier(e: &Experiment, path: &Path) -> Result<Model, ExportError> {
-    let state = read(path)?;
-    let one = e.model.backbone.build_classifier(1).map_err(TrainError::from)?;
-    // The last tensor of a network is its classifier's bias, one element a class.
-    let last = one.named_tensors().pop().map_or_else(String::new, |t| t.name);
-    let Some(bias) = state.get(&last) else {
-        let why = format!("{} has no '{last}', so it holds no classifier of {}", path.display(), one.name);
-        return Err(ExportError::part("classifier", why));
-    };
-    let classes = bias.size().first().copied().unwrap_or(1);
-    let mut net = e.model.backbone.build_classifier(classes).map_err(TrainError::from)?;
-    load_any_form(&mut net, "", &state, Strictness::Exact).map_err(TrainError::from)?;
-    Ok(Model { network: Network::Backbone(Box::new(net)), classes: vec![], form: detect_form(&state) })
+fn classifier(e: &Experiment, file: WeightsFile) -> Result<Backbone, ExportError> {
+    Ok(classification::load(e, file, |count| Ok(classification::numbers(count)))?.net)
 }

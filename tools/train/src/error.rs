@@ -230,6 +230,9 @@ pub enum TrainError {
         /// Why not.
         source: repghost_kernels::device::NoCuda,
     },
+    /// A runtime other than libtorch failed.
+    #[error("{0}")]
+    Engine(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// libtorch refused an operation.
     #[error("libtorch: {}", first_line(.0))]
     Torch(#[from] tch::TchError),

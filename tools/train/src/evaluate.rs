@@ -8,10 +8,15 @@ use repghost_coco::{write_detections, Dataset, Detection, IouType};
 
 use crate::config::data_paths::Split;
 use crate::config::Experiment;
-use crate::detection::{data, infer, model};
+use crate::detection::data::SplitData;
+use crate::detection::engine::LibtorchPool;
+use crate::detection::{data, model};
+use crate::engine::EnginePool;
 use crate::error::TrainError;
+use crate::inference::{run, Job};
+use crate::model::Class;
 use crate::plots::precision_recall;
-use crate::runtime::device;
+use crate::weights_file::WeightsFile;
 
 /// Detections and their numbers.
 pub struct Measured {
@@ -68,25 +73,52 @@ pub fn short(measured: &Measured) -> Vec<(String, f64)> {
     named.collect()
 }
 
-/// Measures a weights file on the experiment's validation data. `None` when `stop` was raised.
+/// Validation data whose labels are those of a detector's classes, matched by name.
+///
+/// # Errors
+/// Data that cannot be read, classes that it does not have.
+pub fn validation_data(e: &Experiment, classes: &[Class]) -> Result<SplitData, TrainError> {
+    let names: Vec<String> = classes.iter().map(|c| c.name.clone()).collect();
+    data::open(e, Split::Val, Some(&names))
+}
+
+/// Measures a detector in any runtime on validation data ([`validation_data`]). `None` where `stop` was raised.
+///
+/// # Errors
+/// Images that cannot be read; the runtime's.
+pub fn evaluate_detector(
+    e: &Experiment,
+    pool: &dyn EnginePool,
+    val: &SplitData,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Option<Measured>, TrainError> {
+    // The ids of the file that is measured on, which may differ from those that were trained on.
+    let classes = model::classes_of(&val.dataset);
+    let job = Job {
+        source: val.source.as_ref(),
+        pool,
+        classes: &classes,
+        score_threshold: e.eval.score_threshold,
+        skip_unreadable: false,
+        threads: e.train.threads,
+    };
+    let Some(inferred) = run(&job, stop, progress, None)? else { return Ok(None) };
+    let detections = inferred.images.into_iter().flat_map(|image| image.objects).collect();
+    Measured::new(&val.dataset, detections, data::wants_masks(e)).map(Some)
+}
+
+/// Measures weights in libtorch on the experiment's validation data. `None` where `stop` was raised.
 ///
 /// # Errors
 /// Files that do not fit, data that cannot be read.
 pub fn evaluate_weights(
     e: &Experiment,
-    weights: &Path,
+    weights: WeightsFile,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Measured>, TrainError> {
-    let mut ready = model::ready_for_val(e, weights)?;
-    let names: Vec<String> = ready.classes.iter().map(|c| c.name.clone()).collect();
-    let val = data::open(e, Split::Val, Some(&names))?;
-    // The ids of the file that is measured on, which may differ from those that were trained on.
-    let classes = model::classes_of(&val.dataset);
-    model::fuse_all(&mut ready.detector);
-    let loader = data::eval_loader(e, val.source)?;
-    let found = infer::run(&ready.detector, device(e)?, &loader, &classes, stop, progress)?;
-    let Some(found) = found else { return Ok(None) };
-    let detections = found.into_iter().flat_map(|f| f.detections).collect();
-    Measured::new(&val.dataset, detections, data::wants_masks(e)).map(Some)
+    let pool = LibtorchPool::new(e, model::load_or_val_classes(e, weights)?);
+    let val = validation_data(e, pool.classes())?;
+    evaluate_detector(e, &pool, &val, stop, progress)
 }

@@ -7,13 +7,13 @@ use repghost_backbone::weights::{self, load_any_form, StateDict, Strictness};
 use repghost_backbone::{Backbone, Eager, Tree};
 use tch::{Device, Kind, Tensor};
 
-use crate::checkpoint::file::published;
 use crate::config::Experiment;
 use crate::detection::{data, model};
 use crate::error::TrainError;
 use crate::images::{FoundImages, ImageFiles};
 use crate::runtime::device;
 use crate::tensors;
+use crate::weights_file::WeightsFile;
 
 /// What gives the maps.
 enum Network {
@@ -30,7 +30,7 @@ enum Network {
 /// Files that do not fit or cannot be read.
 pub fn features(
     e: &Experiment,
-    weights: &Path,
+    weights: WeightsFile,
     images: &[PathBuf],
     output: &Path,
 ) -> Result<Vec<(String, Vec<i64>)>, TrainError> {
@@ -57,15 +57,23 @@ pub fn features(
     Ok(state.tensors.iter().map(|(n, t)| (n.clone(), t.size())).collect())
 }
 
-fn network(e: &Experiment, path: &Path) -> Result<Network, TrainError> {
-    let state = published(weights::read(path)?);
-    if state.names().any(|n| n.starts_with("backbone.body.")) {
-        return Ok(Network::Detector(Box::new(model::ready_for_val(e, path)?.detector)));
+fn network(e: &Experiment, file: WeightsFile) -> Result<Network, TrainError> {
+    if file.is_detector() {
+        return Ok(Network::Detector(Box::new(model::load(e, file)?.detector)));
     }
-    let mut backbone = e.model.backbone.build_features()?;
-    load_any_form(&mut backbone, "", &state, Strictness::Covering)?;
+    let backbone = backbone(e, &file)?;
     backbone.convert(device(e)?, Kind::Float);
     Ok(Network::Backbone(Box::new(backbone)))
+}
+
+/// The experiment's backbone, without its classifier, with weights as timm and the authors publish them.
+///
+/// # Errors
+/// Weights that do not cover it.
+pub fn backbone(e: &Experiment, file: &WeightsFile) -> Result<Backbone, TrainError> {
+    let mut backbone = e.model.backbone.build_features()?;
+    load_any_form(&mut backbone, "", &file.state, Strictness::Covering)?;
+    Ok(backbone)
 }
 
 impl Network {

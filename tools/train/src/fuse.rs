@@ -19,6 +19,7 @@ use crate::error::TrainError;
 use crate::images::{FoundImages, ImageFiles};
 use crate::runtime::device;
 use crate::tensors;
+use crate::weights_file::WeightsFile;
 
 /// Images compared where none are named.
 const COMPARED: usize = 4;
@@ -45,24 +46,27 @@ pub struct Fused {
 ///
 /// # Errors
 /// Files that do not fit or are folded already; a difference that is not rounding.
-pub fn fuse(e: &Experiment, weights: &Path, images: &[PathBuf], level: FuseLevel, output: &Path) -> Result<Fused, TrainError> {
+pub fn fuse(
+    e: &Experiment,
+    weights: WeightsFile,
+    images: &[PathBuf],
+    level: FuseLevel,
+    output: &Path,
+) -> Result<Fused, TrainError> {
+    let path = weights.path().to_path_buf();
     if e.task == Task::Classification {
-        return classifier(e, weights, images, level, output);
+        let ready = classification::model::load(e, weights, |count| Ok(classification::model::numbers(count)))?;
+        let (source, what) =
+            inputs(images, || or_built_in(classification::data::open(e, Split::Val, None).map(|s| s as Arc<dyn Source>)))?;
+        let pixels = first_batch(classification::data::eval_loader(e, source)?, device(e)?)?;
+        let file = File { weights: &path, form: ready.form, metadata: ready.metadata, images: what };
+        return fold(ready.net, file, level, output, |net| vec![net.classify(&mut Eager::eval(), &pixels)]);
     }
-    let ready = model::ready_for_val(e, weights)?;
+    let ready = model::load(e, weights)?;
     let (source, what) = inputs(images, || validation_or_built_in(e))?;
     let pixels = first_batch(data::eval_loader(e, source)?, device(e)?)?;
-    let file = File { weights, form: ready.form, metadata: ready.metadata, images: what };
+    let file = File { weights: &path, form: ready.form, metadata: ready.metadata, images: what };
     fold(ready.detector, file, level, output, |d| d.backbone().forward(&mut Eager::eval(), &pixels))
-}
-
-fn classifier(e: &Experiment, weights: &Path, images: &[PathBuf], level: FuseLevel, output: &Path) -> Result<Fused, TrainError> {
-    let ready = classification::model::ready(e, weights, |count| Ok(classification::model::numbers(count)))?;
-    let (source, what) =
-        inputs(images, || or_built_in(classification::data::open(e, Split::Val, None).map(|s| s as Arc<dyn Source>)))?;
-    let pixels = first_batch(classification::data::eval_loader(e, source)?, device(e)?)?;
-    let file = File { weights, form: ready.form, metadata: ready.metadata, images: what };
-    fold(ready.net, file, level, output, |net| vec![net.classify(&mut Eager::eval(), &pixels)])
 }
 
 fn first_batch(loader: Loader, device: Device) -> Result<Tensor, TrainError> {

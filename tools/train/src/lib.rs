@@ -5,6 +5,8 @@
 //! | [`train`](mod@train) | a whole run, from an experiment to its end |
 //! | [`dry_run`](mod@dry_run) | one batch and an estimate, nothing written |
 //! | [`evaluate`], [`predict`](mod@predict), [`features`](mod@features), [`fuse`](mod@fuse) | metrics, detections, feature maps and fused weights from a weights file |
+//! | [`predictor`], [`weights_file`] | from a weights file to detections in a few lines; a weights file, read once |
+//! | [`engine`], [`inference`] | what finds objects, in any runtime; images through it |
 //! | [`images`] | image files: finding and reading them |
 //! | [`analyze`] | parameters, multiply-adds and activations of a network, part by part |
 //! | [`config`] | experiment files: inheritance, overrides, typed keys, errors that name key and file |
@@ -27,17 +29,20 @@ pub mod config;
 pub mod detection;
 pub mod dry_run;
 pub mod ema;
+pub mod engine;
 pub mod environment;
 pub mod error;
 pub mod evaluate;
 pub mod features;
 pub mod fuse;
 pub mod images;
+pub mod inference;
 pub mod memory;
 pub mod model;
 pub mod optim;
 pub mod plots;
 pub mod predict;
+pub mod predictor;
 pub mod pretrained;
 pub mod report;
 pub mod run;
@@ -48,6 +53,9 @@ pub mod tensors;
 pub mod train;
 pub mod trainer;
 pub mod upload;
+pub mod weights_file;
 
 pub use config::{ConfigError, Experiment, Loaded};
 pub use error::TrainError;
+pub use predictor::{DetectedObject, Predictor};
+pub use weights_file::WeightsFile;

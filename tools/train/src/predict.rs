@@ -2,49 +2,52 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::Arc;
 
 use repghost_coco::annotations::{ClassList, LabelMode};
 use repghost_coco::draw::{draw_objects, of_detections, Style};
-use repghost_coco::{read_image, write_detections, Detection, RgbImage, Source};
+use repghost_coco::{write_detections, Detection, RgbImage};
 
 use crate::config::Experiment;
-use crate::detection::infer::{self, Found};
-use crate::detection::{data, model, pictures};
+use crate::detection::infer::ImageDetections;
+use crate::detection::pictures;
+use crate::engine::EnginePool;
 use crate::error::TrainError;
 use crate::images::{FoundImages, ImageFiles};
-use crate::runtime::device;
+use crate::inference::{run, Job};
+use crate::model::Class;
 
-/// What `predict` is told.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Weights, in any form, or a checkpoint.
-    pub weights: PathBuf,
+/// Images to predict on, and where results go.
+#[derive(Clone, Debug, Default)]
+pub struct PredictOptions {
     /// Files and folders.
     pub images: Vec<PathBuf>,
+    /// Search subfolders too.
+    pub recursive: bool,
     /// Folder for `detections.json` and the pictures.
     pub output: PathBuf,
-    /// Detections below are left out, of the file and of the pictures. Unset: the experiment's in the file, and a higher one in the
+    /// Detections above this score are kept, in the file and in the pictures. Unset: the experiment's in the file, and a higher one in the
     /// pictures.
     pub score_threshold: Option<f64>,
 }
 
-/// What came of it.
+/// A summary of predictions.
 #[derive(Clone, Debug)]
 pub struct Predicted {
     /// Images that were predicted on.
     pub images: usize,
     /// Detections in the file.
     pub detections: usize,
-    /// Messages of images that could not be read.
+    /// Messages about images that could not be read.
     pub unreadable: Vec<String>,
+    /// What was passed over in folders, in words.
+    pub passed_over: Option<String>,
 }
 
-impl Request {
-    /// The experiment with the request's threshold in it.
+impl PredictOptions {
+    /// The experiment with the threshold of these options: the one that the detector is to be built from.
     ///
     /// # Errors
-    /// A threshold that is none.
+    /// A threshold out of range.
     pub fn applied(&self, e: &Experiment) -> Result<Experiment, TrainError> {
         let mut e = e.clone();
         if let Some(threshold) = self.score_threshold {
@@ -58,68 +61,67 @@ impl Request {
     }
 }
 
-/// Predicts, and writes `detections.json` and a picture for each image. `None` when `stop` was raised: nothing is written then.
+/// Predicts, and writes a picture of each image and, at the end, `detections.json`. `None` where `stop` was raised: the list is not written
+/// then.
 ///
 /// # Errors
-/// Files that do not fit, a disk that is full.
+/// Images that cannot be found, a disk that is full.
 pub fn predict(
     e: &Experiment,
-    request: &Request,
+    pool: &dyn EnginePool,
+    options: &PredictOptions,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Predicted>, TrainError> {
-    let paths = FoundImages::find(&request.images, false)?.paths;
-    let e = request.applied(e)?;
-    let mut ready = model::ready_for_val(&e, &request.weights)?;
-    model::fuse_all(&mut ready.detector);
-    let decode = e.data.decode();
-    let source: Arc<dyn Source> = Arc::new(ImageFiles::new(paths.clone(), decode.clone()));
-    let loader = data::predict_loader(&e, source)?;
-    let found = infer::run(&ready.detector, device(&e)?, &loader, &ready.classes, stop, progress)?;
-    let Some(found) = found else { return Ok(None) };
-    let album = Album::new(request, &paths, &ready.classes)?;
-    for f in &found {
-        let Some((i, path)) = usize::try_from(f.image_id - 1).ok().and_then(|i| paths.get(i).map(|path| (i, path))) else {
-            continue;
-        };
-        album.draw(i, read_image(path, &decode)?, f)?;
-    }
-    let detections = album.list(&found)?;
-    Ok(Some(Predicted { images: found.len(), detections, unreadable: loader.unreadable() }))
+    let found = FoundImages::find(&options.images, options.recursive)?;
+    let passed_over = found.passed_over();
+    let writer = PredictionWriter::new(options, &found.paths, pool.classes())?;
+    let job = Job {
+        source: &ImageFiles::new(found.paths, e.data.decode()),
+        pool,
+        classes: pool.classes(),
+        score_threshold: e.eval.score_threshold,
+        skip_unreadable: true,
+        threads: e.train.threads,
+    };
+    let draw = |i: usize, image, detections: &ImageDetections| writer.draw(i, image, detections);
+    let Some(inferred) = run(&job, stop, progress, Some(&draw))? else { return Ok(None) };
+    let detections = writer.list(&inferred.images)?;
+    Ok(Some(Predicted { images: inferred.images.len(), detections, unreadable: inferred.unreadable, passed_over }))
 }
 
-/// The output folder: pictures by image, and the list of detections.
-pub struct Album {
+/// Writes pictures of images with their detections, and the list of all detections.
+pub struct PredictionWriter {
     folder: PathBuf,
     names: Vec<String>,
     classes: ClassList,
     threshold: f64,
 }
 
-impl Album {
+impl PredictionWriter {
     /// Makes the folder.
     ///
     /// # Errors
     /// The disk's.
-    pub fn new(request: &Request, paths: &[PathBuf], classes: &[model::Class]) -> Result<Self, TrainError> {
-        std::fs::create_dir_all(&request.output).map_err(TrainError::io(&request.output))?;
+    pub fn new(options: &PredictOptions, paths: &[PathBuf], classes: &[Class]) -> Result<Self, TrainError> {
+        std::fs::create_dir_all(&options.output).map_err(TrainError::io(&options.output))?;
         let pairs = classes.iter().map(|c| (c.id, c.name.clone()));
         Ok(Self {
-            folder: request.output.clone(),
+            folder: options.output.clone(),
             names: picture_names(paths),
             classes: ClassList::new(pairs, LabelMode::Contiguous).map_err(TrainError::Classes)?,
-            threshold: request.score_threshold.unwrap_or(pictures::SHOWN_SCORE),
+            threshold: options.score_threshold.unwrap_or(pictures::SHOWN_SCORE),
         })
     }
 
-    /// Draws what was found in image number `i` and writes the picture.
+    /// Draws the objects of image number `i` and writes the picture.
     ///
     /// # Errors
     /// The disk's.
-    pub fn draw(&self, i: usize, mut image: RgbImage, found: &Found) -> Result<(), TrainError> {
+    pub fn draw(&self, i: usize, mut image: RgbImage, image_detections: &ImageDetections) -> Result<(), TrainError> {
         let Some(name) = self.names.get(i) else { return Ok(()) };
         let style = Style::for_size(image.width(), image.height());
-        draw_objects(&mut image, &of_detections(&found.detections, &self.classes, self.threshold), &style);
+        draw_objects(&mut image, &of_detections(&image_detections.objects, &self.classes, self.threshold), &style);
         let target = self.folder.join(name);
         image.save(&target).map_err(|e| TrainError::Drawing { path: target, reason: e.to_string() })
     }
@@ -128,12 +130,12 @@ impl Album {
     ///
     /// # Errors
     /// The disk's.
-    pub fn list(&self, found: &[Found]) -> Result<usize, TrainError> {
-        let named = |f: &Found| {
+    pub fn list(&self, images: &[ImageDetections]) -> Result<usize, TrainError> {
+        let named = |f: &ImageDetections| {
             let name = f.file_name.clone();
-            f.detections.iter().map(move |d| Detection { file_name: Some(name.clone()), ..d.clone() }).collect::<Vec<_>>()
+            f.objects.iter().map(move |d| Detection { file_name: Some(name.clone()), ..d.clone() }).collect::<Vec<_>>()
         };
-        let detections: Vec<Detection> = found.iter().flat_map(named).collect();
+        let detections: Vec<Detection> = images.iter().flat_map(named).collect();
         write_detections(&self.folder.join("detections.json"), &detections)?;
         Ok(detections.len())
     }

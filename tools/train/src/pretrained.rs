@@ -5,7 +5,7 @@ use std::path::Path;
 use repghost_backbone::weights::{self, detect_form, load, Form, LoadReport, StateDict, Strictness, WeightsError};
 use repghost_backbone::Tree;
 
-use crate::checkpoint::file::published;
+use crate::checkpoint::file::inference_weights;
 use crate::error::TrainError;
 
 /// Reads weights that a run may start from: a state dict, a training checkpoint (of ours, or as timm and the authors write them), in
@@ -14,7 +14,7 @@ use crate::error::TrainError;
 /// # Errors
 /// Files that are damaged or folded.
 pub fn read(path: &Path) -> Result<StateDict, TrainError> {
-    let state = published(weights::read(path)?);
+    let state = inference_weights(weights::read(path)?);
     match detect_form(&state) {
         Form::Train => Ok(state),
         form => Err(TrainError::FusedWeights { path: path.into(), form }),

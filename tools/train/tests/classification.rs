@@ -15,9 +15,11 @@ use repghost_train::config::Loaded;
 use repghost_train::dry_run::dry_run;
 use repghost_train::error::TrainError;
 use repghost_train::fuse;
+use repghost_train::predict::PredictOptions;
 use repghost_train::run::{metrics, Record};
 use repghost_train::train::{train, TrainOptions, TrainOutcome};
 use repghost_train::trainer::RunOutcome;
+use repghost_train::WeightsFile;
 
 const SMALL: &str = "
 task: classification
@@ -78,6 +80,10 @@ fn data() -> tempfile::TempDir {
     dir
 }
 
+fn file(path: &Path) -> WeightsFile {
+    WeightsFile::read(path).unwrap()
+}
+
 #[test]
 fn it_learns_and_its_weights_serve_every_command() {
     let _alone = alone();
@@ -111,7 +117,7 @@ fn it_learns_and_its_weights_serve_every_command() {
     // Evaluation folds the weights and finds what the run found.
     let best = root.join("weights/best.safetensors");
     let stop = AtomicBool::new(false);
-    let accuracy = evaluate_weights(e, &best, &stop, &mut |_, _| ()).unwrap().unwrap();
+    let accuracy = evaluate_weights(e, file(&best), &stop, &mut |_, _| ()).unwrap().unwrap();
     let in_run: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(root.join("metrics.json")).unwrap()).unwrap();
     assert_eq!(in_run["top1"].as_f64().unwrap(), accuracy.top1);
     assert!((in_run["loss"].as_f64().unwrap() - accuracy.loss).abs() < 1e-4);
@@ -119,7 +125,7 @@ fn it_learns_and_its_weights_serve_every_command() {
     assert_eq!(in_run["classes"][2]["images"], 3);
 
     let fused = dir.path().join("fused.safetensors");
-    let report = fuse::fuse(e, &best, &[], FuseLevel::All, &fused).unwrap();
+    let report = fuse::fuse(e, file(&best), &[], FuseLevel::All, &fused).unwrap();
     assert!(report.difference < 1e-4 && report.tensors[1] < report.tensors[0], "{report:?}");
     assert_eq!(detect_form(&weights::read(&fused).unwrap()), Form::Folded);
 
@@ -128,7 +134,8 @@ fn it_learns_and_its_weights_serve_every_command() {
     let mut found = vec![];
     for (weights, output) in [(&best, "a"), (&fused, "b")] {
         let output = dir.path().join(output);
-        let predicted = predict(e, weights, &images, &output, &stop, &mut |_, _| ()).unwrap().unwrap();
+        let options = PredictOptions { images: images.to_vec(), output: output.clone(), ..Default::default() };
+        let predicted = predict(e, file(weights), &options, &stop, &mut |_, _| ()).unwrap().unwrap();
         assert_eq!((predicted.predictions.len(), predicted.unreadable.len()), (4, 1));
         let text = std::fs::read_to_string(output.join("predictions.json")).unwrap();
         found.push(serde_json::from_str::<Vec<serde_json::Value>>(&text).unwrap());
@@ -143,7 +150,7 @@ fn it_learns_and_its_weights_serve_every_command() {
     let right = found[0].iter().filter(|p| p["file_name"].as_str().unwrap().contains(p["class"].as_str().unwrap())).count();
     assert!(right >= 3, "{:?}", found[0]);
     // The unreadable file makes the data another one, so measuring on it is refused.
-    let error = evaluate_weights(e, &best, &stop, &mut |_, _| ()).unwrap_err();
+    let error = evaluate_weights(e, file(&best), &stop, &mut |_, _| ()).unwrap_err();
     assert!(error.to_string().contains("broken.jpg"), "{error}");
 }
 

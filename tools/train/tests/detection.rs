@@ -8,13 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::alone;
 use repghost_backbone::weights::{self, detect_form, Form};
 use repghost_backbone::FuseLevel;
-use repghost_train::config::Loaded;
+use repghost_train::config::{Experiment, Loaded};
+use repghost_train::detection::engine::LibtorchPool;
+use repghost_train::detection::model;
 use repghost_train::error::TrainError;
 use repghost_train::evaluate::evaluate_weights;
+use repghost_train::predict::{predict, PredictOptions, Predicted};
 use repghost_train::run::{metrics, Record};
 use repghost_train::train::{train, TrainOptions, TrainOutcome};
 use repghost_train::trainer::RunOutcome;
-use repghost_train::{features, fuse, predict};
+use repghost_train::{features, fuse, Predictor, WeightsFile};
 
 const SMALL: &str = "
 model:
@@ -78,7 +81,7 @@ fn it_learns_and_its_weights_serve_every_command() {
     let e = &again.experiment;
     let stop = AtomicBool::new(false);
     let mut seen = vec![];
-    let measured = evaluate_weights(e, &best, &stop, &mut |done, total| seen.push((done, total))).unwrap().unwrap();
+    let measured = evaluate_weights(e, file(&best), &stop, &mut |done, total| seen.push((done, total))).unwrap().unwrap();
     assert_eq!(seen, [(1, 3), (2, 3), (3, 3)]);
     let text = std::fs::read_to_string(folder.join("metrics.json")).unwrap();
     let in_run: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -90,15 +93,15 @@ fn it_learns_and_its_weights_serve_every_command() {
     measured.plot(&dir.path().join("eval")).unwrap();
     assert!(dir.path().join("eval/precision_recall_bbox.png").is_file());
     stop.store(true, Ordering::Relaxed);
-    assert!(evaluate_weights(e, &best, &stop, &mut |_, _| ()).unwrap().is_none(), "a raised flag stops it");
+    assert!(evaluate_weights(e, file(&best), &stop, &mut |_, _| ()).unwrap().is_none(), "a raised flag stops it");
 
     // Folded weights give the same detections.
     let fused = dir.path().join("fused.safetensors");
-    let report = fuse::fuse(e, &best, &[], FuseLevel::All, &fused).unwrap();
+    let report = fuse::fuse(e, file(&best), &[], FuseLevel::All, &fused).unwrap();
     assert!(report.difference <= 1e-4 * report.largest.max(1.0), "{report:?}");
     assert!(report.tensors[1] < report.tensors[0]);
     assert_eq!(detect_form(&weights::read(&fused).unwrap()), Form::Folded);
-    let twice = fuse::fuse(e, &fused, &[], FuseLevel::All, &dir.path().join("x")).unwrap_err();
+    let twice = fuse::fuse(e, file(&fused), &[], FuseLevel::All, &dir.path().join("x")).unwrap_err();
     assert!(twice.to_string().contains("nothing to fold"), "{twice}");
 
     let pictures = dir.path().join("pictures");
@@ -112,13 +115,7 @@ fn it_learns_and_its_weights_serve_every_command() {
     let mut found = vec![];
     for (weights, output) in [(&best, "out_train"), (&fused, "out_fused")] {
         let output = dir.path().join(output);
-        let request = predict::Request {
-            weights: weights.clone(),
-            images: vec![pictures.clone()],
-            output: output.clone(),
-            score_threshold: Some(0.1),
-        };
-        let predicted = predict::predict(e, &request, &AtomicBool::new(false), &mut |_, _| ()).unwrap().unwrap();
+        let predicted = predicted(e, weights, &pictures, &output);
         assert_eq!((predicted.images, predicted.unreadable.len()), (2, 1));
         assert!(predicted.unreadable[0].contains("broken.jpg"));
         assert!(output.join("0.png").is_file() && output.join("1.png").is_file());
@@ -134,13 +131,80 @@ fn it_learns_and_its_weights_serve_every_command() {
         assert!(bbox[0] >= -0.01 && bbox[1] >= -0.01 && bbox[0] + bbox[2] <= 160.01 && bbox[1] + bbox[3] <= 120.01, "{bbox:?}");
     }
 
+    // The library's short way finds the same, in the same pixels.
+    let predictor =
+        Predictor::open_with(&PredictOptions { score_threshold: Some(0.1), ..Default::default() }.applied(e).unwrap(), &best);
+    let predictor = predictor.unwrap();
+    let image = image::open(pictures.join("0.png")).unwrap().to_rgb8();
+    let objects = predictor.detect(&image).unwrap();
+    let listed: Vec<_> = found[0].iter().filter(|d| d["file_name"] == "0.png").collect();
+    assert_eq!(objects.len(), listed.len());
+    for (object, row) in objects.iter().zip(listed) {
+        let bbox: [f64; 4] = serde_json::from_value(row["bbox"].clone()).unwrap();
+        assert_eq!(object.class_id, row["category_id"].as_i64().unwrap());
+        assert!((object.score - row["score"].as_f64().unwrap()).abs() < 1e-4);
+        assert!(object.bbox.iter().zip(bbox).all(|(a, b)| (a - b).abs() < 0.1), "{:?} {bbox:?}", object.bbox);
+        assert!(predictor.classes().iter().any(|c| c.name == object.class));
+    }
+    // Experiment and classes come from the file, or are numbered where it names none.
+    assert_eq!(Predictor::open(&best).unwrap().experiment().model, e.model);
+    let mut bare = weights::read(&best).unwrap();
+    let names = predictor.classes().len();
+    bare.metadata.clear();
+    let plain = dir.path().join("plain.safetensors");
+    weights::write(&plain, &bare).unwrap();
+    let numbered = Predictor::open_with(e, &plain).unwrap();
+    let expected: Vec<String> = (0..names).map(|i| i.to_string()).collect();
+    assert_eq!(numbered.classes().iter().map(|c| c.name.clone()).collect::<Vec<_>>(), expected);
+    let refused = Predictor::open(&plain).err().unwrap().to_string();
+    assert!(refused.contains("does not describe its network"), "{refused}");
+
+    // What is found in an image doesn't depend on the others: three aspect ratios, one at a time and together.
+    let mixed = dir.path().join("mixed");
+    std::fs::create_dir(&mixed).unwrap();
+    for (i, size) in [[120, 160], [160, 120], [80, 200], [120, 160]].into_iter().enumerate() {
+        let config = repghost_coco::shapes::ShapesConfig { size, ..Default::default() };
+        let (image, _) = repghost_coco::shapes::generate(6, i as u64, &config);
+        image.save(mixed.join(format!("{i}.png"))).unwrap();
+    }
+    let with_batch = |batch_size: usize, output: &str| {
+        let mut e = e.clone();
+        e.eval.batch_size = batch_size;
+        predicted(&e, &fused, &mixed, &dir.path().join(output));
+        let text = std::fs::read_to_string(dir.path().join(output).join("detections.json")).unwrap();
+        serde_json::from_str::<Vec<serde_json::Value>>(&text).unwrap()
+    };
+    let (single, together) = (with_batch(1, "one"), with_batch(4, "four"));
+    assert_eq!(single.len(), together.len());
+    assert!(!single.is_empty(), "nothing was found at all");
+    for (a, b) in single.iter().zip(&together) {
+        assert_eq!((&a["file_name"], &a["category_id"]), (&b["file_name"], &b["category_id"]));
+        assert!((a["score"].as_f64().unwrap() - b["score"].as_f64().unwrap()).abs() < 1e-4, "{a} {b}");
+    }
+
     // Maps by level name, of the padded image.
     let maps = dir.path().join("maps.safetensors");
-    let shapes = features::features(e, &best, &[pictures.join("0.png")], &maps).unwrap();
+    let shapes = features::features(e, file(&best), &[pictures.join("0.png")], &maps).unwrap();
     let names: Vec<&str> = shapes.iter().map(|(n, _)| n.as_str()).collect();
     assert_eq!(names, ["C3", "C4", "C5", "P3", "P4", "P5", "P6", "P7"]);
     assert_eq!(shapes[0].1[2..], [12, 12], "72 x 96 is padded to 96 x 96, and C3 has stride 8");
     assert_eq!(weights::read(&maps).unwrap().len(), 8);
+}
+
+fn file(path: &Path) -> WeightsFile {
+    WeightsFile::read(path).unwrap()
+}
+
+fn predicted(e: &Experiment, weights: &Path, images: &Path, output: &Path) -> Predicted {
+    let options = PredictOptions {
+        images: vec![images.to_path_buf()],
+        output: output.to_path_buf(),
+        score_threshold: Some(0.1),
+        ..Default::default()
+    };
+    let e = options.applied(e).unwrap();
+    let pool = LibtorchPool::new(&e, model::load(&e, file(weights)).unwrap());
+    predict(&e, &pool, &options, &AtomicBool::new(false), &mut |_, _| ()).unwrap().unwrap()
 }
 
 #[test]

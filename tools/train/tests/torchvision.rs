@@ -14,8 +14,10 @@ use repghost_backbone::synthetic::fill_with_gain;
 use repghost_backbone::weights::{self, StateDict};
 use repghost_backbone::Tree;
 use repghost_train::config::Loaded;
+use repghost_train::detection::engine::LibtorchPool;
 use repghost_train::detection::model;
-use repghost_train::predict::{predict, Request};
+use repghost_train::predict::{predict, PredictOptions};
+use repghost_train::WeightsFile;
 use serde_json::Value;
 
 /// As in the script.
@@ -104,13 +106,10 @@ fn expected(want: &Value) -> Vec<Row> {
 
 fn found(dir: &Path, name: &str, weights: &Path, overrides: &[String]) -> Vec<Row> {
     let loaded = experiment(name, overrides);
-    let request = Request {
-        weights: weights.into(),
-        images: vec![dir.join("picture.png")],
-        output: dir.join("out"),
-        score_threshold: None,
-    };
-    predict(&loaded.experiment, &request, &AtomicBool::new(false), &mut |_, _| ()).unwrap().unwrap();
+    let e = &loaded.experiment;
+    let options = PredictOptions { images: vec![dir.join("picture.png")], output: dir.join("out"), ..Default::default() };
+    let pool = LibtorchPool::new(e, model::load(e, WeightsFile::read(weights).unwrap()).unwrap());
+    predict(e, &pool, &options, &AtomicBool::new(false), &mut |_, _| ()).unwrap().unwrap();
     let text = std::fs::read_to_string(dir.join("out/detections.json")).unwrap();
     let rows: Vec<Value> = serde_json::from_str(&text).unwrap();
     let row = |d: &Value| {

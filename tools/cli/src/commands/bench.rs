@@ -10,7 +10,7 @@ use repghost_export::bench::{concat_add, measure, report};
 use repghost_export::runtime::{list, Runtime, RUNTIMES};
 
 use crate::bad_input::bad_input;
-use crate::commands::detector_input::Counter;
+use crate::commands::counter::Counter;
 use crate::commands::export::height_and_width;
 use crate::exit::Outcome;
 use crate::interrupt;
@@ -137,7 +137,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     }
     let stop = interrupt::flag("stopping");
     let mut shown = Counter::new("timing", quiet);
-    let outcome = measure::run(&plan, &args.output, &stop, &mut |done, total| shown.tell(done, total))?;
+    let outcome = measure::run(&plan, &args.output, &stop, &mut |done, total| shown.update(done, total))?;
     shown.clear();
     let Some(outcome) = outcome else { return Ok(Outcome::Interrupted) };
     report::write(&outcome, &args.output)?;
@@ -168,7 +168,7 @@ fn joins(args: &Args, quiet: bool) -> anyhow::Result<Outcome> {
     }
     let stop = interrupt::flag("stopping");
     let mut shown = Counter::new("timing", quiet);
-    let outcome = concat_add::run(&request, &stop, &mut |done, total| shown.tell(done, total))?;
+    let outcome = concat_add::run(&request, &stop, &mut |done, total| shown.update(done, total))?;
     shown.clear();
     let Some(outcome) = outcome else { return Ok(Outcome::Interrupted) };
     concat_add::report::write(&outcome, &args.output)?;

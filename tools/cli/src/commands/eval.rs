@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 
 use repghost_coco::Evaluation;
 use repghost_export::runtime::Runtime;
-use repghost_export::score;
 use repghost_train::classification;
 use repghost_train::config::{Experiment, Task};
-use repghost_train::evaluate::{evaluate_weights, Measured};
+use repghost_train::evaluate::{evaluate_detector, validation_data, Measured};
+use repghost_train::WeightsFile;
 
 use crate::bad_input::{bad_input, MarkBadInput};
-use crate::commands::detector_input::{self, Counter};
+use crate::commands::counter::Counter;
 use crate::commands::device::DeviceArgs;
-use crate::commands::runtime;
+use crate::commands::model_args;
+use crate::commands::runtime::{self, Classes};
 use crate::eval_files;
 use crate::exit::Outcome;
 use crate::interrupt;
@@ -76,7 +77,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
 
 /// Runs a detector over the validation data of an experiment.
 fn measure(args: &Args, weights: &Path, quiet: bool) -> anyhow::Result<Outcome> {
-    let loaded = detector_input::experiment(&args.device.added_to(&args.items))?;
+    let loaded = model_args::experiment(&args.device.added_to(&args.items))?;
     if loaded.experiment.task == Task::Classification {
         if args.runtime.is_some() {
             return Err(bad_input("--runtime is for detectors; a classifier runs on libtorch here"));
@@ -87,11 +88,10 @@ fn measure(args: &Args, weights: &Path, quiet: bool) -> anyhow::Result<Outcome> 
     let stop = interrupt::flag("stopping");
     let run = |weights: &Path, provider: Option<&'static Runtime>| -> anyhow::Result<Option<Measured>> {
         let mut shown = Counter::new("evaluating", quiet);
-        let mut progress = |done, total| shown.tell(done, total);
-        let measured = match provider {
-            None => evaluate_weights(&loaded.experiment, weights, &stop, &mut progress)?,
-            Some(provider) => score::evaluate(&loaded.experiment, weights, provider, &stop, &mut progress)?,
-        };
+        let mut progress = |done, total| shown.update(done, total);
+        let e = &loaded.experiment;
+        let pool = runtime::open(e, weights, provider, Classes::OfValidationData)?;
+        let measured = evaluate_detector(e, pool.as_ref(), &validation_data(e, pool.classes())?, &stop, &mut progress)?;
         shown.clear();
         Ok(measured)
     };
@@ -130,7 +130,9 @@ fn changes(after: &[Evaluation], before: &[Evaluation]) -> String {
 /// Runs a classifier over the validation folder of an experiment.
 fn measure_classifier(args: &Args, e: &Experiment, weights: &Path, mut shown: Counter) -> anyhow::Result<Outcome> {
     let stop = interrupt::flag("stopping");
-    let measured = classification::evaluate::evaluate_weights(e, weights, &stop, &mut |done, total| shown.tell(done, total))?;
+    let measured = classification::evaluate::evaluate_weights(e, WeightsFile::read(weights)?, &stop, &mut |done, total| {
+        shown.update(done, total)
+    })?;
     shown.clear();
     let Some(accuracy) = measured else { return Ok(Outcome::Interrupted) };
     let mut text = String::new();

@@ -9,7 +9,8 @@ use repghost_export::onnx::{ElementType, Nms};
 use repghost_export::spec::{BatchSize, Format, Part};
 
 use crate::bad_input::bad_input;
-use crate::commands::detector_input::experiment_and_images;
+use crate::commands::device::DeviceArgs;
+use crate::commands::model_args::{ModelArgs, ModelInput};
 use crate::exit::Outcome;
 
 /// Worked examples for `--help`.
@@ -30,13 +31,8 @@ OUTPUT.boxes.onnx, OUTPUT.masks.onnx.";
 /// Arguments of `export`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Experiment file or run folder, `key=value` overrides, and images to check the file on.
-    #[arg(value_name = "CONFIG|KEY=VALUE|IMAGE|DIR", required = true)]
-    items: Vec<String>,
-
-    /// Weights, in any form, or a checkpoint.
-    #[arg(long, value_name = "FILE")]
-    weights: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
 
     /// What becomes a file.
     #[arg(long, value_enum)]
@@ -134,9 +130,9 @@ pub fn height_and_width(size: &[i64]) -> anyhow::Result<[i64; 2]> {
 
 /// Runs `export`.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
-    let (loaded, images) = experiment_and_images(&args.items)?;
+    let ModelInput { loaded, weights, images } = args.model.read(&DeviceArgs::default())?;
     let options = ExportOptions {
-        weights: args.weights,
+        weights,
         part: match args.part {
             PartName::Backbone => Part::Backbone,
             PartName::Classifier => Part::Classifier,

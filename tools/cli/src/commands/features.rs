@@ -5,10 +5,11 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use repghost_train::features::features;
+use repghost_train::WeightsFile;
 
 use crate::bad_input::bad_input;
-use crate::commands::detector_input::experiment_and_images;
 use crate::commands::device::DeviceArgs;
+use crate::commands::model_args::{ModelArgs, ModelInput};
 use crate::exit::Outcome;
 
 /// Worked examples for `--help`.
@@ -22,13 +23,8 @@ Names are levels: C2, C3, … of the backbone, P3, P4, … of a detector's pyram
 /// Arguments of `features`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Experiment file or run folder, `key=value` overrides, images and folders of images.
-    #[arg(value_name = "CONFIG|KEY=VALUE|IMAGE|DIR", required = true)]
-    items: Vec<String>,
-
-    /// Weights of a detector or of its backbone, in any form.
-    #[arg(long, value_name = "FILE")]
-    weights: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
 
     /// The file to write.
     #[arg(long, value_name = "FILE")]
@@ -40,11 +36,11 @@ pub struct Args {
 
 /// Runs `features`.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
-    let (loaded, images) = experiment_and_images(&args.device.added_to(&args.items))?;
+    let ModelInput { loaded, weights, images } = args.model.read(&args.device)?;
     if images.is_empty() {
         return Err(bad_input("no image is named: expected files or folders behind the experiment"));
     }
-    let maps = features(&loaded.experiment, &args.weights, &images, &args.output)?;
+    let maps = features(&loaded.experiment, WeightsFile::read(&weights)?, &images, &args.output)?;
     let mut text = String::new();
     for (name, shape) in maps {
         let _ = writeln!(text, "{name}  {shape:?}");

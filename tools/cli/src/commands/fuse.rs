@@ -4,21 +4,22 @@ use std::path::PathBuf;
 
 use repghost_backbone::FuseLevel;
 use repghost_train::fuse::fuse;
+use repghost_train::WeightsFile;
 
-use crate::commands::detector_input::experiment_and_images;
 use crate::commands::device::DeviceArgs;
+use crate::commands::model_args::{ModelArgs, ModelInput};
 use crate::exit::Outcome;
 
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
 Examples:
-  everything folded:                repghost-det fuse runs/mine --weights runs/mine/weights/best.safetensors --output fused.safetensors
+  everything fused:                 repghost-det fuse runs/mine --weights runs/mine/weights/best.safetensors --output fused.safetensors
   only the re-parameterised parts:  repghost-det fuse runs/mine --weights W --level branches --output deploy.safetensors
   compared on an image of yours:    repghost-det fuse runs/mine --weights W --output fused.safetensors a.jpg
 
 predict, eval and features accept the result.";
 
-/// How far to fold.
+/// How much is fused.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Level {
     /// The added branches only: the form that the authors publish for inference.
@@ -30,19 +31,14 @@ enum Level {
 /// Arguments of `fuse`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Experiment file or run folder, `key=value` overrides, and images to compare on (else the validation data).
-    #[arg(value_name = "CONFIG|KEY=VALUE|IMAGE|DIR", required = true)]
-    items: Vec<String>,
-
-    /// Weights of a detector or classifier in training form, or a checkpoint.
-    #[arg(long, value_name = "FILE")]
-    weights: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
 
     /// The file to write.
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
 
-    /// How far to fold.
+    /// How much is fused.
     #[arg(long, value_enum, default_value = "all")]
     level: Level,
 
@@ -52,12 +48,12 @@ pub struct Args {
 
 /// Runs `fuse`.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
-    let (loaded, images) = experiment_and_images(&args.device.added_to(&args.items))?;
+    let ModelInput { loaded, weights, images } = args.model.read(&args.device)?;
     let level = match args.level {
         Level::Branches => FuseLevel::Branches,
         Level::All => FuseLevel::All,
     };
-    let fused = fuse(&loaded.experiment, &args.weights, &images, level, &args.output)?;
+    let fused = fuse(&loaded.experiment, WeightsFile::read(&weights)?, &images, level, &args.output)?;
     println!(
         "{} tensors became {}, {} parameters {}",
         fused.tensors[0], fused.tensors[1], fused.parameters[0], fused.parameters[1]

@@ -6,15 +6,16 @@
 pub mod analyze;
 pub mod bench;
 pub mod config;
+mod counter;
 pub mod data;
 pub mod demo;
-pub mod detector_input;
 mod device;
 pub mod doctor;
 pub mod eval;
 pub mod export;
 pub mod features;
 pub mod fuse;
+mod model_args;
 pub mod predict;
 pub mod report;
 mod runtime;
@@ -30,34 +31,34 @@ use crate::exit::Outcome;
 /// All commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Price networks: parameters, multiply-adds and activation memory, part by part, unfused and fused.
+    /// Count parameters, multiply-adds and activation memory of networks, part by part, unfused and fused.
     #[command(after_help = analyze::EXAMPLES)]
     Analyze(analyze::Args),
-    /// Time networks in every runtime that is installed, unfused and fused.
+    /// Measure the latency of networks in every runtime that is installed, unfused and fused.
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Args),
-    /// Show what an experiment file resolves to and who set each value, or how two differ.
+    /// Show what an experiment file resolves to and which file set each value, or how two differ.
     #[command(after_help = config::EXAMPLES)]
     Config(config::Args),
-    /// Check a data set, count what is in it, cut objects out, or write the built-in one.
+    /// Check a data set, print its statistics, draw samples, cut objects out, or write the built-in one.
     #[command(after_help = data::EXAMPLES)]
     Data(data::Args),
-    /// Measure: the COCO numbers of a detector or of detections, the accuracy of a classifier.
+    /// Evaluate: the COCO metrics of a detector or of detections, the accuracy of a classifier.
     #[command(after_help = eval::EXAMPLES)]
     Eval(eval::Args),
-    /// Write a model as ONNX, checked against it in onnxruntime.
+    /// Export a model to ONNX or TorchScript, checked in onnxruntime against the model.
     #[command(after_help = export::EXAMPLES)]
     Export(export::Args),
-    /// Look into weight files, or write them as safetensors.
+    /// Inspect weight files, or convert them to safetensors.
     #[command(after_help = weights::EXAMPLES)]
     Weights(weights::Args),
     /// Run an ablation: one experiment varied along axes and seeds, to a table and pictures.
     #[command(after_help = sweep::EXAMPLES)]
     Sweep(sweep::Args),
-    /// Show runs and sweeps on one self-contained page: curves, tables, predictions beside ground truth, worst images.
+    /// Write a self-contained page about runs and sweeps: curves, tables, predictions beside ground truth, worst images.
     #[command(after_help = report::EXAMPLES)]
     Report(report::Args),
-    /// Show versions, libraries and devices: what is found, what is not, and where was looked.
+    /// Print versions, libraries and devices: what was found, what was not, and where.
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Args),
     /// Train a small detector on built-in images: nothing else is needed.
@@ -66,13 +67,13 @@ pub enum Command {
     /// Train a detector, or a classifier.
     #[command(after_help = train::EXAMPLES)]
     Train(train::Args),
-    /// Find objects in image files, or tell their classes.
+    /// Detect objects in image files, or classify them.
     #[command(after_help = predict::EXAMPLES)]
     Predict(predict::Args),
-    /// Write the feature maps of image files.
+    /// Write the feature maps of image files as safetensors.
     #[command(after_help = features::EXAMPLES)]
     Features(features::Args),
-    /// Fold trained weights for inference.
+    /// Fuse branches and batch norms of trained weights for inference.
     #[command(after_help = fuse::EXAMPLES)]
     Fuse(fuse::Args),
 }

@@ -4,15 +4,16 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use repghost_export::runtime::Runtime;
-use repghost_export::score;
 use repghost_train::classification;
 use repghost_train::config::{Experiment, Task};
-use repghost_train::predict::{predict, Request};
+use repghost_train::predict::{predict, PredictOptions};
+use repghost_train::WeightsFile;
 
 use crate::bad_input::bad_input;
-use crate::commands::detector_input::{experiment_and_images, Counter};
+use crate::commands::counter::Counter;
 use crate::commands::device::DeviceArgs;
-use crate::commands::runtime;
+use crate::commands::model_args::{ModelArgs, ModelInput};
+use crate::commands::runtime::{self, Classes};
 use crate::exit::Outcome;
 use crate::interrupt;
 
@@ -32,13 +33,8 @@ Of a classifier, OUT/predictions.json lists each file's most probable classes.";
 /// Arguments of `predict`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Experiment file or run folder, `key=value` overrides, images and folders of images.
-    #[arg(value_name = "CONFIG|KEY=VALUE|IMAGE|DIR", required = true)]
-    items: Vec<String>,
-
-    /// Weights of a detector or classifier (in any form), a checkpoint, or a raw or detector file that `export` wrote (FILE.onnx).
-    #[arg(long, value_name = "FILE")]
-    weights: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
 
     /// Runtime; by default libtorch, and onnxruntime for FILE.onnx. All but libtorch run the exported network.
     #[arg(long, value_parser = runtime::parser())]
@@ -47,6 +43,10 @@ pub struct Args {
     /// Folder for detections.json and the pictures, or for predictions.json.
     #[arg(long, value_name = "DIR")]
     output: PathBuf,
+
+    /// Search subfolders of folders too.
+    #[arg(long)]
+    recursive: bool,
 
     /// Leave out detections below. Without it: eval.score_threshold in the file, 0.3 in the pictures.
     #[arg(long, value_name = "T")]
@@ -58,10 +58,12 @@ pub struct Args {
 
 /// Runs `predict`.
 pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
-    let (loaded, images) = experiment_and_images(&args.device.added_to(&args.items))?;
+    let ModelInput { loaded, weights, images } = args.model.read(&args.device)?;
     if images.is_empty() {
         return Err(bad_input("no image is named: expected files or folders behind the experiment"));
     }
+    let options =
+        PredictOptions { images, recursive: args.recursive, output: args.output, score_threshold: args.score_threshold };
     if loaded.experiment.task == Task::Classification {
         if args.score_threshold.is_some() {
             return Err(bad_input("--score-threshold applies to detectors; a classifier always predicts one class per image"));
@@ -69,42 +71,47 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         if args.runtime.is_some() {
             return Err(bad_input("--runtime is for detectors; a classifier runs on libtorch here"));
         }
-        return classify(&loaded.experiment, &args.weights, &images, &args.output, quiet);
+        return classify(&loaded.experiment, &weights, &options, quiet);
     }
-    let provider = runtime::choose(args.runtime, &args.weights)?;
-    let request = Request { weights: args.weights, images, output: args.output, score_threshold: args.score_threshold };
+    let e = options.applied(&loaded.experiment)?;
+    let pool = runtime::open(&e, &weights, runtime::choose(args.runtime, &weights)?, Classes::OfWeights)?;
     let stop = interrupt::flag("stopping");
     let mut shown = Counter::new("predicting", quiet);
-    let mut progress = |done, total| shown.tell(done, total);
-    let predicted = match provider {
-        None => predict(&loaded.experiment, &request, &stop, &mut progress)?,
-        Some(provider) => score::predict(&loaded.experiment, &request, provider, &stop, &mut progress)?,
-    };
+    let predicted = predict(&e, pool.as_ref(), &options, &stop, &mut |done, total| shown.update(done, total))?;
     shown.clear();
     let Some(predicted) = predicted else { return Ok(Outcome::Interrupted) };
-    for message in &predicted.unreadable {
-        tracing::warn!("{message}");
-    }
-    println!("{} detections in {} images: {}", predicted.detections, predicted.images, request.output.display());
-    Ok(if predicted.unreadable.is_empty() { Outcome::Done } else { Outcome::Failed })
+    println!("{} detections in {} images: {}", predicted.detections, predicted.images, options.output.display());
+    Ok(notices(predicted.passed_over, &predicted.unreadable))
 }
 
-/// Predicts the class of each image.
-fn classify(e: &Experiment, weights: &Path, images: &[PathBuf], output: &Path, quiet: bool) -> anyhow::Result<Outcome> {
-    let stop = interrupt::flag("stopping");
-    let mut shown = Counter::new("predicting", quiet);
-    let predicted =
-        classification::predict::predict(e, weights, images, output, &stop, &mut |done, total| shown.tell(done, total))?;
-    shown.clear();
-    let Some(predicted) = predicted else { return Ok(Outcome::Interrupted) };
-    for message in &predicted.unreadable {
+/// Prints what was left out. Images that could not be read are a failure.
+fn notices(passed_over: Option<String>, unreadable: &[String]) -> Outcome {
+    if let Some(text) = passed_over {
+        tracing::info!("{text}");
+    }
+    for message in unreadable {
         tracing::warn!("{message}");
     }
+    if unreadable.is_empty() {
+        Outcome::Done
+    } else {
+        Outcome::Failed
+    }
+}
+
+/// Predicts classes.
+fn classify(e: &Experiment, weights: &Path, options: &PredictOptions, quiet: bool) -> anyhow::Result<Outcome> {
+    let weights = WeightsFile::read(weights)?;
+    let stop = interrupt::flag("stopping");
+    let mut shown = Counter::new("predicting", quiet);
+    let predicted = classification::predict::predict(e, weights, options, &stop, &mut |done, total| shown.update(done, total))?;
+    shown.clear();
+    let Some(predicted) = predicted else { return Ok(Outcome::Interrupted) };
     const SHOWN: usize = 20;
     let mut out = io::stdout();
     for p in predicted.predictions.iter().take(SHOWN) {
         writeln!(out, "{}  {}  {:.4}", p.file_name, p.class, p.probability)?;
     }
-    writeln!(out, "{} images: {}", predicted.predictions.len(), output.join("predictions.json").display())?;
-    Ok(if predicted.unreadable.is_empty() { Outcome::Done } else { Outcome::Failed })
+    writeln!(out, "{} images: {}", predicted.predictions.len(), options.output.join("predictions.json").display())?;
+    Ok(notices(predicted.passed_over, &predicted.unreadable))
 }

@@ -3,9 +3,12 @@
 use std::path::Path;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use repghost_export::engine_pool::EXTENSION;
+use repghost_export::engine_pool::{ExportedPool, EXTENSION};
 use repghost_export::runtime::list::{by_name, of_files};
 use repghost_export::runtime::{Runtime, REFERENCE, RUNTIMES};
+use repghost_train::detection;
+use repghost_train::engine::EnginePool;
+use repghost_train::{Experiment, WeightsFile};
 
 use crate::bad_input::bad_input;
 
@@ -32,4 +35,31 @@ pub fn choose(asked: Option<&'static Runtime>, weights: &Path) -> anyhow::Result
         None => Ok(Some(REFERENCE)),
         Some(other) => Ok(Some(other)),
     }
+}
+
+/// Where classes come from for weights that name none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Classes {
+    /// `data.classes`, or numbers: no data is needed.
+    OfWeights,
+    /// The validation data, which detections are compared with.
+    OfValidationData,
+}
+
+/// A detector in the runtime for exported networks, or without one in libtorch.
+pub fn open(
+    e: &Experiment,
+    weights: &Path,
+    runtime: Option<&'static Runtime>,
+    classes: Classes,
+) -> anyhow::Result<Box<dyn EnginePool>> {
+    if let Some(runtime) = runtime {
+        return Ok(Box::new(ExportedPool::open(e, weights, runtime)?));
+    }
+    let file = WeightsFile::read(weights)?;
+    let loaded = match classes {
+        Classes::OfWeights => detection::model::load(e, file)?,
+        Classes::OfValidationData => detection::model::load_or_val_classes(e, file)?,
+    };
+    Ok(Box::new(detection::engine::LibtorchPool::new(e, loaded)))
 }

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use repghost_train::config::Loaded;
+use repghost_train::run::RunFolder;
 use repghost_train::train::{train, TrainOptions};
 use repghost_train::trainer::RunOutcome;
 
+use crate::bad_input::bad_input;
 use crate::commands::device::DeviceArgs;
 use crate::exit::Outcome;
 use crate::interrupt;
@@ -14,10 +16,10 @@ use crate::interrupt;
 pub const EXAMPLES: &str = "\
 Examples:
   built-in data, nothing needed:   repghost-det train demo
-  a set of one's own:              repghost-det train small data.train.images=DIR data.train.annotations=FILE \\
+  your own data:                   repghost-det train small data.train.images=DIR data.train.annotations=FILE \\
                                      data.val.images=DIR data.val.annotations=FILE --run-dir runs/mine
   a classifier, on crops:          repghost-det train small_classify data.train.images=DIR data.val.images=DIR
-  go on after an interruption:     repghost-det train small … --run-dir runs/mine --resume
+  continue after an interruption:  repghost-det train runs/mine --resume
   longer, from trained weights:    repghost-det train small … --init-weights runs/mine/weights/best.safetensors
   on the second card:              repghost-det train demo --device cuda:1
   will it work, and how long?      repghost-det train demo --dry-run";
@@ -25,8 +27,8 @@ Examples:
 /// Arguments of `train`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Experiment file, or the name of a built-in experiment (`config --list`).
-    #[arg(value_name = "FILE")]
+    /// Experiment file, or the name of a built-in experiment (`config --list`); with --resume a run folder too.
+    #[arg(value_name = "FILE|RUN")]
     file: PathBuf,
 
     /// Values that replace the file's: `train.epochs=3`.
@@ -37,7 +39,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     run_dir: Option<PathBuf>,
 
-    /// Go on with the run in the folder, from its newest good checkpoint.
+    /// Continue the run in the folder from its newest good checkpoint.
     #[arg(long)]
     resume: bool,
 
@@ -70,6 +72,21 @@ pub fn run(mut args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     args.overrides.extend(args.init_weights.map(|f| format!("init.detector={f}")));
     args.overrides.extend(args.init_backbone.map(|f| format!("init.backbone={f}")));
     args.overrides.extend(args.device.key_value());
+    if args.file.is_dir() {
+        let folder = args.file.clone();
+        args.file = RunFolder::at(&folder).config();
+        if !args.resume {
+            return Err(bad_input(format!(
+                "{}: is a folder; --resume continues the run in it, {} starts a new one",
+                folder.display(),
+                args.file.display()
+            )));
+        }
+        if !args.file.is_file() {
+            return Err(bad_input(format!("{}: no run to resume: there is no config.yaml in this folder", folder.display())));
+        }
+        args.run_dir.get_or_insert(folder);
+    }
     let loaded = Loaded::read(&args.file, &args.overrides)?;
     if args.dry_run {
         print!("{}", repghost_train::dry_run::dry_run(&loaded)?);

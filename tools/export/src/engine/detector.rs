@@ -1,8 +1,10 @@
 //! Files that go all the way to detections.
 
 use repghost_heads::HostDetections;
+use repghost_train::engine::{Engine, Pictures};
+use repghost_train::TrainError;
 
-use super::{output, Engine, Pictures};
+use super::output;
 use crate::error::ExportError;
 use crate::runtime::session::Input;
 use crate::runtime::{Data, Session};
@@ -35,8 +37,8 @@ impl Values {
     }
 }
 
-impl Engine for DetectorFile {
-    fn detect(&mut self, p: Pictures) -> Result<Vec<HostDetections>, ExportError> {
+impl DetectorFile {
+    fn run(&mut self, p: Pictures) -> Result<Vec<HostDetections>, ExportError> {
         let mut outputs = vec![];
         self.file.run(&[Input { shape: &p.shape, values: p.pixels }], &mut |name, _, data| {
             let values = match data {
@@ -77,6 +79,12 @@ impl Engine for DetectorFile {
     }
 }
 
+impl Engine for DetectorFile {
+    fn detect(&mut self, pictures: Pictures) -> Result<Vec<HostDetections>, TrainError> {
+        Ok(self.run(pictures)?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,7 +108,7 @@ mod tests {
     fn detect(outputs: Vec<(&'static str, Vec<f32>, Vec<i64>)>) -> Result<Vec<HostDetections>, ExportError> {
         let sizes = [[20, 30], [32, 32]];
         let pictures = Pictures { pixels: &[], shape: [2, 3, 32, 32], sizes: &sizes };
-        DetectorFile { file: Box::new(Canned(outputs)) }.detect(pictures)
+        DetectorFile { file: Box::new(Canned(outputs)) }.run(pictures)
     }
 
     /// A fixed number of rows per image: those of score zero are none, and boxes end where the image ends within its padding.

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use repghost_heads::{Decoder, Stage};
 use repghost_train::detection::model::{self, Class};
+use repghost_train::engine::Engine;
 use repghost_train::Experiment;
 
 use super::detector::DetectorFile;
 use super::input::ImageInput;
 use super::raw::RawFiles;
-use super::Engine;
 use crate::error::ExportError;
 use crate::metadata::{self, Metadata};
 use crate::parts::files::sibling;

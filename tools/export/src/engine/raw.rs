@@ -1,9 +1,10 @@
 //! A detector's networks as files; what lies between and after them is the code that evaluates the model itself.
 
 use repghost_heads::{Decoder, HostDetections, Outputs};
+use repghost_train::engine::{Engine, Pictures};
+use repghost_train::TrainError;
 use tch::{Kind, Tensor};
 
-use super::{Engine, Pictures};
 use crate::error::ExportError;
 use crate::runtime::session::Input;
 use crate::runtime::{Data, Session};
@@ -30,8 +31,8 @@ fn run(file: &mut dyn Session, shape: &[i64], values: &[f32]) -> Result<Outputs<
     Ok(outputs)
 }
 
-impl Engine for RawFiles {
-    fn detect(&mut self, p: Pictures) -> Result<Vec<HostDetections>, ExportError> {
+impl RawFiles {
+    fn run(&mut self, p: Pictures) -> Result<Vec<HostDetections>, ExportError> {
         let first = run(self.first.as_mut(), &p.shape, p.pixels)?;
         let others = &mut self.others;
         self.decoder.finish(first, [p.shape[2], p.shape[3]], p.sizes, |stage, regions| {
@@ -41,5 +42,11 @@ impl Engine for RawFiles {
             let values = Vec::<f32>::try_from(regions.pooled.f_to_kind(Kind::Float)?.f_reshape([-1])?)?;
             run(file.as_mut(), &regions.pooled.size(), &values)
         })
+    }
+}
+
+impl Engine for RawFiles {
+    fn detect(&mut self, pictures: Pictures) -> Result<Vec<HostDetections>, TrainError> {
+        Ok(self.run(pictures)?)
     }
 }

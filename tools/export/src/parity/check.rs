@@ -7,13 +7,13 @@
 use repghost_backbone::synthetic::input;
 use repghost_backbone::Eager;
 use repghost_heads::Stage;
+use repghost_train::engine::Pictures;
 use tch::{Kind, Tensor};
 
 use super::detections::{self, Agreement, Tolerance};
 use super::inputs::Input;
 use super::report::{compare, Comparison, ParityReport};
 use crate::engine::exported::ExportedDetector;
-use crate::engine::Pictures;
 use crate::error::ExportError;
 use crate::metadata::Metadata;
 use crate::model::Model;

@@ -111,7 +111,7 @@ fn checked(size: [i64; 2]) -> Result<[i64; 2], TrainError> {
     if size.iter().all(|side| (MIN_SIDE..=MAX_SIDE).contains(side)) {
         return Ok(size);
     }
-    let problem = format!("{},{}: expected two numbers from {MIN_SIDE} to {MAX_SIDE}", size[0], size[1]);
+    let problem = format!("found {},{}, expected two numbers from {MIN_SIDE} to {MAX_SIDE}", size[0], size[1]);
     Err(TrainError::Argument { field: "size", problem })
 }
 
@@ -119,7 +119,10 @@ fn at_least_one(classes: usize) -> Result<usize, TrainError> {
     const MOST: usize = 1_000_000;
     match classes {
         1..=MOST => Ok(classes),
-        _ => Err(TrainError::Argument { field: "classes", problem: format!("{classes}: expected a number from 1 to {MOST}") }),
+        _ => Err(TrainError::Argument {
+            field: "classes",
+            problem: format!("found {classes}, expected a number from 1 to {MOST}"),
+        }),
     }
 }
 

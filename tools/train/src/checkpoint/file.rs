@@ -56,11 +56,11 @@ pub fn read(path: &Path) -> Result<Checkpoint, TrainError> {
     Ok(Checkpoint { model: part(MODEL), ema: part(EMA), optimizer: part(OPTIMIZER), progress })
 }
 
-/// The weights to publish from a file that may be a checkpoint: the average where there is one, else the weights. Other files come
+/// The weights to predict with from a file that may be a checkpoint: the average where there is one, else the weights. Other files come
 /// back as they are.
 ///
 /// What reading did to a file's names and entries ([`StateDict::notes`]) goes to the log.
-pub fn published(state: StateDict) -> StateDict {
+pub fn inference_weights(state: StateDict) -> StateDict {
     for note in &state.notes {
         tracing::info!("weights: {note}");
     }

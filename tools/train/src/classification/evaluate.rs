@@ -1,6 +1,5 @@
 //! Measuring a weights file on the experiment's validation folder.
 
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use repghost_backbone::{FuseLevel, Tree};
@@ -9,6 +8,7 @@ use super::{data, infer, model, Accuracy};
 use crate::config::data_paths::Split;
 use crate::config::Experiment;
 use crate::error::TrainError;
+use crate::weights_file::WeightsFile;
 
 /// Top-1 and top-5 of a weights file. `None` when `stop` was raised.
 ///
@@ -16,15 +16,15 @@ use crate::error::TrainError;
 /// Files that do not fit, data that cannot be read, classes that differ.
 pub fn evaluate_weights(
     e: &Experiment,
-    weights: &Path,
+    weights: WeightsFile,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Accuracy>, TrainError> {
-    let mut ready = model::ready(e, weights, |count| of_folder(e, count))?;
-    let val = data::open(e, Split::Val, Some(&ready.classes))?;
-    ready.net.fuse(FuseLevel::All);
-    let said = infer::run(&ready.net, &data::eval_loader(e, val)?, stop, progress)?;
-    Ok(said.map(|said| Accuracy::of(&said, &ready.classes)))
+    let mut loaded = model::load(e, weights, |count| of_folder(e, count))?;
+    let val = data::open(e, Split::Val, Some(&loaded.classes))?;
+    loaded.net.fuse(FuseLevel::All);
+    let said = infer::run(&loaded.net, &data::eval_loader(e, val)?, stop, progress)?;
+    Ok(said.map(|said| Accuracy::of(&said, &loaded.classes)))
 }
 
 /// The validation folder's classes, for a file that names none. There must be as many.

@@ -1,17 +1,16 @@
 //! The classifier of an experiment, and weight files that know their classes.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use repghost_backbone::weights::{self, detect_form, load_any_form, Form, StateDict, Strictness};
+use repghost_backbone::weights::{load_any_form, Form, StateDict, Strictness};
 use repghost_backbone::{Backbone, Role, Tree};
 use tch::Kind;
 
-use crate::checkpoint::file::published;
 use crate::config::Experiment;
 use crate::error::TrainError;
 use crate::pretrained;
 use crate::runtime::device;
+use crate::weights_file::WeightsFile;
 
 /// Builds the network with its classifier; initial weights depend on `train.seed` only.
 ///
@@ -42,7 +41,7 @@ fn last_layer(net: &Backbone) -> String {
 }
 
 /// A classifier with its weights.
-pub struct Ready {
+pub struct LoadedClassifier {
     /// The network, in the form of the file's weights, on `run.device`.
     pub net: Backbone,
     /// Class names by label.
@@ -54,34 +53,32 @@ pub struct Ready {
 }
 
 /// Builds the experiment's classifier with as many classes as the file has, and loads the file (weights in any form, or a checkpoint).
-/// Where the file does not name its classes (timm's do not), `names` does, given their number.
+/// Where the file names no classes (timm's do not), `names` gives them, from their number.
 ///
 /// # Errors
-/// Files that are damaged or do not fit, tensor by tensor.
-pub fn ready(
+/// Files that do not fit, tensor by tensor.
+pub fn load(
     e: &Experiment,
-    path: &Path,
+    file: WeightsFile,
     names: impl FnOnce(usize) -> Result<Vec<String>, TrainError>,
-) -> Result<Ready, TrainError> {
+) -> Result<LoadedClassifier, TrainError> {
     // First: libtorch looks for its CUDA half once.
     let device = device(e)?;
-    let state = published(weights::read(path)?);
     let one = build(e, 1)?;
-    let count = classes_in(&state, &one).ok_or_else(|| TrainError::NotAClassifier {
-        path: path.into(),
+    let count = classes_in(&file.state, &one).ok_or_else(|| TrainError::NotAClassifier {
+        path: file.path().into(),
         network: e.model.backbone.name.clone(),
         layer: format!("{}.weight", last_layer(&one)),
     })?;
-    let named = crate::model::classes_in(&state.metadata);
-    let classes = match named.filter(|named| named.len() == count) {
+    let classes = match file.classes().filter(|named| named.len() == count) {
         Some(named) => named.into_iter().map(|c| c.name).collect(),
         None => names(count)?,
     };
     let mut net = build(e, count)?;
-    let form = detect_form(&state);
-    load_any_form(&mut net, "", &state, Strictness::Exact)?;
+    let form = file.form();
+    load_any_form(&mut net, "", &file.state, Strictness::Exact)?;
     net.convert(device, Kind::Float);
-    Ok(Ready { net, classes, form, metadata: state.metadata })
+    Ok(LoadedClassifier { net, classes, form, metadata: file.state.metadata })
 }
 
 /// Rows of the file's last layer.
@@ -90,7 +87,7 @@ fn classes_in(state: &StateDict, net: &Backbone) -> Option<usize> {
     usize::try_from(rows).ok()
 }
 
-/// Numbers for names: what `predict` shows where nobody knows better.
+/// Numbers as names, for weights that name no classes.
 pub fn numbers(count: usize) -> Vec<String> {
     (0..count).map(|i| i.to_string()).collect()
 }

@@ -1,6 +1,6 @@
-//! Telling the classes of image files.
+//! Classifying image files.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
@@ -12,7 +12,9 @@ use super::{data, infer, model};
 use crate::config::Experiment;
 use crate::error::TrainError;
 use crate::images::{FoundImages, ImageFiles};
+use crate::predict::PredictOptions;
 use crate::run::folder::write_json;
+use crate::weights_file::WeightsFile;
 
 /// Classes listed for each image.
 const LISTED: usize = 5;
@@ -39,13 +41,15 @@ pub struct Guess {
     pub probability: f64,
 }
 
-/// What came of it.
+/// Predictions of some images.
 #[derive(Clone, Debug)]
 pub struct Predicted {
-    /// One an image.
+    /// One per image.
     pub predictions: Vec<Prediction>,
-    /// Messages of images that could not be read.
+    /// Messages about images that could not be read.
     pub unreadable: Vec<String>,
+    /// What was passed over in folders, in words.
+    pub passed_over: Option<String>,
 }
 
 /// Predicts on files and folders, and writes `predictions.json` into a folder. `None` when `stop` was raised: nothing is written then.
@@ -54,14 +58,15 @@ pub struct Predicted {
 /// Files that do not fit, a disk that is full.
 pub fn predict(
     e: &Experiment,
-    weights: &Path,
-    images: &[PathBuf],
-    output: &Path,
+    weights: WeightsFile,
+    options: &PredictOptions,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Predicted>, TrainError> {
-    let paths = FoundImages::find(images, false)?.paths;
-    let mut ready = model::ready(e, weights, |count| {
+    let found = FoundImages::find(&options.images, options.recursive)?;
+    let passed_over = found.passed_over();
+    let (paths, output) = (found.paths, &options.output);
+    let mut ready = model::load(e, weights, |count| {
         Ok(e.data.classes.clone().filter(|c| c.len() == count).unwrap_or(model::numbers(count)))
     })?;
     ready.net.fuse(FuseLevel::All);
@@ -70,7 +75,7 @@ pub fn predict(
     let predictions: Vec<Prediction> = said.iter().map(|s| prediction(s, &paths, &ready.classes)).collect();
     std::fs::create_dir_all(output).map_err(TrainError::io(output))?;
     write_json(&output.join("predictions.json"), &predictions)?;
-    Ok(Some(Predicted { predictions, unreadable: loader.unreadable() }))
+    Ok(Some(Predicted { predictions, unreadable: loader.unreadable(), passed_over }))
 }
 
 fn prediction(said: &Said, paths: &[PathBuf], classes: &[String]) -> Prediction {

@@ -61,6 +61,18 @@ impl Loaded {
         Self::from_tree(tree, Path::new("defaults"))
     }
 
+    /// Parses the text of an experiment, which has no bases, and applies overrides. `path` is where it came from, for messages.
+    ///
+    /// # Errors
+    /// As [`Loaded::read`].
+    pub fn parse(text: &str, path: &Path, overrides: &[String]) -> Result<Self, ConfigError> {
+        let mut tree = parse(text, path)?;
+        for argument in overrides {
+            Override::parse(argument)?.apply(&mut tree)?;
+        }
+        Self::from_tree(tree, path)
+    }
+
     /// From a tree that was read by [`read_tree`] and perhaps changed since.
     ///
     /// # Errors

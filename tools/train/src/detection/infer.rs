@@ -1,62 +1,24 @@
-//! A detector over a loader: detections in pixels of the original images.
+//! From what a detector finds in a resized image to detections in pixels of the original one.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use repghost_coco::{Batch, Detection, Loader, Rle, SampleTarget};
+use repghost_coco::{Detection, Rle, SampleTarget};
 use repghost_heads::rcnn::paste::paste_all;
-use repghost_heads::{Detector, HostDetections};
-use tch::Device;
+use repghost_heads::HostDetections;
 
-use super::model::Class;
-use crate::error::TrainError;
-use crate::tensors;
+use crate::model::Class;
 
-/// What was found in one image.
+/// Detections in one image.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub struct ImageDetections {
     /// The image.
     pub image_id: i64,
     /// Its file name.
     pub file_name: String,
     /// Detections, best first.
-    pub detections: Vec<Detection>,
-}
-
-/// Runs the detector over all images of a loader, in its order. `None` when `stop` was raised on the way. `progress` is told of images
-/// done and images in all.
-///
-/// # Errors
-/// Images that cannot be read.
-pub fn run(
-    detector: &Detector,
-    device: Device,
-    loader: &Loader,
-    classes: &[Class],
-    stop: &AtomicBool,
-    progress: &mut dyn FnMut(usize, usize),
-) -> Result<Option<Vec<Found>>, TrainError> {
-    let total = loader.len();
-    let mut found = Vec::with_capacity(total);
-    for batch in loader.epoch(0, 0) {
-        if stop.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        found.extend(detect(detector, device, &batch?, classes));
-        progress(found.len(), total);
-    }
-    Ok(Some(found))
-}
-
-/// Detections of a batch.
-pub fn detect(detector: &Detector, device: Device, batch: &Batch, classes: &[Class]) -> Vec<Found> {
-    let images = tensors::images(batch, device);
-    let all = detector.detect(&images);
-    let each = all.iter().zip(&batch.sizes).zip(&batch.targets);
-    each.map(|((d, size), target)| found(d, *size, target, classes)).collect()
+    pub objects: Vec<Detection>,
 }
 
 /// Detections in pixels of the original image, from those in an image of `size` (height, width).
-pub fn found(d: &HostDetections, size: [usize; 2], image: &SampleTarget, classes: &[Class]) -> Found {
+pub fn in_original_pixels(d: &HostDetections, size: [usize; 2], image: &SampleTarget, classes: &[Class]) -> ImageDetections {
     // Torchvision's rule: each axis has a factor of its own, since the resized sides are rounded.
     let [fy, fx] = [0, 1].map(|axis| image.original_size[axis] as f64 / size[axis].max(1) as f64);
     let detection = |((b, score), label): ((&[f32; 4], &f32), &i64)| {
@@ -83,5 +45,5 @@ pub fn found(d: &HostDetections, size: [usize; 2], image: &SampleTarget, classes
             detection.segmentation = Some(Rle { size: mask.size.map(|v| v as u32), counts: mask.counts });
         }
     }
-    Found { image_id: image.image_id, file_name: image.file_name.clone(), detections }
+    ImageDetections { image_id: image.image_id, file_name: image.file_name.clone(), objects: detections }
 }

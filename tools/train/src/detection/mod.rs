@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`data`] | splits: loaders, ground truth, class names |
 //! | [`model`] | the detector of an experiment, initial weights, freezing, weight files with metadata |
-//! | [`infer`] | a detector over a loader: detections in original pixels |
+//! | [`engine`] | a detector in libtorch as an [`Engine`](crate::engine::Engine) |
+//! | [`infer`] | detections in original pixels |
 //! | [`pictures`] | ground truth beside prediction |
 //! | [`task`] | all of it as the trainer's [`Task`](crate::trainer::Task) |
 
 pub mod data;
+pub mod engine;
 pub mod infer;
 pub mod model;
 pub mod pictures;

@@ -1,9 +1,8 @@
 //! The detector of an experiment, and weight files that know what they are.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use repghost_backbone::weights::{self, detect_form, load, load_any_form, Form, Strictness};
+use repghost_backbone::weights::{self, load_any_form, Form, Strictness};
 use repghost_backbone::{FuseLevel, Tree};
 use repghost_coco::annotations::COCO_CATEGORIES;
 use repghost_heads::legacy_names::upgrade_names;
@@ -11,17 +10,14 @@ use repghost_heads::{Decoder, Detector, PostprocessConfig};
 use tch::Kind;
 
 use super::data;
-use crate::checkpoint::file::published;
 use crate::config::data_paths::Split;
 use crate::config::{Experiment, Task};
 use crate::error::TrainError;
-use crate::model::classes_in;
 pub use crate::model::{keys, Class};
+use crate::model::{named, numbered};
 use crate::pretrained;
 use crate::runtime::device;
-
-/// Where a detector's names have its backbone.
-const BODY: &str = "backbone.body.";
+use crate::weights_file::{WeightsFile, BODY};
 
 /// The classes of a data set, by label.
 pub fn classes_of(dataset: &repghost_coco::Dataset) -> Vec<Class> {
@@ -81,7 +77,7 @@ pub fn initialise(e: &Experiment, detector: &Detector) -> Result<Vec<String>, Tr
         let state = pretrained::read(&path)?;
         // Of a detector's file its backbone is taken.
         let prefix = if state.names().any(|n| n.starts_with(BODY)) { BODY } else { "" };
-        let report = load(&detector.backbone().body, prefix, &state, Strictness::Covering)?;
+        let report = weights::load(&detector.backbone().body, prefix, &state, Strictness::Covering)?;
         notes.push(format!("init.backbone {}: loaded {} tensors", path.display(), report.loaded.len()));
     }
     if let Some(path) = e.init_detector()? {
@@ -102,7 +98,7 @@ fn modernised(count: usize) -> String {
 }
 
 /// A detector with its weights, to predict with.
-pub struct Ready {
+pub struct LoadedDetector {
     /// The network, in the form of the file's weights, on `run.device`.
     pub detector: Detector,
     /// Its classes, by label.
@@ -113,51 +109,73 @@ pub struct Ready {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Builds the experiment's detector and loads a weights file (in any form) or a checkpoint into it. The classes are the file's; where it
-/// names none, `fallback` gives them.
+/// Builds the experiment's detector and loads weights in any form. No data is read: where the file names no classes, they are COCO's for heads
+/// that are numbered by COCO's ids, else `data.classes` where there are as many, else numbers.
 ///
 /// # Errors
-/// Files that are damaged or do not fit, tensor by tensor.
-pub fn ready(
-    e: &Experiment,
-    path: &Path,
-    fallback: impl FnOnce() -> Result<Vec<Class>, TrainError>,
-) -> Result<Ready, TrainError> {
-    // First: libtorch looks for its CUDA half once.
-    let device = device(e)?;
-    let mut state = published(weights::read(path)?);
-    upgrade_names(&mut state);
-    let classes = match classes_in(&state.metadata) {
+/// Files that do not fit, tensor by tensor.
+pub fn load(e: &Experiment, file: WeightsFile) -> Result<LoadedDetector, TrainError> {
+    let classes = match file.classes().or_else(|| coco_classes(e)) {
         Some(classes) => classes,
-        None => fallback()?,
+        None => {
+            let count = classes_of_weights(e, &file)?;
+            let named_in_experiment = e.data.classes.as_ref().filter(|names| names.len() == count);
+            named_in_experiment.map_or_else(|| numbered(count), |names| named(names))
+        }
     };
+    load_with_classes(e, file, classes)
+}
+
+/// As [`load`], with the validation data's classes where the file names none: those whose labels an evaluation compares.
+///
+/// # Errors
+/// As [`load`], and data that cannot be read or has another number of classes.
+pub fn load_or_val_classes(e: &Experiment, file: WeightsFile) -> Result<LoadedDetector, TrainError> {
+    if file.classes().is_some() || coco_classes(e).is_some() {
+        return load(e, file);
+    }
+    let classes = classes_of(&data::open(e, Split::Val, None)?.dataset);
+    let weights = classes_of_weights(e, &file)?;
+    if classes.len() != weights {
+        return Err(TrainError::ClassesMismatch { weights, data: classes.len(), place: "the validation data" });
+    }
+    load_with_classes(e, file, classes)
+}
+
+fn load_with_classes(e: &Experiment, file: WeightsFile, classes: Vec<Class>) -> Result<LoadedDetector, TrainError> {
+    let device = device(e)?;
     let mut detector = build(e, classes.len())?;
-    let form = detect_form(&state);
-    let report = load_any_form(&mut detector, "", &state, Strictness::Exact)?;
+    let form = file.form();
+    let report = load_any_form(&mut detector, "", &file.state, Strictness::Exact)?;
     if let Some(first) = report.dropped.first() {
         tracing::info!("weights: {} tensors of parts that the detector has not are skipped ({first}, …)", report.dropped.len());
     }
     detector.convert(device, Kind::Float);
-    Ok(Ready { detector, classes, form, metadata: state.metadata })
+    Ok(LoadedDetector { detector, classes, form, metadata: file.state.metadata })
 }
 
-/// [`ready`], with COCO's classes or the validation data's where the file names none.
-///
-/// # Errors
-/// As [`ready`], and data that cannot be read.
-pub fn ready_for_val(e: &Experiment, path: &Path) -> Result<Ready, TrainError> {
-    ready(e, path, || classes_without_metadata(e))
+/// COCO's classes, for heads that are numbered by COCO's category ids.
+fn coco_classes(e: &Experiment) -> Option<Vec<Class>> {
+    let coco_91 = e.model.head.detector().is_some_and(|head| head.coco_91());
+    coco_91.then(|| COCO_CATEGORIES.iter().map(|(id, name)| Class { id: *id, name: name.to_string() }).collect())
 }
 
-/// Classes for a weights file that names none: COCO's where the head is numbered by COCO's ids, else those of the validation data.
-///
-/// # Errors
-/// Data that is not there.
-fn classes_without_metadata(e: &Experiment) -> Result<Vec<Class>, TrainError> {
-    if e.model.head.detector().is_some_and(|head| head.coco_91()) {
-        return Ok(COCO_CATEGORIES.iter().map(|(id, name)| Class { id: *id, name: name.to_string() }).collect());
+/// The number of classes of weights, from the rows of a layer that grows with it: those of detectors of one and of two classes give the line.
+fn classes_of_weights(e: &Experiment, file: &WeightsFile) -> Result<usize, TrainError> {
+    let rows = |classes| -> Result<(String, i64), TrainError> {
+        let detector = build(e, classes)?;
+        let name = detector.class_layers().into_iter().next().map_or_else(String::new, |layer| format!("{layer}.weight"));
+        let found = detector.named_tensors().into_iter().find(|entry| entry.name == name);
+        Ok((name, found.and_then(|entry| entry.tensor.size().first().copied()).unwrap_or(0)))
+    };
+    let ((name, one), (_, two)) = (rows(1)?, rows(2)?);
+    let stored = file.state.get(&name).and_then(|tensor| tensor.size().first().copied());
+    let step = (two - one).max(1);
+    match stored {
+        Some(rows) if rows >= one && (rows - one) % step == 0 => Ok(1 + ((rows - one) / step) as usize),
+        // Loading lists every tensor that differs.
+        _ => Ok(1),
     }
-    Ok(classes_of(&data::open(e, Split::Val, None)?.dataset))
 }
 
 /// Folds everything for speed: no batch norm is left. Predictions stay the same up to rounding.

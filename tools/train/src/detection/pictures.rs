@@ -8,7 +8,7 @@ use repghost_coco::draw::{
 };
 use repghost_coco::{Dataset, Source};
 
-use super::infer::Found;
+use super::infer::ImageDetections;
 use crate::error::TrainError;
 
 /// Images on a sheet.
@@ -24,7 +24,13 @@ pub const SHOWN_SCORE: f64 = 0.3;
 ///
 /// # Errors
 /// Images that cannot be read, the disk's.
-pub fn sheet(source: &Arc<dyn Source>, truth: &Dataset, found: &[Found], masks: bool, path: &Path) -> Result<(), TrainError> {
+pub fn sheet(
+    source: &Arc<dyn Source>,
+    truth: &Dataset,
+    found: &[ImageDetections],
+    masks: bool,
+    path: &Path,
+) -> Result<(), TrainError> {
     let count = found.len().min(truth.len()).min(source.len());
     let shown = count.min(SHOWN);
     let mut images = Vec::with_capacity(shown);
@@ -36,7 +42,7 @@ pub fn sheet(source: &Arc<dyn Source>, truth: &Dataset, found: &[Found], masks: 
         let mut right = left.clone();
         let style = Style::for_size(left.width(), left.height());
         let mut objects = of_annotations(truth.annotations(i), &truth.classes, record.height, record.width);
-        let mut detections = of_detections(&found.detections, &truth.classes, SHOWN_SCORE);
+        let mut detections = of_detections(&found.objects, &truth.classes, SHOWN_SCORE);
         if !masks {
             // What is not asked for would only hide what is.
             objects.iter_mut().for_each(|object| object.mask = None);

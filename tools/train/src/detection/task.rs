@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use repghost_backbone::{Backbone, Eager, Tree};
-use repghost_coco::{Dataset, Detection, Loader, Source};
+use repghost_coco::{DataError, Dataset, Detection, Loader, Sample, Source};
 use repghost_heads::{Detector, Losses};
-use tch::Kind;
+use tch::{Device, Kind};
 
+use super::engine::LibtorchPool;
 use super::model::{self, Class};
-use super::{data, infer, pictures};
+use super::{data, pictures};
 use crate::config::data_paths::Split;
 use crate::config::{Experiment, Loaded};
 use crate::error::TrainError;
 use crate::evaluate::{self, Measured};
+use crate::inference::{run, Job};
 use crate::model::{apply_freezing, copy_switches, metadata, shortened};
 use crate::run::folder::sheet;
 use crate::runtime::Compute;
@@ -31,6 +33,8 @@ pub struct DetectionTask {
     masks: bool,
     train: Loader,
     val: Loader,
+    /// The detector on the same storage, so that it evaluates what was trained so far.
+    evaluator: LibtorchPool,
     truth: Arc<Dataset>,
     source: Arc<dyn Source>,
     metadata: BTreeMap<String, String>,
@@ -64,6 +68,7 @@ impl DetectionTask {
             masks: data::wants_masks(e),
             train: data::train_loader(e, train.source)?,
             val: data::eval_loader(e, val.source)?,
+            evaluator: LibtorchPool::resized(e, shared(e, &detector, classes.len(), compute.device)?, classes.clone()),
             truth: val.dataset,
             source,
             detector,
@@ -71,6 +76,34 @@ impl DetectionTask {
             compute,
             notes,
         })
+    }
+}
+
+/// A detector with the tensors of another: what changes in one changes in both.
+fn shared(e: &Experiment, detector: &Detector, classes: usize, device: Device) -> Result<Detector, TrainError> {
+    let same = model::build(e, classes)?;
+    same.convert(device, Kind::Float);
+    for (mut own, theirs) in same.named_tensors().into_iter().zip(detector.named_tensors()) {
+        own.tensor.set_data(&theirs.tensor);
+    }
+    copy_switches(detector, &same);
+    Ok(same)
+}
+
+/// Samples as a loader resizes them, from its cache where it has one.
+struct LoaderSource<'a>(&'a Loader);
+
+impl Source for LoaderSource<'_> {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn aspect(&self, _: usize) -> f64 {
+        1.0
+    }
+
+    fn load(&self, index: usize) -> Result<Sample, DataError> {
+        self.0.sample(0, index)
     }
 }
 
@@ -134,9 +167,17 @@ impl Task for DetectionTask {
     }
 
     fn evaluate(&self, context: &mut EvalContext) -> Result<Evaluation, TrainError> {
-        let run = infer::run(&self.detector, self.compute.device, &self.val, &self.classes, context.stop, context.progress)?;
-        let Some(found) = run else { return Ok(Evaluation::Interrupted) };
-        let detections: Vec<Detection> = found.iter().flat_map(|f| f.detections.iter().cloned()).collect();
+        let job = Job {
+            source: &LoaderSource(&self.val),
+            pool: &self.evaluator,
+            classes: &self.classes,
+            score_threshold: self.experiment.eval.score_threshold,
+            skip_unreadable: false,
+            threads: self.experiment.train.threads,
+        };
+        let Some(inferred) = run(&job, context.stop, context.progress, None)? else { return Ok(Evaluation::Interrupted) };
+        let found = inferred.images;
+        let detections: Vec<Detection> = found.iter().flat_map(|f| f.objects.iter().cloned()).collect();
         let measured = Measured::new(&self.truth, detections, self.masks)?;
         measured.write(context.folder.root())?;
         let sheet = sheet(&context.folder.predictions(), context.step);

@@ -8,7 +8,7 @@ use repghost_coco::crops::{write_crops, CropOptions};
 use repghost_coco::{Dataset, DatasetOptions, Place};
 
 use crate::bad_input::bad_input;
-use crate::commands::detector_input::Counter;
+use crate::commands::counter::Counter;
 use crate::exit::Outcome;
 
 /// Worked examples for `--help`.
@@ -69,7 +69,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     let shown = Mutex::new(Counter::new("cutting", quiet));
     let written = write_crops(&dataset, &args.images, &folder, &options, &|done, total| {
         if let Ok(mut shown) = shown.lock() {
-            shown.tell(done, total);
+            shown.update(done, total);
         }
     });
     if let Ok(shown) = shown.lock() {

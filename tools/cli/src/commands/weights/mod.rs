@@ -6,7 +6,7 @@ mod inspect;
 use std::path::Path;
 
 use repghost_backbone::weights::{self, Container, StateDict};
-use repghost_train::checkpoint::file::published;
+use repghost_train::checkpoint::file::inference_weights;
 
 use crate::bad_input::MarkBadInput;
 use crate::exit::Outcome;
@@ -47,7 +47,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
 /// Reads a weight file; of a training checkpoint of ours, the weights that it publishes.
 fn read(path: &Path) -> anyhow::Result<(Container, StateDict)> {
     let container = weights::sniff(path).bad_input()?;
-    let state = published(weights::read(path).bad_input()?);
+    let state = inference_weights(weights::read(path).bad_input()?);
     if let Some(chosen) = &state.chosen {
         tracing::info!("{}: a training checkpoint; its {chosen} is taken", path.display());
     }

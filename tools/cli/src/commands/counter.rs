@@ -1,0 +1,48 @@
+//! A count of images on stderr.
+
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Seconds between two lines where stderr is no terminal.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Counts images: a bar on a terminal, a line every ten seconds elsewhere.
+pub struct Counter {
+    what: &'static str,
+    quiet: bool,
+    bar: Option<ProgressBar>,
+    last: Instant,
+}
+
+impl Counter {
+    /// Shows nothing when `quiet`.
+    pub fn new(what: &'static str, quiet: bool) -> Self {
+        let bar = (!quiet && io::stderr().is_terminal()).then(|| {
+            let style = ProgressStyle::with_template("{msg} {pos}/{len} [{wide_bar:.green/dim}] {per_sec}, {eta} left");
+            let bar = ProgressBar::new(0).with_message(what);
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        });
+        Self { what, quiet, bar, last: Instant::now() }
+    }
+
+    /// So many of `total` are done.
+    pub fn update(&mut self, done: usize, total: usize) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        } else if !self.quiet && self.last.elapsed() >= PAUSE {
+            self.last = Instant::now();
+            eprintln!("{}: {done} of {total} images", self.what);
+        }
+    }
+
+    /// Removes the bar.
+    pub fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! How executables of this crate find libtorch.
+
+fn main() {
+    repghost_link::libtorch();
+}

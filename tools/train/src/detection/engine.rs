@@ -1,0 +1,95 @@
+//! A detector in libtorch, as an engine among others.
+
+use std::sync::{Mutex, PoisonError};
+
+use repghost_backbone::Tree;
+use repghost_coco::{AugmentConfig, Normalize, Sample, Transform};
+use repghost_heads::{Detector, HostDetections, ImageBatch};
+use tch::{Device, Tensor};
+
+use super::model::LoadedDetector;
+use crate::config::Experiment;
+use crate::engine::{Engine, EnginePool, Pictures, Preprocessed};
+use crate::error::TrainError;
+use crate::model::Class;
+
+/// Heights and widths are padded to multiples of this, the stride of the coarsest backbone level.
+const MULTIPLE: i64 = 32;
+
+/// A detector in libtorch. Its operations use all of libtorch's threads, so one thread runs it at a time while the others read images.
+pub struct LibtorchPool {
+    detector: Mutex<Detector>,
+    device: Device,
+    /// None where images come resized.
+    resize: Option<AugmentConfig>,
+    classes: Vec<Class>,
+    batch: usize,
+    readers: usize,
+}
+
+impl LibtorchPool {
+    /// A fused detector that resizes images as the experiment evaluates.
+    pub fn new(e: &Experiment, mut loaded: LoadedDetector) -> Self {
+        super::model::fuse_all(&mut loaded.detector);
+        let resize = Some(e.data.augment.for_evaluation());
+        Self { resize, ..Self::resized(e, loaded.detector, loaded.classes) }
+    }
+
+    /// A detector, as it is, for images that are resized already.
+    pub fn resized(e: &Experiment, detector: Detector, classes: Vec<Class>) -> Self {
+        Self {
+            device: detector.named_tensors().first().map_or(Device::Cpu, |entry| entry.tensor.device()),
+            detector: Mutex::new(detector),
+            resize: None,
+            classes,
+            batch: e.eval.batch_size,
+            readers: e.data.workers,
+        }
+    }
+}
+
+impl EnginePool for LibtorchPool {
+    fn classes(&self) -> &[Class] {
+        &self.classes
+    }
+
+    fn batch(&self) -> usize {
+        self.batch
+    }
+
+    fn batch_is_fixed(&self) -> bool {
+        false
+    }
+
+    fn threads(&self, cores: usize) -> usize {
+        self.readers.clamp(1, cores.max(1))
+    }
+
+    fn preprocess(&self, sample: Sample) -> Preprocessed {
+        let image = match &self.resize {
+            Some(resize) => resize.prepare(sample).image,
+            None => sample.image,
+        };
+        let size = [image.height() as i64, image.width() as i64];
+        let padded = size.map(|s| (s + MULTIPLE - 1) / MULTIPLE * MULTIPLE);
+        let [h, w] = padded.map(|s| s as usize);
+        let mut pixels = vec![0.0; 3 * h * w];
+        Normalize::default().write(&image, &mut pixels, h, w);
+        Preprocessed { pixels, padded, size }
+    }
+
+    fn engine(&self, _: [i64; 2], _: usize) -> Result<Box<dyn Engine + '_>, TrainError> {
+        Ok(Box::new(LibtorchEngine(self)))
+    }
+}
+
+struct LibtorchEngine<'a>(&'a LibtorchPool);
+
+impl Engine for LibtorchEngine<'_> {
+    fn detect(&mut self, pictures: Pictures) -> Result<Vec<HostDetections>, TrainError> {
+        let pixels = Tensor::f_from_slice(pictures.pixels)?.f_view(pictures.shape)?.f_to_device(self.0.device)?;
+        let images = ImageBatch { pixels, sizes: pictures.sizes.to_vec() };
+        let detector = self.0.detector.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(detector.detect(&images))
+    }
+}
