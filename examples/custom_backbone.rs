@@ -97,7 +97,7 @@ fn main() -> anyhow::Result<()> {
         size: [64, 64],
         fused: true,
         format: Format::Onnx,
-        nms: Nms::Plain,
+        nms: Nms::PLAIN,
         output: folder.join("wide.onnx"),
         images: vec![],
     };
