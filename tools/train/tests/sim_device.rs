@@ -10,10 +10,13 @@ use repghost_backbone::FuseLevel;
 use repghost_sim_device::{counted, log, turn, Counts};
 use repghost_train::checkpoint::folder::newest;
 use repghost_train::config::Loaded;
+use repghost_train::detection::engine::LibtorchPool;
+use repghost_train::detection::model;
 use repghost_train::evaluate::evaluate_weights;
+use repghost_train::predict::{predict, PredictOptions};
 use repghost_train::run::{metrics, Record, StepRecord};
 use repghost_train::train::{train, TrainOptions};
-use repghost_train::{dry_run, fuse, predict};
+use repghost_train::{dry_run, fuse, WeightsFile};
 use tch::{Kind, Tensor};
 
 /// A step of plain descent with a rate of 1: what the weights lose is the gradient.
@@ -196,9 +199,9 @@ fn weights_serve_every_command() {
         let [cpu, card] = ["run.device=cpu", "run.device=cuda"].map(|device| {
             let all: Vec<&str> = low.iter().copied().chain([device]).collect();
             let e = loaded(dir.path(), model, &all).experiment;
-            let measured = evaluate_weights(&e, &best, &stop, &mut |_, _| ()).unwrap().unwrap();
+            let measured = evaluate_weights(&e, WeightsFile::read(&best).unwrap(), &stop, &mut |_, _| ()).unwrap().unwrap();
             let fused = dir.path().join("fused.safetensors");
-            fuse::fuse(&e, &best, &[], FuseLevel::All, &fused).unwrap();
+            fuse::fuse(&e, WeightsFile::read(&best).unwrap(), &[], FuseLevel::All, &fused).unwrap();
             measured.detections
         });
         assert!(!cpu.is_empty(), "an empty list compares nothing");
@@ -308,17 +311,18 @@ fn prediction_runs_on_the_device() {
     pictures(dir.path());
     let folder = dir.path().join("run");
     run(&loaded(dir.path(), RETINANET, &[]), &folder, false);
-    let request = predict::Request {
-        weights: folder.join("weights/last.safetensors"),
+    let options = PredictOptions {
         images: vec![dir.path().join("images/red")],
         output: dir.path().join("out"),
         score_threshold: Some(0.001),
+        ..Default::default()
     };
     let stop = AtomicBool::new(false);
+    let e = options.applied(&loaded(dir.path(), RETINANET, &["run.device=cuda"]).experiment).unwrap();
+    let weights = WeightsFile::read(&folder.join("weights/last.safetensors")).unwrap();
     let (predicted, counts) = counted(|| {
-        predict::predict(&loaded(dir.path(), RETINANET, &["run.device=cuda"]).experiment, &request, &stop, &mut |_, _| ())
-            .unwrap()
-            .unwrap()
+        let pool = LibtorchPool::new(&e, model::load(&e, weights).unwrap());
+        predict(&e, &pool, &options, &stop, &mut |_, _| ()).unwrap().unwrap()
     });
     assert_eq!(predicted.images, 4);
     assert!(counts.launches > 100, "it ran on the CPU: {counts:?}");

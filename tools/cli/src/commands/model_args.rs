@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use repghost_train::config::{overrides, Loaded};
+use repghost_train::config::{built_in, overrides, Loaded};
 use repghost_train::model::read_experiment;
 use repghost_train::run::RunFolder;
 use repghost_train::WeightsFile;
@@ -71,7 +71,10 @@ pub fn experiment(items: &[String]) -> anyhow::Result<Loaded> {
 }
 
 fn is_experiment(path: &Path) -> bool {
-    path.extension().is_some_and(|e| e == "yaml" || e == "yml") || RunFolder::at(path).config().is_file()
+    let is_file = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
+    // A name of the built-in list, where no file or folder has it.
+    let is_built_in = !path.exists() && built_in::find(path).is_some();
+    is_file || is_built_in || RunFolder::at(path).config().is_file()
 }
 
 /// The best weights of a run folder, or its last ones where none was measured yet.
