@@ -7,8 +7,8 @@
 //! |---|---|---|
 //! | [`Eager`](crate::eager::Eager) | `tch::Tensor` | outputs, in training or in inference mode |
 //! | [`Cost`](crate::cost::Cost) | a shape | parameters, multiply-adds and activation sizes, layer by layer |
-//! | `Onnx` (crate `repghost-export`) | a graph edge | nodes and initializers of an ONNX file |
-//! | `Script` (crate `repghost-export`) | a variable's name | lines of TorchScript |
+//! | `OnnxWriter` (crate `repghost-export`) | a graph edge | nodes and initializers of an ONNX file |
+//! | `TorchScriptWriter` (crate `repghost-export`) | a variable's name | lines of TorchScript |
 //!
 //! A new backbone needs no change in any reader. A method here takes the *layer* (weights and geometry), not loose tensors, so that
 //! every reader finds what it needs: Eager the weights, Cost the kernel size, Onnx the initializers.

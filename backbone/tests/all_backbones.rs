@@ -27,7 +27,7 @@ fn configs() -> Vec<BackboneConfig> {
     all
 }
 
-/// Weights by rule, with wide running variances: so the sums of many branches stay near 1 in inference.
+/// Synthetic weights, with wide running variances: so the sums of many branches stay near 1 in inference.
 fn built(config: &BackboneConfig) -> Backbone {
     const SPREAD: f64 = 4.0;
     let net = config.build_classifier(CLASSES).unwrap();

@@ -1,4 +1,4 @@
-//! Damaged and hostile weight files: each gives the error that says what is wrong, and none does anything else.
+//! Damaged and hostile weight files: each is refused with an error that names the cause, without any other effect.
 
 use std::fs;
 use std::io::Write;

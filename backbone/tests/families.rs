@@ -49,7 +49,7 @@ fn fixture() -> Fixture {
     serde_json::from_str(include_str!("fixtures/families.json")).expect("the fixture is valid")
 }
 
-/// Weights by rule, with running variances spread as the fixture's script does it.
+/// Synthetic weights, with running variances spread as the fixture's script does it.
 fn fill_spread(net: &Backbone, spread: f64) {
     synthetic::fill(net, "");
     for mut entry in net.named_tensors().into_iter().filter(|e| e.name.ends_with("running_var")) {
@@ -90,7 +90,7 @@ fn names_hash(net: &Backbone) -> String {
 fn macs(net: &Backbone) -> i64 {
     let mut cost = Cost::default();
     net.classify(&mut cost, &vec![1, 3, 224, 224]);
-    assert_eq!(cost.parameters(), net.parameter_count(), "{}: the priced parameters", net.name);
+    assert_eq!(cost.parameters(), net.parameter_count(), "{}: the counted parameters", net.name);
     cost.macs()
 }
 

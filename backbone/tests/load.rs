@@ -27,7 +27,7 @@ fn logits(net: &Backbone) -> Tensor {
     tch::no_grad(|| net.classify(&mut Eager::eval(), &synthetic::input("image", &[1, 3, 64, 64])))
 }
 
-/// A state dict by rule, as a Python script would write it: names and shapes of the model, values of `fill`.
+/// A state dict as a Python script would write it: names and shapes of the model, synthetic values.
 #[test]
 fn a_written_file_loads_one_to_one() {
     let folder = tempfile::tempdir().unwrap();

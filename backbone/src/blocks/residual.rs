@@ -16,7 +16,7 @@ use crate::ops::{Activation, Ops};
 #[derive(Debug)]
 pub enum Unit {
     /// The plain form; it names its children itself (`conv1`, `bn1`).
-    Plain(ConvBn),
+    Plain(Box<ConvBn>),
     /// A ghost module under a name (`conv1`).
     Ghost(Box<Named<GhostModule>>),
 }

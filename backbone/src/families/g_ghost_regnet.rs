@@ -63,7 +63,7 @@ fn build(&Variant(name, blocks, widths, group_width): &Variant, c: &BackboneConf
 
 /// RegNet's bottleneck: the middle is as wide as the output, its 3x3 convolution is grouped.
 fn block(inputs: i64, outputs: i64, stride: i64, group_width: i64) -> ResidualBlock {
-    let unit = |names, conv, activation| Unit::Plain(ConvBn::new(names, conv, NORM, activation));
+    let unit = |names, conv, activation| Unit::Plain(Box::new(ConvBn::new(names, conv, NORM, activation)));
     let pointwise = |inputs, stride| Conv2d::new(inputs, outputs, Conv2dConfig::default().stride(stride));
     let grouped = Conv2dConfig::same(3).stride(stride).groups(outputs / outputs.min(group_width));
     let units = vec![

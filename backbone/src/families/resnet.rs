@@ -159,7 +159,9 @@ fn unit(
     activation: Activation,
 ) -> Unit {
     let (reuse, ratio) = match s.form {
-        Form::Plain => return Unit::Plain(ConvBn::new(names, Conv2d::new(inputs, outputs, primary), s.norm, activation)),
+        Form::Plain => {
+            return Unit::Plain(Box::new(ConvBn::new(names, Conv2d::new(inputs, outputs, primary), s.norm, activation)))
+        }
         Form::Ghost(ratio) => (Reuse::Concat, ratio),
         Form::RepGhost(ratio) => (Reuse::Add(vec![Branch::Bn]), ratio),
     };
