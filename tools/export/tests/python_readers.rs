@@ -9,8 +9,7 @@ use repghost_backbone::weights::Form;
 use repghost_backbone::{BackboneConfig, FuseLevel, Tree};
 use repghost_coco::{ShapesSource, Source};
 use repghost_export::engine::exported::ExportedDetector;
-use repghost_export::engine::Pictures;
-use repghost_export::engine_pool::{EnginePool, ThreadEngines};
+use repghost_export::engine_pool::ExportedPool;
 use repghost_export::metadata::Metadata;
 use repghost_export::model::{Model, Network};
 use repghost_export::onnx::{ElementType, Nms};
@@ -18,6 +17,7 @@ use repghost_export::runtime::onnxruntime;
 use repghost_export::spec::{BatchSize, ExportSpec, Part};
 use repghost_export::{parts, synthetic};
 use repghost_testing::need;
+use repghost_train::engine::{EnginePool, Pictures};
 
 const SIZE: [i64; 2] = [96, 96];
 const CLASSES: usize = 3;
@@ -66,11 +66,11 @@ fn programs_of_the_documentation_find_what_the_engine_finds() {
         built.write(&folder.path().join(format!("{head}_raw.onnx"))).unwrap();
 
         let opened = ExportedDetector::built(&built, model.network.decoder(), &model.classes).unwrap();
-        let pool = EnginePool::opened(opened);
+        let pool = ExportedPool::opened(opened);
         let mut slot = vec![0.0; 3 * (SIZE[0] * SIZE[1]) as usize];
         repghost_coco::Normalize::default().write(&image, &mut slot, SIZE[0] as usize, SIZE[1] as usize);
         let pictures = Pictures { pixels: &slot, shape: [1, 3, SIZE[0], SIZE[1]], sizes: &[SIZE] };
-        let expected = ThreadEngines::new(&pool, 1).of(SIZE).unwrap().detect(pictures).unwrap().remove(0);
+        let expected = pool.engine(SIZE, 1).unwrap().detect(pictures).unwrap().remove(0);
         assert!(expected.scores.len() > 10, "only {} detections", expected.scores.len());
 
         let out = Command::new(&python)
