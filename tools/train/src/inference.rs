@@ -89,7 +89,7 @@ pub fn run(
                 done += 1;
                 match image {
                     Ok(detections) => images[index] = Some(detections),
-                    Err(message) => unreadable.push(message),
+                    Err(message) => unreadable.push((index, message)),
                 }
             }
             progress(done, total);
@@ -99,6 +99,9 @@ pub fn run(
     if stop.load(Ordering::Relaxed) {
         return Ok(None);
     }
+    // Threads finish in any order; messages come in that of the images.
+    unreadable.sort();
+    let unreadable = unreadable.into_iter().map(|(_, message)| message).collect();
     Ok(Some(Inferred { images: images.into_iter().flatten().collect(), unreadable }))
 }
 

@@ -15,7 +15,7 @@ use crate::exit::Outcome;
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
 Examples:
-  of a trained detector:    repghost-det features runs/mine --weights runs/mine/weights/best.safetensors a.jpg --output maps.safetensors
+  of a trained detector:    repghost-det features runs/mine a.jpg --output maps.safetensors
   of a published backbone:  repghost-det features experiments/retinanet.yaml --weights repghostnet_130.safetensors a.jpg --output maps.safetensors
 
 Names are levels: C2, C3, … of the backbone, P3, P4, … of a detector's pyramid; with several images NAME/C3.";

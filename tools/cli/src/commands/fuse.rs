@@ -13,7 +13,7 @@ use crate::exit::Outcome;
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
 Examples:
-  everything fused:                 repghost-det fuse runs/mine --weights runs/mine/weights/best.safetensors --output fused.safetensors
+  everything fused:                 repghost-det fuse runs/mine --output fused.safetensors
   only the re-parameterised parts:  repghost-det fuse runs/mine --weights W --level branches --output deploy.safetensors
   compared on an image of yours:    repghost-det fuse runs/mine --weights W --output fused.safetensors a.jpg
 

@@ -20,14 +20,15 @@ use crate::interrupt;
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
 Examples:
-  a folder:          repghost-det predict runs/mine --weights runs/mine/weights/best.safetensors photos/ --output out/
+  a folder:          repghost-det predict runs/mine photos/ --output out/
+  and its folders:   repghost-det predict runs/mine photos/ --recursive --output out/
   some files:        repghost-det predict runs/mine --weights W a.jpg b.png --output out/ --score-threshold 0.5
   fast on a CPU:     repghost-det predict runs/mine --weights W photos/ --output out/ --runtime onnxruntime
   an exported file:  repghost-det predict runs/mine --weights detector.onnx photos/ --output out/
   other image size:  repghost-det predict runs/mine --weights W a.jpg --output out/ data.augment.resize.size=640
   a classifier:      repghost-det predict experiments/imagenet/repghostnet_1.0x.yaml --weights W photos/ --output out/
 
-Of a detector, OUT/detections.json is a COCO results list with file_name; boxes are x, y, width, height in pixels of the file.
+Without --weights, the best weights of the run folder are taken. Of a detector, OUT/detections.json is a COCO results list with file_name; boxes are x, y, width, height in pixels of the file.
 Of a classifier, OUT/predictions.json lists each file's most probable classes.";
 
 /// Arguments of `predict`.

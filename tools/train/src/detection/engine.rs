@@ -25,6 +25,8 @@ pub struct LibtorchPool {
     classes: Vec<Class>,
     batch: usize,
     readers: usize,
+    /// Threads of an operation. Threads that replicas started may have left libtorch fewer for threads that start later.
+    intra_op_threads: i32,
 }
 
 impl LibtorchPool {
@@ -44,6 +46,7 @@ impl LibtorchPool {
             classes,
             batch: e.eval.batch_size,
             readers: e.data.workers,
+            intra_op_threads: tch::get_num_threads(),
         }
     }
 }
@@ -79,6 +82,7 @@ impl EnginePool for LibtorchPool {
     }
 
     fn engine(&self, _: [i64; 2], _: usize) -> Result<Box<dyn Engine + '_>, TrainError> {
+        tch::set_num_threads(self.intra_op_threads);
         Ok(Box::new(LibtorchEngine(self)))
     }
 }

@@ -13,7 +13,7 @@ use crate::sweep::SweepFolder;
 /// A run as the report sees it.
 #[derive(Clone, Debug)]
 pub struct RunData {
-    /// What people call it; unlike any other in the report.
+    /// Display name, unique within the report.
     pub name: String,
     /// Its folder.
     pub folder: RunFolder,

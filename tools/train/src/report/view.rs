@@ -121,7 +121,7 @@ pub fn build(runs: &[RunData], images: usize, tell: &mut dyn FnMut(&str), notes:
     views
 }
 
-/// Says so where the numbers are not those that the run noted: the images or annotations are others now than they were then.
+/// A warning where recomputed metrics differ from the recorded ones: the data set has changed since the run.
 fn changed(run: &RunData, evaluations: &[Evaluation]) -> Option<String> {
     let noted: serde_json::Value = read_json(&run.folder.metrics())?;
     let differs = |e: &&Evaluation| {
