@@ -125,11 +125,6 @@ char *repghost_pinned(const int64_t *size, size_t dims, int kind, at::Tensor **o
   });
 }
 
-// The same values with the channels of a pixel side by side, in memory.
-char *repghost_channels_last(const at::Tensor *tensor, at::Tensor **out) {
-  return guarded([&] { *out = new at::Tensor(tensor->contiguous(at::MemoryFormat::ChannelsLast)); });
-}
-
 // A stream beside the default one.
 char *repghost_stream_new(int device, c10::Stream **out) {
   return guarded([&] { *out = new c10::Stream(guard().getStreamFromGlobalPool(card(device), false)); });

@@ -11,7 +11,6 @@ extern "C" {
     fn repghost_memory(device: c_int, out: *mut i64) -> *mut c_char;
     fn repghost_reset_peak(device: c_int) -> *mut c_char;
     fn repghost_empty_cache() -> *mut c_char;
-    fn repghost_channels_last(tensor: *const C_tensor, out: *mut *mut C_tensor) -> *mut c_char;
     fn repghost_pinned(size: *const i64, dims: usize, kind: c_int, out: *mut *mut C_tensor) -> *mut c_char;
 }
 
@@ -88,20 +87,6 @@ pub fn pinned(size: &[i64], kind: Kind) -> Result<Tensor, ShimError> {
     }
 }
 
-/// `[N, C, H, W]` with the channels of a pixel side by side in memory, which a card's matrix units want. Shape and values stay; gradients
-/// pass.
-///
-/// # Errors
-/// Tensors of other than four dimensions.
-pub fn channels_last(tensor: &Tensor) -> Result<Tensor, ShimError> {
-    let mut out = std::ptr::null_mut();
-    // SAFETY: the handle lives through the call, which hands a new tensor over.
-    unsafe {
-        check(repghost_channels_last(tensor.as_ptr(), &mut out))?;
-        Ok(Tensor::from_ptr(out))
-    }
-}
-
 /// Floats of the host in pinned memory.
 ///
 /// # Errors
@@ -119,15 +104,6 @@ pub fn pinned_floats(values: &[f32], size: &[i64]) -> Result<Tensor, ShimError> 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn channels_move_in_memory_only() {
-        let x = Tensor::arange(24, (Kind::Float, Device::Cpu)).view([2, 3, 2, 2]);
-        let y = channels_last(&x).unwrap();
-        assert_eq!((y.size(), y.stride()), (x.size(), vec![12, 1, 6, 3]));
-        assert!(y.equal(&x));
-        assert!(channels_last(&x.view([24])).is_err());
-    }
 
     #[test]
     fn the_host_has_no_card() {

@@ -63,7 +63,6 @@ impl ClassificationTask {
         notes.extend(model::initialise(e, &net)?);
         notes.extend(apply_freezing(e, &net)?);
         net.convert(compute.device, Kind::Float);
-        compute.lay_out(&net)?;
         Ok(Self {
             experiment: e.clone(),
             metadata: metadata("classifier", &loaded.to_yaml(false), &named(&classes)),
@@ -164,7 +163,7 @@ impl Replica<DeviceBatch> for ClassifierReplica {
 }
 
 fn losses(net: &Backbone, batch: &DeviceBatch, compute: &Compute, label_smoothing: f64) -> Result<Losses, TrainError> {
-    let pixels = compute.laid_out(tensors::device_images(batch, compute.device)?.pixels)?;
+    let pixels = tensors::device_images(batch, compute.device)?.pixels;
     let labels: Vec<i64> = batch.batch.targets.iter().map(|t| t.labels.first().copied().unwrap_or(NO_LABEL)).collect();
     let labels = tensors::upload(&Tensor::from_slice(&labels), compute.device);
     let _lowered = compute.lowered()?;

@@ -60,7 +60,6 @@ impl DetectionTask {
         notes.extend(model::initialise(e, &detector)?);
         notes.extend(apply_freezing(e, &detector.backbone().body)?);
         detector.convert(compute.device, Kind::Float);
-        compute.lay_out(&detector)?;
         let source = val.source.clone();
         Ok(Self {
             experiment: e.clone(),
@@ -212,8 +211,7 @@ impl Replica<DeviceBatch> for DetectorReplica {
 }
 
 fn losses(detector: &Detector, batch: &DeviceBatch, compute: &Compute) -> Result<Losses, TrainError> {
-    let mut images = tensors::device_images(batch, compute.device)?;
-    images.pixels = compute.laid_out(images.pixels)?;
+    let images = tensors::device_images(batch, compute.device)?;
     let _lowered = compute.lowered()?;
     Ok(detector.losses(&mut Eager::train(), &images, &tensors::targets(&batch.batch)))
 }

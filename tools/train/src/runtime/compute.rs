@@ -1,11 +1,9 @@
 //! Where and how exactly an experiment computes: its device, and the precision of its forward passes.
 
-use repghost_backbone::Tree;
 use repghost_kernels::device::driver::driver;
-use repghost_kernels::device::memory::channels_last;
 use repghost_kernels::device::precision::{allow_tf32, deterministic, Autocast};
 use repghost_kernels::device::{Choice, Chosen};
-use tch::{Cuda, Device, Kind, Tensor};
+use tch::{Cuda, Device, Kind};
 
 use crate::config::{Experiment, Precision, Task};
 use crate::error::TrainError;
@@ -64,35 +62,6 @@ impl Compute {
             Cuda::cudnn_set_benchmark(e.task == Task::Classification && !e.train.deterministic);
         }
         Ok(Self { device, half, words })
-    }
-
-    /// Lays the convolutions' weights of a network out for the device, in place.
-    ///
-    /// # Errors
-    /// When libtorch fails.
-    pub fn lay_out(&self, network: &dyn Tree) -> Result<(), TrainError> {
-        if !self.channels_last() {
-            return Ok(());
-        }
-        let _guard = tch::no_grad_guard();
-        for mut entry in network.named_tensors().into_iter().filter(|e| e.tensor.dim() == 4) {
-            let laid = channels_last(&entry.tensor)?;
-            entry.tensor.set_data(&laid);
-        }
-        Ok(())
-    }
-
-    /// Images laid out for the device.
-    ///
-    /// # Errors
-    /// When libtorch fails.
-    pub fn laid_out(&self, pixels: Tensor) -> Result<Tensor, TrainError> {
-        Ok(if self.channels_last() { channels_last(&pixels)? } else { pixels })
-    }
-
-    /// A card's matrix units want the channels of a pixel side by side where they compute in half precision.
-    fn channels_last(&self) -> bool {
-        self.device.is_cuda() && self.half.is_some()
     }
 
     /// A line for people.
