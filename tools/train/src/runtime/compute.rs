@@ -27,7 +27,17 @@ pub struct Compute {
 /// # Errors
 /// [`TrainError::Device`] where a card is asked for by name and cannot be used.
 pub fn device(e: &Experiment) -> Result<Device, TrainError> {
-    Ok(choose(e.run.device)?.device)
+    let device = choose(e.run.device)?.device;
+    multiply(e.train.precision, device)?;
+    Ok(device)
+}
+
+/// How a card multiplies 32-bit floats: the same in training and in every later command.
+fn multiply(precision: Precision, device: Device) -> Result<(), TrainError> {
+    match device {
+        Device::Cuda(_) => Ok(allow_tf32(precision != Precision::Fp32)?),
+        _ => Ok(()),
+    }
 }
 
 fn choose(wanted: Choice) -> Result<Chosen, TrainError> {
@@ -43,6 +53,7 @@ impl Compute {
         let Chosen { device, mut words } = choose(e.run.device)?;
         let precision = e.train.precision;
         let half = half(precision, device)?;
+        multiply(precision, device)?;
         if precision != Precision::Fp32 {
             words += match (precision, device) {
                 (Precision::Tf32, Device::Cpu) => "; tf32 is of cards, so this is fp32",
@@ -56,7 +67,6 @@ impl Compute {
             words += "; one replica instead of train.replicas, which is for CPUs";
         }
         if device.is_cuda() {
-            allow_tf32(precision != Precision::Fp32)?;
             deterministic(e.train.deterministic)?;
             // Looking for the fastest algorithm pays where all batches have one size.
             Cuda::cudnn_set_benchmark(e.task == Task::Classification && !e.train.deterministic);
