@@ -149,7 +149,7 @@ fn mistakes_name_key_origin_and_remedy() {
         ("model.head.anchors.aspect_ratios=[]", "model.head.anchors.aspect_ratios: found a list of 0, expected a list of 1 or more (command line)"),
         ("model.head.bg_iou=0.6", "model.head.bg_iou: found 0.6, expected at most model.head.fg_iou (0.5) (command line)"),
         ("data.classes=[1]", "data.classes.0: found 1, expected a text; write \"1\", with quotes (command line)"),
-        ("run.name=x", "unknown key run.name (command line); expected one of: dir"),
+        ("run.name=x", "unknown key run.name (command line); expected one of: dir, device"),
         (
             "task=classification",
             "model.head.name: found retinanet, expected classifier, as task is classification (or task: detection) (base/model.yaml)",

@@ -296,8 +296,10 @@ fn unknown_key_hint(tree: &Node, parent: &str, field: &str, expected: &[&str]) -
     let leaves = all.as_ref().map_or(Vec::new(), Node::leaves);
     let elsewhere: Vec<&str> = leaves.iter().map(|(k, _)| k.as_str()).filter(|k| k.rsplit('.').next() == Some(field)).collect();
     match elsewhere.as_slice() {
-        [] => suggest::hint(field, expected),
-        keys => format!("; did you mean {}?", keys.join(" or ")),
+        [one] => format!("; did you mean {one}?"),
+        [one, other] => format!("; did you mean {one} or {other}?"),
+        // None, or a word that many maps use.
+        _ => suggest::hint(field, expected),
     }
 }
 
