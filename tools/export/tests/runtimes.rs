@@ -37,10 +37,7 @@ fn all_runtimes_agree() {
     };
     let image = Tensor::from_slice(&pixels).view(SHAPE);
     for runtime in RUNTIMES {
-        if (runtime.check)().is_err() {
-            println!("skipped: {} is absent", runtime.name);
-            continue;
-        }
+        let Some(()) = need(runtime.name, (runtime.check)().ok(), "see docs/export.md, runtimes") else { continue };
         match runtime.takes {
             Takes::File(open) => agree(runtime.name, open(&file, Settings::threads(1)).unwrap().as_mut()),
             Takes::Network(open) => agree(runtime.name, open(&net, &image, Settings::threads(1)).unwrap().as_mut()),
