@@ -184,9 +184,28 @@ impl Reader {
     }
 }
 
+/// Open brackets at most. The YAML reader refuses deep nesting too, but takes minutes for a hundred thousand brackets.
+const MAX_DEPTH: usize = 1000;
+
+/// True where so many brackets are open at once that no experiment can be meant (brackets in texts count as well).
+fn too_deep(text: &str) -> bool {
+    let depths = text.bytes().scan(0usize, |depth, byte| {
+        match byte {
+            b'[' | b'{' => *depth += 1,
+            b']' | b'}' => *depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        Some(*depth)
+    });
+    depths.max().is_some_and(|most| most > MAX_DEPTH)
+}
+
 /// One file's YAML as a tree. An empty file is an empty map.
 pub(crate) fn parse(text: &str, path: &Path) -> Result<Node, ConfigError> {
     let syntax = |message: String| ConfigError::Syntax { path: path.to_path_buf(), message };
+    if too_deep(text) {
+        return Err(syntax(format!("more than {MAX_DEPTH} brackets are open at once")));
+    }
     let mut value: Value = serde_yaml::from_str(text).map_err(|e| syntax(e.to_string()))?;
     value.apply_merge().map_err(|e| syntax(e.to_string()))?;
     let origin = Origin::File(path.display().to_string().into());
