@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use repghost_backbone::synthetic::uniform;
 use repghost_backbone::{BackboneConfig, Eager, Tree};
-use repghost_heads::detector::DetectorModel;
 use repghost_heads::losses::{ClassTarget, Focal};
 use repghost_heads::matcher::Matcher;
+use repghost_heads::model::DetectorModel;
 use repghost_heads::nms::batched_nms;
 use repghost_heads::retinanet::RetinaNetConfig;
 use repghost_heads::{FpnConfig, ImageBatch, RetinaNet, Target};

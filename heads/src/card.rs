@@ -4,24 +4,29 @@
 use repghost_kernels::cuda::{available, focal, roi_align, upload};
 use tch::Tensor;
 
-use crate::losses::{ClassTarget, Focal};
-use crate::roi_align::{Roi, Sampling};
+use crate::roi_align::roi::Roi;
+use crate::roi_align::taps::Sampling;
 
-/// [`Focal::loss`].
-pub(crate) fn focal_loss(focal: &Focal, logits: &Tensor, targets: &[Vec<ClassTarget>], scales: &[f64]) -> Option<Tensor> {
+/// Number of an anchor that is background in `focal_loss`.
+pub(crate) use repghost_kernels::cuda::focal::BACKGROUND;
+/// Number of an anchor that takes no part in `focal_loss`.
+pub(crate) use repghost_kernels::cuda::focal::IGNORED;
+
+/// The focal loss of logits `[N, A, C]`. `classes` gives the class of each anchor, or [`BACKGROUND`] or [`IGNORED`], image by image; it is called
+/// where a kernel serves. One scale per image.
+pub(crate) fn focal_loss(
+    logits: &Tensor,
+    classes: impl FnOnce() -> Vec<i32>,
+    scales: &[f64],
+    [alpha, gamma]: [f64; 2],
+) -> Option<Tensor> {
     let device = logits.device();
     if !available(device) {
         return None;
     }
-    let number = |target: &ClassTarget| match target {
-        ClassTarget::Class(class) => *class as i32,
-        ClassTarget::Background => focal::BACKGROUND,
-        ClassTarget::Ignored => focal::IGNORED,
-    };
-    let classes: Vec<i32> = targets.iter().flatten().map(number).collect();
-    let classes = upload(&classes, device).view([targets.len() as i64, -1]);
+    let classes = upload(&classes(), device).view([scales.len() as i64, -1]);
     let scales: Vec<f32> = scales.iter().map(|scale| *scale as f32).collect();
-    let settings = focal::Focal { alpha: focal.alpha as f32, gamma: focal.gamma as f32 };
+    let settings = focal::Focal { alpha: alpha as f32, gamma: gamma as f32 };
     focal::loss(logits, &classes, &upload(&scales, device), settings)
 }
 

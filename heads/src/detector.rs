@@ -9,16 +9,16 @@ use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer};
 use serde::de::{Error as _, MapAccess};
 use serde::{Deserialize, Deserializer, Serialize};
-use tch::Tensor;
 
 use crate::backbone_with_fpn::BackboneWithFpn;
 use crate::decoder::Decoder;
 use crate::error::HeadError;
-use crate::fcos::{Fcos, FcosConfig};
+use crate::fcos::{Fcos, FcosConfig, FcosDecoder};
 use crate::fpn::FpnConfig;
+use crate::model::{DetectorConfig, DetectorModel, PredictionLayer};
 use crate::postprocess::PostprocessConfig;
-use crate::rcnn::{FasterRcnnConfig, MaskRcnnConfig, Rcnn};
-use crate::retinanet::{RetinaNet, RetinaNetConfig};
+use crate::rcnn::{FasterRcnnConfig, MaskRcnnConfig, Rcnn, RcnnDecoder};
+use crate::retinanet::{RetinaNet, RetinaNetConfig, RetinaNetDecoder};
 use crate::stage::{DecodeError, Outputs, Regions, Stage};
 use crate::types::{HostDetections, ImageBatch, Losses, Target};
 
@@ -123,89 +123,6 @@ impl Detector {
 
 // What follows holds for every detector.
 
-/// A layer whose outputs are predictions: the last one of a branch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PredictionLayer {
-    /// Suffix of the stage ([`Stage::suffix`]).
-    pub suffix: &'static str,
-    /// Name of the stage's output that it gives.
-    pub output: &'static str,
-    /// Path of the layer.
-    pub path: &'static str,
-    /// Whether its size depends on the number of classes.
-    pub per_class: bool,
-}
-
-/// The settings of one detector.
-pub trait DetectorConfig: std::fmt::Debug {
-    /// The value of `model.head.name`.
-    fn name(&self) -> &'static str;
-
-    /// The detector's name in the literature.
-    fn title(&self) -> &'static str;
-
-    /// Whether masks are trained and predicted.
-    fn has_masks(&self) -> bool {
-        false
-    }
-
-    /// Whether the head's outputs are numbered by COCO's category ids.
-    fn coco_91(&self) -> bool;
-
-    /// Rules of its [`Check`].
-    fn check_rules(&self, at: &mut Checker);
-
-    /// The detector with few and thin layers, for quick checks.
-    fn narrow(&self) -> HeadConfig;
-
-    /// The detector of `classes` classes on a backbone.
-    ///
-    /// # Errors
-    /// Settings that make no detector.
-    fn build(&self, body: Backbone, fpn: &FpnConfig, classes: i64) -> Result<Detector, HeadError>;
-
-    /// The host part of that detector. No network is built.
-    ///
-    /// # Errors
-    /// Settings that make no detector.
-    fn decoder(&self, fpn: &FpnConfig, classes: i64) -> Result<Decoder, HeadError>;
-}
-
-/// The networks of one detector, beside [`Detector::run_stage`].
-pub trait DetectorModel: Tree + std::fmt::Debug {
-    /// See [`Detector::name`].
-    fn name(&self) -> &'static str;
-
-    /// See [`Detector::losses`].
-    fn losses(&self, ops: &mut Eager, images: &ImageBatch, targets: &[Target]) -> Losses;
-
-    /// Outputs of a stage that reads regions, in libtorch. Detectors of one stage have none.
-    fn run_regions(&self, stage: &Stage, ops: &mut Eager, regions: &Regions) -> Outputs<Tensor> {
-        let _ = (stage, ops, regions);
-        Outputs::new()
-    }
-
-    /// See [`Detector::set_sampling`].
-    fn set_sampling(&self, seed: u64, batch: u64) {
-        let _ = (seed, batch);
-    }
-
-    /// See [`Detector::backbone`].
-    fn backbone(&self) -> &BackboneWithFpn;
-
-    /// See [`Detector::into_body`].
-    fn into_body(self: Box<Self>) -> Backbone;
-
-    /// See [`Detector::decoder`].
-    fn decoder(&self) -> Decoder;
-
-    /// Thresholds and limits of the decoder.
-    fn postprocess_mut(&mut self) -> &mut PostprocessConfig;
-
-    /// See [`Detector::prediction_layers`].
-    fn prediction_layers(&self) -> &'static [PredictionLayer];
-}
-
 impl HeadConfig {
     /// The value of `model.head.name`.
     pub fn name(&self) -> &'static str {
@@ -237,7 +154,12 @@ impl HeadConfig {
 
     /// The detector of a name with few and thin layers, for quick checks; none for other names.
     pub fn narrow(name: &str) -> Option<Self> {
-        Self::named(name).map(|head| head.config().narrow())
+        Some(match Self::named(name)? {
+            Self::RetinaNet(c) => Self::RetinaNet(c.narrow()),
+            Self::Fcos(c) => Self::Fcos(c.narrow()),
+            Self::FasterRcnn(c) => Self::FasterRcnn(c.narrow()),
+            Self::MaskRcnn(c) => Self::MaskRcnn(c.narrow()),
+        })
     }
 
     /// Builds the detector of `classes` classes on a backbone. Initial weights come from torch's global generator.
@@ -245,7 +167,13 @@ impl HeadConfig {
     /// # Errors
     /// Settings that make no detector.
     pub fn build(&self, backbone: Backbone, fpn: &FpnConfig, classes: i64) -> Result<Detector, HeadError> {
-        self.config().build(backbone, fpn, classes)
+        let body = backbone;
+        Ok(match self {
+            Self::RetinaNet(c) => Detector::RetinaNet(Box::new(RetinaNet::new(body, fpn, c, classes)?)),
+            Self::Fcos(c) => Detector::Fcos(Box::new(Fcos::new(body, fpn, c, classes)?)),
+            Self::FasterRcnn(c) => Detector::Rcnn(Box::new(Rcnn::faster(body, fpn, c, classes)?)),
+            Self::MaskRcnn(c) => Detector::Rcnn(Box::new(Rcnn::mask(body, fpn, c, classes)?)),
+        })
     }
 
     /// The host part of the detector of `classes` classes: what an exported file needs to become detections. No network is built.
@@ -254,7 +182,12 @@ impl HeadConfig {
     /// Settings that make no detector.
     pub fn decoder(&self, fpn: &FpnConfig, classes: i64) -> Result<Decoder, HeadError> {
         self.check()?;
-        self.config().decoder(fpn, classes)
+        Ok(match self {
+            Self::RetinaNet(c) => Decoder::RetinaNet(RetinaNetDecoder::new(fpn, c, classes)?),
+            Self::Fcos(c) => Decoder::Fcos(FcosDecoder::new(fpn, c, classes)?),
+            Self::FasterRcnn(c) => Decoder::Rcnn(RcnnDecoder::new(fpn, c, None, classes)?),
+            Self::MaskRcnn(c) => Decoder::Rcnn(RcnnDecoder::new(fpn, &c.faster(), Some(&c.mask_head), classes)?),
+        })
     }
 }
 
@@ -347,7 +280,11 @@ impl Detector {
 
     /// The host part: anchors, box coder, label map, pooling, thresholds.
     pub fn decoder(&self) -> Decoder {
-        self.model().decoder()
+        match self {
+            Self::RetinaNet(d) => Decoder::RetinaNet(d.decoder.clone()),
+            Self::Fcos(d) => Decoder::Fcos(d.decoder.clone()),
+            Self::Rcnn(d) => Decoder::Rcnn(d.decoder.clone()),
+        }
     }
 
     /// The layers that predict.

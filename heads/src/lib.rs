@@ -25,6 +25,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`detector`], [`decoder`], [`stage`] | all detectors as one type; their host part; their networks |
+//! | [`model`] | what a detector's own module provides |
 //! | [`types`] | batches, targets, losses, detections |
 //! | [`retinanet`], [`fcos`] | the dense detectors, with and without anchors |
 //! | [`rcnn`] | the detectors of two stages: Faster R-CNN, and with masks Mask R-CNN |
@@ -54,6 +55,7 @@ pub mod label_map;
 pub mod legacy_names;
 pub mod losses;
 pub mod matcher;
+pub mod model;
 pub mod nms;
 pub mod postprocess;
 pub mod rcnn;

@@ -45,6 +45,17 @@ pub enum ClassTarget {
     Ignored,
 }
 
+impl ClassTarget {
+    /// As the card's kernel takes it.
+    fn number(&self) -> i32 {
+        match self {
+            Self::Class(class) => *class as i32,
+            Self::Background => card::BACKGROUND,
+            Self::Ignored => card::IGNORED,
+        }
+    }
+}
+
 /// The two constants of the focal loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Focal {
@@ -67,7 +78,8 @@ impl Focal {
             assert!(!matches!(target, ClassTarget::Class(k) if *k as usize >= c), "{target:?} of only {c} classes");
         }
         // The kernel of cards reads half types itself.
-        if let Some(loss) = card::focal_loss(self, logits, targets, scales) {
+        let classes = || targets.iter().flatten().map(ClassTarget::number).collect();
+        if let Some(loss) = card::focal_loss(logits, classes, scales, [self.alpha, self.gamma]) {
             return loss;
         }
         let logits = at_least_f32(logits).contiguous();

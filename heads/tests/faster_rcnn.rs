@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use repghost_backbone::synthetic::{fill, input};
 use repghost_backbone::{BackboneConfig, Eager, FuseLevel, Tree};
-use repghost_heads::detector::DetectorModel;
+use repghost_heads::model::DetectorModel;
 use repghost_heads::rcnn::config::{BoxHeadConfig, FasterRcnnConfig, RoiConfig, RpnConfig};
 use repghost_heads::rcnn::Rcnn;
 use repghost_heads::{Detector, FpnConfig, HeadConfig, ImageBatch, Stage, Target};

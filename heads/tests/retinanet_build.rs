@@ -3,8 +3,8 @@
 use repghost_backbone::cost::Cost;
 use repghost_backbone::synthetic::{fill, input};
 use repghost_backbone::{BackboneConfig, Eager, FuseLevel, Tree};
-use repghost_heads::detector::DetectorModel;
 use repghost_heads::losses::BoxLoss;
+use repghost_heads::model::DetectorModel;
 use repghost_heads::retinanet::RawOutputs;
 use repghost_heads::{Detector, ExtraLevels, FpnConfig, HeadConfig, HeadError, ImageBatch, RetinaNet, RetinaNetConfig, Target};
 use tch::Kind;

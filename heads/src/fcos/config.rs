@@ -5,7 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::anchors::AnchorConfig;
+use crate::fpn::ExtraLevels;
 use crate::losses::Focal;
+
+/// Levels above the backbone's, where `model.fpn.extra_levels` is unset.
+pub(super) const EXTRA_LEVELS: ExtraLevels = ExtraLevels::P6p7FromP5;
 
 /// The keys below `model.head` for `name: fcos`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -60,6 +64,11 @@ impl Check for FcosConfig {
 }
 
 impl FcosConfig {
+    /// Few and thin layers, for quick checks.
+    pub(crate) fn narrow(&self) -> Self {
+        Self { tower_depth: 1, norm_groups: 8, ..self.clone() }
+    }
+
     /// One square per position, as large as its level's stride: its centre is the point.
     pub(super) fn points(&self) -> AnchorConfig {
         AnchorConfig { octave_base_scale: 1.0, scales_per_octave: 1, sizes: None, aspect_ratios: vec![1.0] }

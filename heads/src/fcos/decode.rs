@@ -8,10 +8,9 @@
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
-use super::config::FcosConfig;
+use super::config::{FcosConfig, EXTRA_LEVELS};
 use super::distances::decode;
 use super::head::FcosOutputs;
-use super::EXTRA_LEVELS;
 use crate::anchors::{AnchorGenerator, AnchorSet};
 use crate::boxes::clip;
 use crate::error::HeadError;

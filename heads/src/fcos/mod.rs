@@ -20,21 +20,18 @@ use repghost_config::{Check, Checker};
 use tch::Tensor;
 
 pub use config::FcosConfig;
+use config::EXTRA_LEVELS;
 pub use decode::FcosDecoder;
 pub use head::{FcosHead, FcosOutputs};
 
 use crate::anchors::AnchorSet;
 use crate::backbone_with_fpn::BackboneWithFpn;
-use crate::decoder::Decoder;
-use crate::detector::{Detector, DetectorConfig, DetectorModel, HeadConfig, PredictionLayer};
 use crate::error::HeadError;
-use crate::fpn::{ExtraLevels, FpnConfig};
+use crate::fpn::FpnConfig;
+use crate::model::{DetectorConfig, DetectorModel, PredictionLayer};
 use crate::postprocess::PostprocessConfig;
 use crate::stage::Outputs;
 use crate::types::{ImageBatch, Losses, Target};
-
-/// Levels above the backbone's, where `model.fpn.extra_levels` is unset.
-const EXTRA_LEVELS: ExtraLevels = ExtraLevels::P6p7FromP5;
 
 /// The detector.
 #[derive(Debug)]
@@ -107,10 +104,6 @@ impl DetectorModel for Fcos {
         self.backbone.body
     }
 
-    fn decoder(&self) -> Decoder {
-        Decoder::Fcos(self.decoder.clone())
-    }
-
     fn postprocess_mut(&mut self) -> &mut PostprocessConfig {
         &mut self.decoder.postprocess
     }
@@ -139,18 +132,6 @@ impl DetectorConfig for FcosConfig {
 
     fn check_rules(&self, at: &mut Checker) {
         self.rules(at);
-    }
-
-    fn narrow(&self) -> HeadConfig {
-        HeadConfig::Fcos(Self { tower_depth: 1, norm_groups: 8, ..self.clone() })
-    }
-
-    fn build(&self, body: Backbone, fpn: &FpnConfig, classes: i64) -> Result<Detector, HeadError> {
-        Ok(Detector::Fcos(Box::new(Fcos::new(body, fpn, self, classes)?)))
-    }
-
-    fn decoder(&self, fpn: &FpnConfig, classes: i64) -> Result<Decoder, HeadError> {
-        Ok(Decoder::Fcos(FcosDecoder::new(fpn, self, classes)?))
     }
 }
 

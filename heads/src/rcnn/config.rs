@@ -5,7 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::anchors::{same_lengths, AnchorConfig};
+use crate::fpn::ExtraLevels;
 use crate::matcher::Matcher;
+
+/// Levels above the backbone's, where `model.fpn.extra_levels` is unset.
+pub(super) const EXTRA_LEVELS: ExtraLevels = ExtraLevels::MaxPool;
 
 /// What Faster and Mask R-CNN have in common: the keys below `model.head` for `name: faster_rcnn`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +27,17 @@ pub struct FasterRcnnConfig {
     /// Number the head's classes by COCO's category ids (1 to 90 with gaps), as torchvision's published files do. Needs the 80
     /// classes of COCO.
     pub coco_91: bool,
+}
+
+impl FasterRcnnConfig {
+    /// Few and thin layers, for quick checks.
+    pub(crate) fn narrow(&self) -> Self {
+        Self {
+            rpn: RpnConfig { pre_nms_top_n_test: 120, post_nms_top_n_test: 60, ..self.rpn.clone() },
+            box_head: BoxHeadConfig { fcs: vec![32], ..self.box_head.clone() },
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for FasterRcnnConfig {
@@ -65,6 +80,13 @@ impl Default for MaskRcnnConfig {
 }
 
 impl MaskRcnnConfig {
+    /// Few and thin layers, for quick checks.
+    pub(crate) fn narrow(&self) -> Self {
+        let FasterRcnnConfig { levels, rpn, roi, box_head, coco_91 } = self.faster().narrow();
+        let mask_head = MaskHeadConfig { convs: vec![16], deconv: 16, ..self.mask_head.clone() };
+        Self { levels, rpn, roi, box_head, mask_head, coco_91 }
+    }
+
     /// The part that is not about masks.
     pub fn faster(&self) -> FasterRcnnConfig {
         let Self { levels, rpn, roi, box_head, mask_head: _, coco_91 } = self.clone();

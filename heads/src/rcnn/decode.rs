@@ -4,11 +4,10 @@
 use rayon::prelude::*;
 use tch::{Kind, Tensor};
 
-use super::config::{FasterRcnnConfig, MaskHeadConfig, RpnConfig};
+use super::config::{FasterRcnnConfig, MaskHeadConfig, RpnConfig, EXTRA_LEVELS};
 use super::heads::BoxOutputs;
 use super::proposals::{self, Proposals};
 use super::rpn::RpnOutputs;
-use super::EXTRA_LEVELS;
 use crate::anchors::AnchorGenerator;
 use crate::box_coder::{BoxCoder, Corners};
 use crate::boxes::clip;

@@ -6,10 +6,11 @@ use tch::{Kind, Tensor};
 
 use super::chunked_loss::chunked_loss;
 use super::heads::MaskHead;
+use super::losses;
 use super::mask_targets::{mask_targets, Wanted};
+use super::net::{Rcnn, StageOne};
 use super::sampler::BalancedSampler;
 use super::targets::{sample_anchors, sample_rois, RoiSamples};
-use super::{losses, Rcnn, StageOne};
 use crate::box_coder::Corners;
 use crate::host::upload;
 use crate::types::{ImageBatch, Losses, Target};

@@ -5,8 +5,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::anchors::AnchorConfig;
+use crate::fpn::ExtraLevels;
 use crate::losses::{BoxLoss, Focal};
 use crate::matcher::Matcher;
+
+/// Levels above the backbone's, where `model.fpn.extra_levels` is unset.
+pub(super) const EXTRA_LEVELS: ExtraLevels = ExtraLevels::P6p7FromP5;
 
 /// The keys below `model.head` for `name: retinanet`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -87,6 +91,11 @@ impl Check for RetinaNetConfig {
 }
 
 impl RetinaNetConfig {
+    /// Few and thin layers, for quick checks.
+    pub(crate) fn narrow(&self) -> Self {
+        Self { tower_depth: 1, ..self.clone() }
+    }
+
     pub(super) fn focal(&self) -> Focal {
         Focal { alpha: self.focal_alpha, gamma: self.focal_gamma }
     }

@@ -7,9 +7,8 @@
 use rayon::prelude::*;
 use tch::{Device, Kind, Tensor};
 
-use super::config::RetinaNetConfig;
+use super::config::{RetinaNetConfig, EXTRA_LEVELS};
 use super::head::RawOutputs;
-use super::EXTRA_LEVELS;
 use crate::anchors::{AnchorGenerator, AnchorSet};
 use crate::box_coder::BoxCoder;
 use crate::boxes::clip;

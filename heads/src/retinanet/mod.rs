@@ -14,21 +14,18 @@ use repghost_config::{Check, Checker};
 use tch::Tensor;
 
 pub use config::RetinaNetConfig;
+use config::EXTRA_LEVELS;
 pub use decode::RetinaNetDecoder;
 pub use head::{RawOutputs, RetinaNetHead};
 
 use crate::anchors::AnchorSet;
 use crate::backbone_with_fpn::BackboneWithFpn;
-use crate::decoder::Decoder;
-use crate::detector::{Detector, DetectorConfig, DetectorModel, HeadConfig, PredictionLayer};
 use crate::error::HeadError;
-use crate::fpn::{ExtraLevels, FpnConfig};
+use crate::fpn::FpnConfig;
+use crate::model::{DetectorConfig, DetectorModel, PredictionLayer};
 use crate::postprocess::PostprocessConfig;
 use crate::stage::Outputs;
 use crate::types::{HostDetections, ImageBatch, Losses, Target};
-
-/// Levels above the backbone's, where `model.fpn.extra_levels` is unset.
-const EXTRA_LEVELS: ExtraLevels = ExtraLevels::P6p7FromP5;
 
 /// The detector.
 #[derive(Debug)]
@@ -108,10 +105,6 @@ impl DetectorModel for RetinaNet {
         self.backbone.body
     }
 
-    fn decoder(&self) -> Decoder {
-        Decoder::RetinaNet(self.decoder.clone())
-    }
-
     fn postprocess_mut(&mut self) -> &mut PostprocessConfig {
         &mut self.decoder.postprocess
     }
@@ -139,18 +132,6 @@ impl DetectorConfig for RetinaNetConfig {
 
     fn check_rules(&self, at: &mut Checker) {
         self.rules(at);
-    }
-
-    fn narrow(&self) -> HeadConfig {
-        HeadConfig::RetinaNet(Self { tower_depth: 1, ..self.clone() })
-    }
-
-    fn build(&self, body: Backbone, fpn: &FpnConfig, classes: i64) -> Result<Detector, HeadError> {
-        Ok(Detector::RetinaNet(Box::new(RetinaNet::new(body, fpn, self, classes)?)))
-    }
-
-    fn decoder(&self, fpn: &FpnConfig, classes: i64) -> Result<Decoder, HeadError> {
-        Ok(Decoder::RetinaNet(RetinaNetDecoder::new(fpn, self, classes)?))
     }
 }
 

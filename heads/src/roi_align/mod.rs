@@ -6,11 +6,13 @@
 
 mod kernel;
 mod multi_scale;
+pub mod roi;
 mod simd;
 pub mod taps;
 mod tensor_ops;
 
 pub use multi_scale::MultiScaleRoiAlign;
+pub use roi::Roi;
 pub use taps::Sampling;
 
 use std::collections::BTreeMap;
@@ -23,17 +25,6 @@ use crate::card;
 use crate::host::{f32_slice, f32_slice_mut, to_cpu_f32};
 use kernel::{Group, Shape};
 use taps::RoiTaps;
-
-/// A region of interest.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Roi {
-    /// Which of `maps` it is taken from.
-    pub level: usize,
-    /// Index in the batch.
-    pub image: usize,
-    /// Corners x1, y1, x2, y2 in image pixels.
-    pub bbox: [f32; 4],
-}
 
 /// The implementation that computes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

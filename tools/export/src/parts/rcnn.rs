@@ -1,7 +1,7 @@
 //! Faster and Mask R-CNN from the first stage's outputs to final detections.
 
 use repghost_heads::box_coder::MAX_LOG_SCALE;
-use repghost_heads::detector::DetectorModel;
+use repghost_heads::model::DetectorModel;
 use repghost_heads::rcnn::Rcnn;
 use repghost_heads::Stage;
 use serde_json::json;
