@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use repghost_coco::{AugmentConfig, Normalize, Sample, Transform};
+use repghost_coco::{AugmentConfig, Sample, Transform};
 use repghost_train::engine::{Engine, EnginePool, Preprocessed};
 use repghost_train::model::Class;
 use repghost_train::{Experiment, TrainError};
@@ -17,7 +17,7 @@ use crate::model::{self, Model};
 use crate::onnx::{ElementType, Nms};
 use crate::parts;
 use crate::runtime::{Runtime, REFERENCE};
-use crate::spec::{BatchSize, ExportSpec, Part, SIZE_MULTIPLE};
+use crate::spec::{BatchSize, ExportSpec, Part};
 
 /// Extension of exported files.
 pub const EXTENSION: &str = "onnx";
@@ -112,15 +112,7 @@ impl EnginePool for ExportedPool {
                 let inner = Letterbox { size: size.map(|s| s as usize) }.write(&sample.image, &mut pixels);
                 Preprocessed { pixels, padded: size, size: inner.map(|s| s as i64) }
             }
-            Kind::Model(model) => {
-                let image = model.resize.prepare(sample).image;
-                let size = [image.height() as i64, image.width() as i64];
-                let padded = size.map(|s| (s + SIZE_MULTIPLE - 1) / SIZE_MULTIPLE * SIZE_MULTIPLE);
-                let [h, w] = padded.map(|s| s as usize);
-                let mut pixels = vec![0.0; 3 * h * w];
-                Normalize::default().write(&image, &mut pixels, h, w);
-                Preprocessed { pixels, padded, size }
-            }
+            Kind::Model(model) => Preprocessed::of(&model.resize.prepare(sample)),
         }
     }
 

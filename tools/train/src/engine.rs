@@ -1,6 +1,6 @@
 //! What finds objects in images: libtorch here, onnxruntime and TensorRT in the export crate, all behind [`Engine`] and [`EnginePool`].
 
-use repghost_coco::Sample;
+use repghost_coco::{Normalize, Sample};
 use repghost_heads::HostDetections;
 
 use crate::error::TrainError;
@@ -34,6 +34,25 @@ pub struct Preprocessed {
     pub padded: [i64; 2],
     /// Height and width of the image within the padding.
     pub size: [i64; 2],
+}
+
+/// Images are padded to multiples of this, the stride of the coarsest backbone level.
+const MULTIPLE: usize = 32;
+
+impl Preprocessed {
+    /// Normalises an image that is resized, or that gets its size on the way (`pending`, as torchvision's style of resizing has it), and pads
+    /// it to a multiple of 32.
+    pub fn of(sample: &Sample) -> Self {
+        let [width, height] = sample.size();
+        let [padded_height, padded_width] = [height, width].map(|side| side.next_multiple_of(MULTIPLE));
+        let mut pixels = vec![0.0; 3 * padded_height * padded_width];
+        let normalize = Normalize::default();
+        match sample.pending {
+            None => normalize.write(&sample.image, &mut pixels, padded_height, padded_width),
+            Some(to) => normalize.write_resized(&sample.image, to, &mut pixels, padded_height, padded_width),
+        }
+        Self { pixels, padded: [padded_height as i64, padded_width as i64], size: [height as i64, width as i64] }
+    }
 }
 
 /// A detector in some runtime, with an engine for each of several threads.

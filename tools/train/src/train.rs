@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::classification::ClassificationTask;
-use crate::config::{diff, Loaded, Task as Learned};
+use crate::config::{diff, InitConfig, Loaded, Task as Learned};
 use crate::detection::DetectionTask;
 use crate::environment::Environment;
 use crate::error::TrainError;
@@ -75,9 +75,25 @@ pub fn train_task<T: ImageTask>(
     write_environment(&folder)?;
     let start = TrainerOptions { folder: folder.clone(), config_hash, resume, stop: options.stop.clone(), quiet: options.quiet };
     let trainer = Trainer::new(task, &loaded.experiment.train, start)?;
+    if let Some(warning) = too_short(&loaded.experiment.init, trainer.run.plan.stop_at) {
+        print(&format!("warning: {warning}"));
+    }
     let mut trainer = hooks.into_iter().fold(trainer, Trainer::with_hook);
     let end = trainer.train()?;
     Ok(TrainOutcome { end, folder, best: trainer.run.progress.best })
+}
+
+/// A warning where a run from random weights has too few steps to learn much.
+fn too_short(init: &InitConfig, steps: u64) -> Option<String> {
+    /// `experiments/small.yaml` takes about 1100 steps on 292 images.
+    const FEW: u64 = 500;
+    let from_scratch = init.backbone.is_none() && init.detector.is_none();
+    (from_scratch && steps < FEW).then(|| {
+        format!(
+            "{steps} steps from random weights are too few to learn much: raise train.epochs, lower train.batch_size, or start from trained \
+             weights (init.detector, init.backbone)"
+        )
+    })
 }
 
 /// The checkpoint to resume from. Keys of the experiment that changed since it was written are printed.
@@ -137,4 +153,19 @@ fn write_environment(folder: &RunFolder) -> Result<(), TrainError> {
     let command = std::env::args().collect();
     let written = Written { command, directory: std::env::current_dir().ok(), environment: &environment };
     write_json(&folder.environment(), &written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Experiment;
+
+    #[test]
+    fn a_short_run_from_random_weights_is_a_warning() {
+        let mut init = Experiment::default().init;
+        assert!(too_short(&init, 499).unwrap().contains("499 steps"));
+        assert_eq!(too_short(&init, 500), None);
+        init.backbone = Some(crate::config::PathTemplate::new("backbone.safetensors"));
+        assert_eq!(too_short(&init, 10), None, "weights that were trained need less");
+    }
 }

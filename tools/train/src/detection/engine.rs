@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use repghost_backbone::Tree;
-use repghost_coco::{AugmentConfig, Normalize, Sample, Transform};
+use repghost_coco::{AugmentConfig, Sample, Transform};
 use repghost_heads::{Detector, HostDetections, ImageBatch};
 use tch::{Device, Tensor};
 
@@ -12,9 +12,6 @@ use crate::config::Experiment;
 use crate::engine::{Engine, EnginePool, Pictures, Preprocessed};
 use crate::error::TrainError;
 use crate::model::Class;
-
-/// Heights and widths are padded to multiples of this, the stride of the coarsest backbone level.
-const MULTIPLE: i64 = 32;
 
 /// A detector in libtorch. Its operations use all of libtorch's threads, so one thread runs it at a time while the others read images.
 pub struct LibtorchPool {
@@ -69,16 +66,10 @@ impl EnginePool for LibtorchPool {
     }
 
     fn preprocess(&self, sample: Sample) -> Preprocessed {
-        let image = match &self.resize {
-            Some(resize) => resize.prepare(sample).image,
-            None => sample.image,
-        };
-        let size = [image.height() as i64, image.width() as i64];
-        let padded = size.map(|s| (s + MULTIPLE - 1) / MULTIPLE * MULTIPLE);
-        let [h, w] = padded.map(|s| s as usize);
-        let mut pixels = vec![0.0; 3 * h * w];
-        Normalize::default().write(&image, &mut pixels, h, w);
-        Preprocessed { pixels, padded, size }
+        match &self.resize {
+            Some(resize) => Preprocessed::of(&resize.prepare(sample)),
+            None => Preprocessed::of(&sample),
+        }
     }
 
     fn engine(&self, _: [i64; 2], _: usize) -> Result<Box<dyn Engine + '_>, TrainError> {
