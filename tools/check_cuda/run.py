@@ -286,7 +286,7 @@ def evaluation():
 def product():
     """A whole training step with the loader, at the size of COCO's images, on built-in pictures."""
     common = ["data.source=shapes", "data.shapes.picture.size=[800,1344]", "data.shapes.train_images=256", "data.shapes.val_images=4",
-              "data.augment.resize.size=800", "train.max_steps=14", "train.log_every=2", "init.backbone=null", "data.workers=12",
+              "data.augment.resize.size=1344", "train.max_steps=14", "train.log_every=2", "init.backbone=null", "data.workers=12",
               "train.batch_norm.frozen_stages=0", "train.batch_norm.use_running_stats=false"]
     found = {}
     for experiment in ("retinanet", "mask_rcnn"):
@@ -375,7 +375,7 @@ def main():
             for done in concurrent.futures.as_completed([pool.submit(run, name, part) for name, part in parts.items()]):
                 results.append(done.result())
         write()
-    # Few files come back from a lent machine: the logs of what failed, in one.
+    # One file with the end of each log: a failure is read there first.
     logs = sorted(OUT.glob("*.log"))
     with open(OUT / "logs.txt", "w") as out:
         for log in logs:

@@ -91,14 +91,14 @@ pub fn candidates(package: &str, name: &str) -> Vec<PathBuf> {
 /// Opens the first of [`candidates`] that can be.
 ///
 /// # Errors
-/// The system's message about the last one.
+/// None can be.
 pub fn open(package: &str, name: &str) -> Result<Library, String> {
     let mut last = String::new();
     for path in candidates(package, name) {
         // SAFETY: NVIDIA's libraries run no code of ours when they are opened.
         match unsafe { Library::new(&path) } {
             Ok(library) => return Ok(library),
-            Err(error) => last = error.to_string(),
+            Err(_) => last = format!("{name} cannot be opened"),
         }
     }
     Err(last)
