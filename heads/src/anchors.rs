@@ -130,8 +130,11 @@ impl AnchorSet {
 pub struct AnchorGenerator {
     levels: Vec<u32>,
     base: Vec<Vec<Corners>>,
-    cache: Arc<Mutex<Vec<([i64; 2], Arc<AnchorSet>)>>>,
+    cache: Arc<Mutex<Vec<CachedAnchors>>>,
 }
+
+/// Anchors of an image size.
+type CachedAnchors = ([i64; 2], Arc<AnchorSet>);
 
 /// Image sizes whose anchors are kept; multi-scale training has a handful.
 const CACHED_SIZES: usize = 16;

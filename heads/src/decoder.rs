@@ -18,6 +18,7 @@ use crate::types::HostDetections;
 
 /// Raw outputs to detections, for every detector.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a program holds a handful, and clones share what is large")]
 pub enum Decoder {
     /// Of RetinaNet.
     RetinaNet(RetinaNetDecoder),

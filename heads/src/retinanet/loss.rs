@@ -48,7 +48,7 @@ pub(super) fn losses(raw: &RawOutputs<Tensor>, anchors: &AnchorSet, objects: &[O
     let pairs = BoxPairs { deltas: &deltas, anchors: &starts, targets: &targets, weights: &weights };
     let mut regression = config.box_loss.loss(&BoxCoder::UNIT, &pairs, config.smooth_l1_beta);
     if config.box_loss_weight != 1.0 {
-        regression = regression * config.box_loss_weight;
+        regression *= config.box_loss_weight;
     }
 
     let classes: Vec<Vec<ClassTarget>> = assigned.into_iter().map(|a| a.classes).collect();

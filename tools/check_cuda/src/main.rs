@@ -99,7 +99,7 @@ fn run(args: &Args) -> Result<bool> {
             return Ok(true);
         }
     };
-    Ok(print(&rows)?)
+    print(&rows)
 }
 
 fn print(rows: &[Row]) -> Result<bool> {

@@ -54,7 +54,7 @@ fn words_that_are_no_device_are_refused() {
         assert_eq!(out.code, 2, "{args:?}");
         assert!(out.stderr.contains("'gpu' is no device: expected auto, cpu, cuda or cuda:N"), "{}", out.stderr);
     }
-    let out = folder.run(&["eval", "--annotations", "a.json", "--device", "cpu"]);
+    let out = folder.run(&["eval", "--annotations", "a.json", "--detections", "d.json", "--device", "cpu"]);
     assert_eq!((out.code, out.stderr.as_str()), (2, "error: --device is for networks: it needs --weights\n"));
 }
 

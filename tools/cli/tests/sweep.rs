@@ -143,7 +143,7 @@ fn a_sweep_that_was_killed_goes_on_from_the_last_checkpoint() {
     let again = folder.run(&args);
     assert_eq!((again.code, again.stderr.as_str()), (0, ""), "quiet, and nothing failed");
     let log = std::fs::read_to_string(folder.path().join("out/logs/none-seed0.log")).unwrap();
-    let resumed = log.lines().find_map(|l| l.split_once("going on after step ")).expect("the second process goes on").1;
+    let resumed = log.lines().find_map(|l| l.split_once("resuming after step ")).expect("the second process goes on").1;
     let resumed: u64 = resumed.split(' ').next().unwrap().parse().unwrap();
     assert!(resumed >= 2, "{resumed}");
     let expected: Vec<u64> = (1..=40).collect();

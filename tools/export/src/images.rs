@@ -38,7 +38,7 @@ impl Images {
             _ if !paths.is_empty() => {
                 (Arc::new(ImageFiles::new(FoundImages::find(paths, false)?.paths, DecodeConfig::default())), "images")
             }
-            Some(val) if val.source.len() > 0 => (val.source.clone(), "validation images"),
+            Some(val) if !val.source.is_empty() => (val.source.clone(), "validation images"),
             _ => {
                 let config = ShapesConfig::default();
                 (Arc::new(ShapesSource { seed: 0, first: 0, count: BUILT_IN, config, masks: false }), "built-in pictures")

@@ -1,10 +1,8 @@
 //! For build scripts of crates that make executables (tests and benchmarks included) with libtorch.
 //!
 //! ```no_run
-//! // build.rs
-//! fn main() {
-//!     repghost_link::libtorch();
-//! }
+//! // In `main` of build.rs:
+//! repghost_link::libtorch();
 //! ```
 //!
 //! An rpath to libtorch's folder lets an executable run without `LD_LIBRARY_PATH`. Cargo applies linker arguments to the executables of the

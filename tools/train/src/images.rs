@@ -138,13 +138,13 @@ mod tests {
         assert_eq!(flat.paths, [&top[..], &[named]].concat());
         assert_eq!((flat.hidden, flat.others, flat.folders), (2, 1, 1));
         assert_eq!(flat.passed_over().unwrap(), "passed over: 2 hidden, 1 that is no image, 1 subfolder");
-        let all = FoundImages::find(&[folder.clone()], true).unwrap();
+        let all = FoundImages::find(std::slice::from_ref(&folder), true).unwrap();
         assert_eq!(all.paths.len(), 5);
         assert!(all.paths.contains(&folder.join("sub/deep/e.jpg")));
         for path in top {
             std::fs::remove_file(path).unwrap();
         }
-        let none = FoundImages::find(&[folder.clone()], false).unwrap_err().to_string();
+        let none = FoundImages::find(std::slice::from_ref(&folder), false).unwrap_err().to_string();
         assert!(none.contains("no image in this folder") && none.contains("subfolders were not searched"), "{none}");
         assert!(FoundImages::find(&[dir.path().join("none")], true).is_err());
     }

@@ -61,11 +61,8 @@ pub fn targets(batch: &Batch) -> Vec<Target> {
 }
 
 fn target(t: &SampleTarget) -> Target {
-    let crop = |m: &repghost_coco::InstanceMask| CroppedMask {
-        origin: m.origin.map(i64::from),
-        size: m.size.map(|side| side as usize),
-        bits: m.bits.clone(),
-    };
+    let crop =
+        |m: &repghost_coco::InstanceMask| CroppedMask { origin: m.origin.map(i64::from), size: m.size, bits: m.bits.clone() };
     let masks = t.masks.as_ref().map(|masks| masks.iter().map(crop).collect());
     Target { masks, ..Target::new(&t.boxes, &t.labels) }
 }

@@ -28,6 +28,9 @@ struct Card {
     arch: String,
 }
 
+/// Loaded modules, or why there is none, by card, source and type of numbers.
+type Modules = HashMap<(usize, Source, Scalar), Result<usize, KernelError>>;
+
 /// The driver, with what was loaded through it.
 pub(super) struct Driver {
     error_text: unsafe extern "C" fn(Code, *mut *const c_char) -> Code,
@@ -52,7 +55,7 @@ pub(super) struct Driver {
         *mut *mut c_void,
     ) -> Code,
     cards: Mutex<HashMap<usize, Result<Card, KernelError>>>,
-    modules: Mutex<HashMap<(usize, Source, Scalar), Result<usize, KernelError>>>,
+    modules: Mutex<Modules>,
     functions: Mutex<HashMap<(usize, Entry, Scalar), usize>>,
     _library: Library,
 }

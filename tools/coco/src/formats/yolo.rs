@@ -224,7 +224,9 @@ fn read_image(root: &Path, labels: &Path, file: &Path, classes: usize) -> OneIma
 }
 
 /// Class, box in pixels and outline of a line.
-fn read_line(text: &str, classes: usize, size: [f64; 2]) -> Result<(usize, [f64; 4], Vec<Vec<f64>>), String> {
+type Line = (usize, [f64; 4], Vec<Vec<f64>>);
+
+fn read_line(text: &str, classes: usize, size: [f64; 2]) -> Result<Line, String> {
     let mut words = text.split_whitespace();
     let class = words.next().unwrap_or_default();
     // Some tools write the class as a float.

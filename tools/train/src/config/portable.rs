@@ -25,9 +25,10 @@ fn cut_all(value: &mut Value) -> bool {
             }
             None => false,
         },
-        Value::Sequence(items) => items.iter_mut().fold(false, |any, item| cut_all(item) || any),
+        Value::Sequence(items) => items.iter_mut().map(cut_all).filter(|was_cut| *was_cut).count() > 0,
         Value::Mapping(map) => {
-            map.iter_mut().filter(|(key, _)| key.as_str() != Some(NO_PATHS)).fold(false, |any, (_, value)| cut_all(value) || any)
+            let values = map.iter_mut().filter(|(key, _)| key.as_str() != Some(NO_PATHS)).map(|(_, value)| value);
+            values.map(cut_all).filter(|was_cut| *was_cut).count() > 0
         }
         _ => false,
     }

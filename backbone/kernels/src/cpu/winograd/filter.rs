@@ -125,6 +125,7 @@ struct GradPanel<F> {
     _scheme: F,
 }
 
+#[expect(clippy::needless_range_loop, reason = "positions in rows and columns of a tile")]
 impl<F: Scheme> Kernel for GradPanel<F> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {

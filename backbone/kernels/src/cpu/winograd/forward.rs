@@ -144,6 +144,7 @@ struct TransformOutput<'a, F> {
     _scheme: F,
 }
 
+#[expect(clippy::needless_range_loop, reason = "positions in rows and columns of a tile")]
 impl<F: Scheme> Kernel for TransformOutput<'_, F> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
@@ -211,8 +212,7 @@ pub(crate) unsafe fn convolve<F: Scheme>(
     inputs: &[*const f32],
     outputs: &[*mut f32],
     [summed, results]: [usize; 2],
-    filter: *const f32,
-    filters: FilterLayout,
+    (filter, filters): (*const f32, FilterLayout),
     bias: Option<*const f32>,
 ) {
     let all = tiles(maps, F::M);

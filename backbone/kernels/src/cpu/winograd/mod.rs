@@ -94,7 +94,7 @@ impl Convolution<'_> {
         let layout = FilterLayout::new(summed, results);
         with_shared(layout.len::<F>(), |filter| unsafe {
             filter::transform(scheme, self.weight, [self.outputs, self.inputs], direction, filter, layout);
-            forward::convolve(scheme, self.maps, from, to, [summed, results], filter, layout, bias);
+            forward::convolve(scheme, self.maps, from, to, [summed, results], (filter, layout), bias);
         });
     }
 }

@@ -41,6 +41,7 @@ impl Default for ClassifierConfig {
 
 /// The keys below `model.head`; `name` decides which there are: a detector's, or the classifier's.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "an experiment has one")]
 pub enum HeadConfig {
     /// Objects in images.
     Detector(repghost_heads::HeadConfig),
