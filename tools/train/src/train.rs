@@ -90,7 +90,7 @@ fn too_short(init: &InitConfig, steps: u64) -> Option<String> {
     let from_scratch = init.backbone.is_none() && init.detector.is_none();
     (from_scratch && steps < FEW).then(|| {
         format!(
-            "{steps} steps from random weights are too few to learn much: raise train.epochs, lower train.batch_size, or start from trained \
+            "a run of {steps} optimizer step(s) from random weights is too short to learn much: raise train.epochs, lower train.batch_size, or start from trained \
              weights (init.detector, init.backbone)"
         )
     })

@@ -70,12 +70,17 @@ fn loaded(dir: &Path, model: &str, overrides: &[&str]) -> Loaded {
 
 /// Three classes of plain pictures, four of each.
 fn pictures(dir: &Path) {
+    pictures_of(dir, 4);
+}
+
+fn pictures_of(dir: &Path, count: u8) {
     for (class, color) in [("blue", [10, 20, 200]), ("green", [20, 200, 10]), ("red", [200, 20, 10])] {
         let folder = dir.join("images").join(class);
         std::fs::create_dir_all(&folder).unwrap();
-        for i in 0..4u8 {
-            let picture =
-                image::RgbImage::from_fn(40, 40, |x, y| image::Rgb(color.map(|c: u8| c.wrapping_add((x * y) as u8 % (8 + i)))));
+        for i in 0..count {
+            let picture = image::RgbImage::from_fn(40, 40, |x, y| {
+                image::Rgb(color.map(|c: u8| c.wrapping_add((x * y) as u8 % (8 + i % 4))))
+            });
             picture.save(folder.join(format!("{i}.png"))).unwrap();
         }
     }
@@ -111,10 +116,14 @@ fn apart(a: f64, b: f64) -> f64 {
     (a - b).abs() / a.abs().max(b.abs()).max(1e-12)
 }
 
-/// Largest difference of a tensor, as a part of its largest value.
-fn tensors_apart(a: &Tensor, b: &Tensor) -> f64 {
-    let largest = |t: &Tensor| if t.numel() == 0 { 0.0 } else { f64::try_from(t.abs().max()).unwrap() };
-    largest(&(a - b)) / largest(a).max(1e-6)
+/// The norm of what two states differ by. Single values say little: where the input of a ReLU lies within rounding of zero, the gradient of
+/// one filter may move by a per cent whatever computes it.
+fn states_apart(a: &[(String, Tensor)], b: &[(String, Tensor)]) -> f64 {
+    let squares = a.iter().zip(b).map(|((name, a), (other, b))| {
+        assert_eq!(name, other);
+        f64::try_from((a - b).square().sum(Kind::Double)).unwrap()
+    });
+    squares.sum::<f64>().sqrt()
 }
 
 /// Both sides run the same operations: equal to the last bit.
@@ -138,10 +147,11 @@ fn a_detectors_step_is_the_cpus() {
         for ((name, a), (_, b)) in cpu.losses.iter().zip(&card.losses) {
             assert!(apart(*a, *b) < 1e-4, "{name}: {a} {b}");
         }
-        assert!(apart(cpu.grad_norm.unwrap(), card.grad_norm.unwrap()) < 1e-3, "{cpu:?} {card:?}");
-        for ((name, a), (_, b)) in before.iter().zip(&after) {
-            assert!(tensors_apart(a, b) < 1e-2, "{model}{name}: {}", tensors_apart(a, b));
-        }
+        let norm = cpu.grad_norm.unwrap();
+        assert!(apart(norm, card.grad_norm.unwrap()) < 1e-3, "{cpu:?} {card:?}");
+        let gradients = states_apart(&before, &after) / norm;
+        eprintln!("{}gradients differ by {gradients:.1e} of their norm", model.trim_start());
+        assert!(gradients < 2e-3, "{model}{gradients}");
     }
 }
 
@@ -155,9 +165,11 @@ fn fused_updates_are_the_rules() {
             [key.as_str(), "train.accumulate=2", "train.clip_grad_norm=0.1", "train.ema={decay: 0.5}", "train.max_steps=3"];
         let [(cpu, before), (card, after)] = one_step(CLASSIFIER, &overrides);
         assert!(apart(cpu.grad_norm.unwrap(), card.grad_norm.unwrap()) < 1e-5);
-        for ((name, a), (_, b)) in before.iter().zip(&after) {
-            assert!(tensors_apart(a, b) < 1e-3, "{optimizer} {name}: {}", tensors_apart(a, b));
-        }
+        let [(_, started), _] = one_step(CLASSIFIER, &["train.optimizer={name: sgd, lr: 1e-12}", "train.accumulate=2"]);
+        let moved = states_apart(&started, &before);
+        let apart = states_apart(&before, &after) / moved;
+        eprintln!("{optimizer}: three steps differ by {apart:.1e} of their length");
+        assert!(moved > 0.0 && apart < 1e-2, "{optimizer}: {apart}");
     }
 }
 
@@ -167,7 +179,8 @@ fn checkpoints_are_of_no_device() {
     let (_device, _turn) = turn(2);
     let dir = tempfile::tempdir().unwrap();
     pictures(dir.path());
-    let settings = ["train.optimizer={name: adamw, lr: 1e-3}", "train.ema={decay: 0.5}", "train.batch_size=3", "train.epochs=2"];
+    // A small rate: from step to step a large one makes anything of rounding, on one device as on two.
+    let settings = ["train.optimizer={name: adamw, lr: 1e-5}", "train.ema={decay: 0.5}", "train.batch_size=3", "train.epochs=2"];
     let with = |device: &str, steps: &str| {
         let own = [format!("run.device={device}"), format!("train.max_steps={steps}")];
         let all: Vec<&str> = settings.iter().copied().chain(own.iter().map(String::as_str)).collect();
@@ -242,11 +255,14 @@ fn lower_precision_trains() {
 /// What one step does on the device, from runs of three and of one.
 fn per_step(model: &str, overrides: &[&str]) -> (Counts, String) {
     let dir = tempfile::tempdir().unwrap();
-    pictures(dir.path());
+    // All steps lie in one epoch: checkpoints are no part of a step.
+    pictures_of(dir.path(), 12);
     let [(one, _), (three, text)] = [1, 3].map(|steps| {
         let own = format!("train.max_steps={steps}");
-        let all: Vec<&str> =
-            ["run.device=cuda", "train.epochs=9", own.as_str()].into_iter().chain(overrides.iter().copied()).collect();
+        let all: Vec<&str> = ["run.device=cuda", "data.shapes.train_images=32", own.as_str()]
+            .into_iter()
+            .chain(overrides.iter().copied())
+            .collect();
         let loaded = loaded(dir.path(), model, &all);
         let (_, counts) = counted(|| run(&loaded, &dir.path().join(format!("run{steps}")), false));
         (counts, log())
