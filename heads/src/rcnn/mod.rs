@@ -10,7 +10,7 @@
 //! |   | [`decode`], [`paste`] | those | detections; masks in the image |
 //! | training | `losses`, [`sampler`], `targets`, `mask_targets`, `chunked_loss` | objects | four losses, five with masks |
 //!
-//! Semantics and names are torchvision's. The networks are generic over [`Ops`](repghost_backbone::Ops) ([`Rcnn::stage_one`], [`Rcnn::box_stage`],
+//! Semantics and names are torchvision's. The networks are generic over [`Ops`] ([`Rcnn::stage_one`], [`Rcnn::box_stage`],
 //! [`Rcnn::mask_stage`]); the code between them is plain Rust on host data, in [`RcnnDecoder`]. Both detectors are one type: Faster R-CNN is
 //! the one without a mask branch.
 

@@ -7,7 +7,7 @@
 //! changes what an epoch contains.
 //!
 //! To add a step: a file here with its config (which implements [`Step`] and [`Check`]), a field of [`AugmentConfig`] that is null by
-//! default, and a line in each of [`AugmentConfig::steps`] and its check.
+//! default, and a line in each of `AugmentConfig::steps` and its check.
 
 mod hflip;
 mod iou_crop;

@@ -1,6 +1,6 @@
 //! A detector as files: its networks, with a description of how to decode their outputs; or as one file to the end, image in, detections out.
 //!
-//! The networks are [`Stage`](repghost_heads::Stage)s and need nothing of their own here. What differs from detector to detector is the graph
+//! The networks are [`Stage`]s and need nothing of their own here. What differs from detector to detector is the graph
 //! between and after them, and its description for readers in other languages: one implementation of [`DetectionGraph`], in a file of its own.
 
 use repghost_heads::{Detector, Stage};

@@ -1,4 +1,4 @@
-//! Running networks: a [`Session`](session::Session) for each runtime, and one list of runtimes.
+//! Running networks: a [`Session`] for each runtime, and one list of runtimes.
 //!
 //! | module | what is in it |
 //! |---|---|
