@@ -90,7 +90,7 @@ fn too_short(init: &InitConfig, steps: u64) -> Option<String> {
     let from_scratch = init.backbone.is_none() && init.detector.is_none();
     (from_scratch && steps < FEW).then(|| {
         format!(
-            "a run of {steps} optimizer step(s) from random weights is too short to learn much: raise train.epochs, lower train.batch_size, or start from trained \
+            "a run of {steps} optimizer steps from random weights is too short to learn much: raise train.epochs, lower train.batch_size, or start from trained \
              weights (init.detector, init.backbone)"
         )
     })
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn a_short_run_from_random_weights_is_a_warning() {
         let mut init = Experiment::default().init;
-        assert!(too_short(&init, 499).unwrap().contains("499 steps"));
+        assert!(too_short(&init, 499).unwrap().contains("499 optimizer steps"));
         assert_eq!(too_short(&init, 500), None);
         init.backbone = Some(crate::config::PathTemplate::new("backbone.safetensors"));
         assert_eq!(too_short(&init, 10), None, "weights that were trained need less");
