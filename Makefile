@@ -7,7 +7,7 @@ CARGO ?= cargo
 PREFIX ?= $(HOME)/.cargo
 BIN = $(or $(CARGO_TARGET_DIR),$(ROOT)/target)/release/repghost-det
 
-.PHONY: help setup demo demo-mask test lint doc bench install check-tensorrt check-cuda gate clean
+.PHONY: help setup demo demo-mask test parity lint doc bench install check-tensorrt check-cuda gate clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,6 +28,13 @@ demo-mask: build ## the same for Mask R-CNN
 
 test: setup ## run all tests
 	$(CARGO) test --release --workspace
+
+# Comparisons with reference numbers. They have to hold on every processor; with the variables of oneDNN, ATen and OpenMP one takes the place of
+# others: `ONEDNN_MAX_CPU_ISA=SSE41 make parity`.
+PARITY_TESTS = all_backbones families fuse repghostnet_timm retinanet fcos faster_rcnn mask_rcnn roi_align torchvision
+
+parity: setup ## run the tests against reference numbers alone
+	$(CARGO) test --release --workspace $(PARITY_TESTS:%=--test %)
 
 lint: setup ## formatting, clippy and documentation, warnings denied
 	$(CARGO) fmt --all --check

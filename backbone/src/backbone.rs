@@ -10,7 +10,8 @@ use crate::ops::Ops;
 /// A tap: a feature map that a backbone returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tap {
-    /// Pyramid level: C2 has stride 4, C3 stride 8, and so on (`stride == 1 << level`).
+    /// Pyramid level: C2 has stride 4, C3 stride 8, and so on (`stride == 1 << level`). The last level may be tapped twice
+    /// ([`TapStyle::Torchvision`](crate::TapStyle::Torchvision)).
     pub level: u32,
     /// Number of channels.
     pub channels: i64,
@@ -50,7 +51,7 @@ impl Backbone {
     /// # Panics
     /// When taps are out of order or name nodes that do not exist: a family's definition is wrong then.
     pub fn new(name: impl Into<String>, body: Vec<Node>, taps: Vec<Tap>, tail: Vec<Node>) -> Self {
-        assert!(taps.windows(2).all(|w| w[0].level < w[1].level && w[0].node < w[1].node), "taps out of order: {taps:?}");
+        assert!(taps.windows(2).all(|w| w[0].level <= w[1].level && w[0].node < w[1].node), "taps out of order: {taps:?}");
         assert!(taps.iter().all(|t| t.node < body.len() && t.stride == 1 << t.level), "taps do not fit the body: {taps:?}");
         let stage_ends = taps.iter().map(|t| t.node + 1).collect();
         Self { name: name.into(), body, tail, taps, stage_ends, dropped: vec![] }
@@ -59,6 +60,11 @@ impl Backbone {
     /// The feature maps that [`Backbone::features`] returns, from fine to coarse.
     pub fn taps(&self) -> &[Tap] {
         &self.taps
+    }
+
+    /// Names of the tapped maps: `C2`, `C3`, …; the second one of a level is `C5_2`.
+    pub fn tap_names(&self) -> Vec<String> {
+        level_names("C", &self.taps.iter().map(|t| t.level).collect::<Vec<_>>())
     }
 
     /// The nodes before the classifier.
@@ -72,9 +78,10 @@ impl Backbone {
     }
 
     /// Keeps only the taps at `levels` and drops the nodes behind the last of them, and the classifier: the form that a detector
-    /// trains, without unused parameters. Returns false where a level is not tapped.
+    /// trains, without unused parameters. A level that is tapped twice is named twice. Returns false where the levels are not those of taps.
     pub fn keep_levels(&mut self, levels: &[u32]) -> bool {
-        if !levels.iter().all(|l| self.taps.iter().any(|t| t.level == *l)) {
+        let kept = self.taps.iter().map(|t| t.level).filter(|level| levels.contains(level));
+        if !kept.eq(levels.iter().copied()) {
             return false;
         }
         self.taps.retain(|t| levels.contains(&t.level));
@@ -130,6 +137,16 @@ impl Backbone {
         };
         &self.body[..end]
     }
+}
+
+/// Names of maps at `levels` (in rising order): `P3`, `P4`, …; where a level stands twice, its second map is `P5_2`.
+pub fn level_names(letter: &str, levels: &[u32]) -> Vec<String> {
+    let earlier = |i: usize| levels[..i].iter().filter(|level| **level == levels[i]).count();
+    let name = |(i, level): (usize, &u32)| match earlier(i) {
+        0 => format!("{letter}{level}"),
+        n => format!("{letter}{level}_{}", n + 1),
+    };
+    levels.iter().enumerate().map(name).collect()
 }
 
 /// The start of a node's names: its own name, or the modules that carry full names.

@@ -3,7 +3,6 @@
 //! The keys are flat, so that a sweep changes `name` alone. Which of them a network takes is stated in its row ([`Member`](crate::member::Member));
 //! the [`registry`](crate::registry) refuses the others.
 
-use repghost_config::{Check, Checker};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +19,9 @@ pub enum TapStyle {
     /// timm's `features_only` taps of the Ghost families: right after each stride-2 block (24/40/80/160), for weights trained on
     /// those.
     Timm,
+    /// torchvision's mobile detectors (`fasterrcnn_mobilenet_v3_large_fpn`): two maps of stride 32, the block that starts the last stage and the
+    /// wide convolution behind it.
+    Torchvision,
 }
 
 /// How the modules of a ghost network reuse features: the steps of the RepGhost paper's figure 3.
@@ -43,7 +45,7 @@ pub enum ReuseKind {
     Concat,
 }
 
-/// Norm of a ResNet.
+/// Norm of a ResNet or MobileNetV3.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NormKind {
@@ -60,8 +62,7 @@ pub enum NormKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BackboneConfig {
-    /// Network.
-    #[schemars(transform = list_names)]
+    /// Network: a name of the [`registry`](crate::registry).
     pub name: String,
     /// Channel multiplier of the Ghost families and MobileNets.
     #[schemars(range(min = 0.05, max = 16.0))]
@@ -77,9 +78,9 @@ pub struct BackboneConfig {
     pub se: bool,
     /// The paper's `s` of `ghost_resnet50` and `repghost_resnet50`: 2 or 4.
     pub ratio: i64,
-    /// Norm of the ResNets.
+    /// Norm of the ResNets and MobileNetV3.
     pub norm: NormKind,
-    /// What the norms of ResNets and MobileNetV3 add to the variance; null for the reference's own (1e-5; MobileNetV3: 1e-3). torchvision's
+    /// What the norms of ResNets and MobileNetV3 add to the variance; null for the reference's own (1e-5; MobileNetV3 with batch norm: 1e-3). torchvision's
     /// first detectors on COCO (`…_fpn`, not `…_fpn_v2`) were published with 0, timm's MobileNetV3 with 1e-5.
     #[schemars(range(min = 0.0), extend("exclusiveMaximum" = 1))]
     pub norm_eps: Option<f64>,
@@ -105,19 +106,6 @@ impl Default for BackboneConfig {
             norm_eps: None,
             taps: TapStyle::StageEnd,
             dropout: None,
-        }
-    }
-}
-
-/// The schema lists the networks, those included that were registered at run time.
-fn list_names(schema: &mut schemars::Schema) {
-    schema.insert("enum".into(), crate::registry::names().into());
-}
-
-impl Check for BackboneConfig {
-    fn rules(&self, at: &mut Checker) {
-        for problem in self.conflicts() {
-            at.require(false, &problem.key, problem.found, problem.expected);
         }
     }
 }

@@ -35,7 +35,7 @@
 //! ```
 
 use crate::backbone::Backbone;
-use crate::config::BackboneConfig;
+use crate::config::{BackboneConfig, TapStyle};
 use crate::shapes::Shapes;
 
 /// Builds a network from its settings with a classifier of that many outputs.
@@ -48,6 +48,10 @@ pub struct Member {
     pub name: &'static str,
     /// Keys of [`BackboneConfig`] that it takes, beside `name` and `dropout`.
     pub keys: &'static [&'static str],
+    /// Levels that it taps with [`TapStyle::StageEnd`].
+    pub levels: &'static [u32],
+    /// Values of [`BackboneConfig::taps`] that it takes.
+    pub taps: &'static [TapStyle],
     /// Its builder. The settings have been checked.
     pub build: Build,
     /// Whether the names and shapes of a weight file are this network's.
@@ -62,14 +66,24 @@ pub struct Recognised {
 }
 
 impl Member {
-    /// A row without keys, whose weight files `weights inspect` does not recognise.
+    /// A row without keys, of a network that taps C2 to C5 and whose weight files `weights inspect` does not recognise.
     pub const fn new(name: &'static str, build: Build) -> Self {
-        Self { name, keys: &[], build, recognise: |_| None }
+        Self { name, keys: &[], levels: &[2, 3, 4, 5], taps: &[TapStyle::StageEnd], build, recognise: |_| None }
     }
 
     /// The same row with keys of [`BackboneConfig`].
     pub const fn keys(self, keys: &'static [&'static str]) -> Self {
         Self { keys, ..self }
+    }
+
+    /// The same row for a network that taps other levels.
+    pub const fn levels(self, levels: &'static [u32]) -> Self {
+        Self { levels, ..self }
+    }
+
+    /// The same row with a choice of taps.
+    pub const fn taps(self, taps: &'static [TapStyle]) -> Self {
+        Self { taps, ..self }
     }
 
     /// The same row with a function that recognises the network's weights, trained or fused.

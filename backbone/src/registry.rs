@@ -5,11 +5,11 @@
 
 use std::sync::{PoisonError, RwLock};
 
-use repghost_config::Check;
+use repghost_config::{Check, Checker};
 use serde_json::{Map, Value};
 
 use crate::backbone::Backbone;
-use crate::config::{BackboneConfig, ReuseKind};
+use crate::config::{BackboneConfig, ReuseKind, TapStyle};
 use crate::families::FAMILIES;
 use crate::member::Member;
 
@@ -18,6 +18,10 @@ static REGISTERED: RwLock<Vec<Member>> = RwLock::new(vec![]);
 
 /// Keys that every network takes.
 const COMMON_KEYS: [&str; 2] = ["name", "dropout"];
+/// The key that takes the styles of [`Member::taps`].
+const TAPS: &str = "taps";
+/// Levels of [`TapStyle::Torchvision`].
+const TORCHVISION_LEVELS: [u32; 2] = [5, 5];
 const RATIOS: [i64; 2] = [2, 4];
 
 /// A setting that makes no network.
@@ -69,6 +73,14 @@ pub fn register(member: Member) -> Result<(), RegistryError> {
     Ok(())
 }
 
+impl Check for BackboneConfig {
+    fn rules(&self, at: &mut Checker) {
+        for problem in self.conflicts() {
+            at.require(false, &problem.key, problem.found, problem.expected);
+        }
+    }
+}
+
 impl BackboneConfig {
     /// Whether the settings make a network.
     ///
@@ -86,7 +98,7 @@ impl BackboneConfig {
     }
 
     /// What is wrong beyond single values' ranges.
-    pub(crate) fn conflicts(&self) -> Vec<RegistryError> {
+    fn conflicts(&self) -> Vec<RegistryError> {
         let Some(member) = self.member() else { return vec![self.unknown_name()] };
         let mut problems = self.foreign_keys(&member);
         let mut refuse = |key: &str, found: String, expected: &str| {
@@ -94,6 +106,10 @@ impl BackboneConfig {
                 problems.push(RegistryError::new(key, found, expected));
             }
         };
+        if takes(&member, TAPS) && !member.taps.contains(&self.taps) {
+            let styles: Vec<String> = member.taps.iter().map(tap_style).collect();
+            refuse(TAPS, tap_style(&self.taps), &format!("{} for {}", styles.join(" or "), self.name));
+        }
         if !RATIOS.contains(&self.ratio) {
             refuse("ratio", self.ratio.to_string(), "2 or 4");
         }
@@ -110,7 +126,12 @@ impl BackboneConfig {
     pub fn build_classifier(&self, classes: i64) -> Result<Backbone, RegistryError> {
         self.check()?;
         let member = self.member().ok_or_else(|| self.unknown_name())?;
-        Ok((member.build)(self, classes))
+        let net = (member.build)(self, classes);
+        let (tapped, stated): (Vec<u32>, _) = (net.taps().iter().map(|t| t.level).collect(), self.levels_of(&member));
+        if tapped != stated {
+            return Err(RegistryError::new("name", format!("{}, which taps {tapped:?}", self.name), format!("{stated:?}, as in its row")));
+        }
+        Ok(net)
     }
 
     /// Builds the network without its classifier, as a detector uses it. Initial weights come from torch's global generator.
@@ -121,6 +142,18 @@ impl BackboneConfig {
         let mut net = self.build_classifier(1)?;
         net.drop_classifier();
         Ok(net)
+    }
+
+    /// Levels of the network's taps, without building it; none for an unknown name.
+    pub fn levels(&self) -> Option<Vec<u32>> {
+        self.member().map(|member| self.levels_of(&member))
+    }
+
+    fn levels_of(&self, member: &Member) -> Vec<u32> {
+        match self.taps {
+            TapStyle::StageEnd | TapStyle::Timm => member.levels.to_vec(),
+            TapStyle::Torchvision => TORCHVISION_LEVELS.to_vec(),
+        }
     }
 
     fn member(&self) -> Option<Member> {
@@ -149,7 +182,12 @@ impl BackboneConfig {
 }
 
 fn takes(member: &Member, key: &str) -> bool {
-    COMMON_KEYS.contains(&key) || member.keys.contains(&key)
+    COMMON_KEYS.contains(&key) || member.keys.contains(&key) || (key == TAPS && member.taps.len() > 1)
+}
+
+/// A value of `taps` as it stands in an experiment file.
+fn tap_style(style: &TapStyle) -> String {
+    serde_json::to_value(style).ok().and_then(|value| value.as_str().map(String::from)).unwrap_or_default()
 }
 
 /// The settings by key.
@@ -163,7 +201,7 @@ fn object(config: &BackboneConfig) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{NormKind, TapStyle};
+    use crate::config::NormKind;
 
     #[test]
     fn an_unknown_name_suggests_the_nearest() {
@@ -183,6 +221,8 @@ mod tests {
             ("norm_eps", BackboneConfig { norm_eps: Some(0.0), ..BackboneConfig::named("repvgg_a0") }),
             ("norm_eps", BackboneConfig { norm_eps: Some(-1e-5), ..BackboneConfig::named("resnet50") }),
             ("taps", BackboneConfig { taps: TapStyle::Timm, ..BackboneConfig::named("mobilenet_v2") }),
+            ("taps", BackboneConfig { taps: TapStyle::Torchvision, ..BackboneConfig::default() }),
+            ("taps", BackboneConfig { taps: TapStyle::Timm, ..BackboneConfig::named("mobilenet_v3_large") }),
             ("se", BackboneConfig { se: false, ..BackboneConfig::named("ghostnet") }),
             ("branches", BackboneConfig { branches: vec![], reuse: ReuseKind::Concat, ..BackboneConfig::default() }),
             ("dropout", BackboneConfig { dropout: Some(1.0), ..BackboneConfig::named("resnet18") }),

@@ -7,6 +7,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use repghost_backbone::backbone::level_names;
 use repghost_config::{items_above_zero, Check, Checker};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,13 @@ pub(crate) fn same_lengths(at: &mut Checker, field: &str, sizes: &Option<Vec<Vec
     let first = sizes.first().map_or(0, Vec::len);
     let expected = "one list of sizes for each pyramid level, all of one length";
     at.require(first > 0 && sizes.iter().all(|s| s.len() == first), field, format!("{sizes:?}"), expected);
+}
+
+/// Anchor sizes that are listed level by level: a list for each level of the pyramid.
+pub(crate) fn one_list_per_level(at: &mut Checker, field: &str, sizes: &Option<Vec<Vec<f64>>>, pyramid: &[u32]) {
+    let Some(sizes) = sizes else { return };
+    let expected = format!("{}, one per pyramid level ({})", pyramid.len(), level_names("P", pyramid).join(", "));
+    at.require(sizes.len() == pyramid.len(), field, format!("{} lists", sizes.len()), expected);
 }
 
 impl AnchorConfig {

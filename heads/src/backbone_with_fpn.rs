@@ -23,8 +23,7 @@ impl BackboneWithFpn {
     /// Levels that the backbone does not tap, or none; channels out of range.
     pub fn new(mut body: Backbone, levels: &[u32], config: &FpnConfig, head_default: ExtraLevels) -> Result<Self, HeadError> {
         let there: Vec<u32> = body.taps().iter().map(|t| t.level).collect();
-        let ascending = levels.windows(2).all(|w| w[0] < w[1]);
-        if levels.is_empty() || !ascending || !body.keep_levels(levels) {
+        if levels.is_empty() || !body.keep_levels(levels) {
             return Err(HeadError::Levels { asked: levels.to_vec(), backbone: body.name.clone(), there });
         }
         let fpn = Fpn::new(body.taps(), config, head_default)?;

@@ -126,22 +126,32 @@ impl Detector {
 impl HeadConfig {
     /// The value of `model.head.name`.
     pub fn name(&self) -> &'static str {
-        self.config().name()
+        self.config().facts().name
     }
 
     /// The detector's name in the literature.
     pub fn title(&self) -> &'static str {
-        self.config().title()
+        self.config().facts().title
     }
 
     /// Whether masks are trained and predicted.
     pub fn has_masks(&self) -> bool {
-        self.config().has_masks()
+        self.config().facts().has_masks
     }
 
     /// Whether the head's outputs are numbered by COCO's category ids.
     pub fn coco_91(&self) -> bool {
-        self.config().coco_91()
+        self.config().facts().coco_91
+    }
+
+    /// Backbone levels below the pyramid.
+    pub fn levels(&self) -> &[u32] {
+        self.config().facts().levels
+    }
+
+    /// Rules that concern the pyramid too. `at` stands at the common parent of `head` and `fpn`.
+    pub fn check_with(&self, fpn: &FpnConfig, at: &mut Checker) {
+        self.config().check_with(fpn, at);
     }
 
     /// Refuses settings that make no detector.

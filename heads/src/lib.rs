@@ -43,7 +43,7 @@ pub mod anchors;
 pub mod backbone_with_fpn;
 pub mod box_coder;
 pub mod boxes;
-mod card;
+mod focal_on_card;
 pub mod decoder;
 pub mod detector;
 pub mod error;

@@ -23,7 +23,7 @@ use tch::{Kind, Reduction, Tensor};
 
 use crate::box_coder::BoxCoder;
 use crate::boxes::giou_loss;
-use crate::card;
+use crate::focal_on_card as card;
 use crate::host::{f32_slice, from_fn, is_cpu_f32, upload};
 
 /// `x` with at least single precision: sums of many terms, exponentials and pixel coordinates do not fit half precision.

@@ -7,6 +7,7 @@ use repghost_config::Checker;
 use tch::Tensor;
 
 use crate::backbone_with_fpn::BackboneWithFpn;
+use crate::fpn::FpnConfig;
 use crate::postprocess::PostprocessConfig;
 use crate::stage::{Outputs, Regions, Stage};
 use crate::types::{ImageBatch, Losses, Target};
@@ -24,24 +25,31 @@ pub struct PredictionLayer {
     pub per_class: bool,
 }
 
+/// What holds for the settings of every detector.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// The value of `model.head.name`.
+    pub name: &'static str,
+    /// The detector's name in the literature.
+    pub title: &'static str,
+    /// Whether masks are trained and predicted.
+    pub has_masks: bool,
+    /// Whether the head's outputs are numbered by COCO's category ids.
+    pub coco_91: bool,
+    /// Backbone levels below the pyramid.
+    pub levels: &'a [u32],
+}
+
 /// The settings of one detector.
 pub trait DetectorConfig: std::fmt::Debug {
-    /// The value of `model.head.name`.
-    fn name(&self) -> &'static str;
-
-    /// The detector's name in the literature.
-    fn title(&self) -> &'static str;
-
-    /// Whether masks are trained and predicted.
-    fn has_masks(&self) -> bool {
-        false
-    }
-
-    /// Whether the head's outputs are numbered by COCO's category ids.
-    fn coco_91(&self) -> bool;
+    /// Name, levels and the like.
+    fn facts(&self) -> Facts<'_>;
 
     /// Rules of its [`Check`](repghost_config::Check).
     fn check_rules(&self, at: &mut Checker);
+
+    /// Rules that concern the pyramid too; `at` stands at their common parent, so that keys are `head.…` and `fpn.…`.
+    fn check_with(&self, fpn: &FpnConfig, at: &mut Checker);
 }
 
 /// The networks of one detector, beside [`Detector::run_stage`](crate::Detector::run_stage).

@@ -19,6 +19,9 @@ pub struct Row(pub i64, pub f64, pub f64, pub bool, pub i64);
 /// Groups of rows: the stride-1 start, then by turns one stride-2 row and the rest of that resolution.
 pub type Groups = [&'static [Row]; 9];
 
+/// Taps of this layout's networks.
+pub const TAP_STYLES: &[TapStyle] = &[TapStyle::StageEnd, TapStyle::Timm];
+
 const STEM_CHANNELS: f64 = 16.0;
 /// Width of the convolution before pooling: GhostNet's last middle width, twice RepGhostNet's.
 const LAST_CHANNELS: f64 = 960.0;
@@ -74,6 +77,7 @@ pub fn build(l: &Layout, c: &BackboneConfig, classes: i64) -> Backbone {
         let tapped = match c.taps {
             TapStyle::StageEnd => g % 2 == 0 && g > 0,
             TapStyle::Timm => g % 2 == 1,
+            TapStyle::Torchvision => false,
         };
         if tapped {
             taps.push(Tap::new(inputs, stride, body.len() - 1));

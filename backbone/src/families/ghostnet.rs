@@ -1,7 +1,7 @@
 //! GhostNet (Han et al., 2020, table 7), GhostNetV2 (Tang et al., 2022), which gates all bottlenecks but the first two, and GhostNetV3
 //! (Liu et al., 2024), which is V2 with parallel branches in training.
 
-use super::ghost_layout::{self, Groups, Kind, Layout, Row};
+use super::ghost_layout::{self, Groups, Kind, Layout, Row, TAP_STYLES};
 use crate::backbone::Backbone;
 use crate::blocks::Reuse;
 use crate::config::BackboneConfig;
@@ -37,13 +37,16 @@ const WIDTHS: &[f64] = &[1.0, 0.5, 1.1, 1.3, 1.6];
 /// The three versions. The gate of V2 and V3 halves the map once more; timm's networks take no image in which nothing is left to halve.
 pub const MEMBERS: &[Member] = &[
     Member::new("ghostnet", |c, classes| build("ghostnet", Some(Reuse::Concat), usize::MAX, c, classes))
-        .keys(&["width", "taps"])
+        .keys(&["width"])
+        .taps(TAP_STYLES)
         .recognised_by(|s| ghost_layout::recognise(s, Kind::Concatenated, WIDTHS)),
     Member::new("ghostnetv2", |c, classes| build("ghostnetv2", Some(Reuse::Concat), FIRST_GATED, c, classes))
-        .keys(&["width", "taps"])
+        .keys(&["width"])
+        .taps(TAP_STYLES)
         .recognised_by(|s| ghost_layout::recognise(s, Kind::Gated, WIDTHS)),
     Member::new("ghostnetv3", |c, classes| build("ghostnetv3", None, FIRST_GATED, c, classes))
-        .keys(&["width", "taps"])
+        .keys(&["width"])
+        .taps(TAP_STYLES)
         .recognised_by(|s| ghost_layout::recognise(s, Kind::Branched, WIDTHS)),
 ];
 

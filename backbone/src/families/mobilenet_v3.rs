@@ -6,7 +6,7 @@
 use super::init;
 use crate::backbone::{Backbone, Node, Tap};
 use crate::blocks::{Act, Dropout, Flatten, GlobalPool, InvertedNames, InvertedResidual, InvertedResidualConfig};
-use crate::config::BackboneConfig;
+use crate::config::{BackboneConfig, NormKind, TapStyle};
 use crate::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn, Linear};
 use crate::member::{Member, Recognised};
 use crate::ops::Activation::{self, HardSwish, Relu};
@@ -54,8 +54,11 @@ const LAST_EXPANSION: i64 = 6;
 const DIVISOR: i64 = 8;
 const SQUEEZE_DIVIDER: i64 = 4;
 const NORM: BatchNormConfig = BatchNormConfig { eps: 1e-3, momentum: 0.01, tracked: true };
+const TAP_STYLES: &[TapStyle] = &[TapStyle::StageEnd, TapStyle::Torchvision];
 /// Nothing finer than this is tapped.
 const FIRST_TAP_STRIDE: i64 = 4;
+/// Stride of the last stage.
+const LAST_STRIDE: i64 = 32;
 
 const DROPOUT: f64 = 0.2;
 /// Widths of published weights.
@@ -79,16 +82,22 @@ const SMALL_SIZE: Size = Size { name: "mobilenet_v3_small", rows: &SMALL, hidden
 /// The large and the small network at every width.
 pub const MEMBERS: &[Member] = &[
     Member::new(LARGE_SIZE.name, |c, classes| build(&LARGE_SIZE, c, classes))
-        .keys(&["width", "norm_eps"])
+        .keys(&["width", "norm", "norm_eps"])
+        .taps(TAP_STYLES)
         .recognised_by(|s| recognise(s, &LARGE_SIZE)),
     Member::new(SMALL_SIZE.name, |c, classes| build(&SMALL_SIZE, c, classes))
-        .keys(&["width", "norm_eps"])
+        .keys(&["width", "norm", "norm_eps"])
+        .taps(TAP_STYLES)
         .recognised_by(|s| recognise(s, &SMALL_SIZE)),
 ];
 
 fn build(size: &Size, c: &BackboneConfig, classes: i64) -> Backbone {
     let (rows, width) = (size.rows, c.width);
-    let norm = BatchNormConfig { eps: c.norm_eps.unwrap_or(NORM.eps), ..NORM };
+    // torchvision passes its detectors FrozenBatchNorm2d, which has an eps of its own.
+    let norm = match c.norm {
+        NormKind::Batch => BatchNormConfig { eps: c.norm_eps.unwrap_or(NORM.eps), ..NORM },
+        NormKind::Frozen => c.batch_norm(),
+    };
     let scale = |channels: f64| make_divisible(channels * width, DIVISOR);
     let mut inputs = scale(STEM_CHANNELS);
     let stem = Conv2d::new(3, inputs, Conv2dConfig::same(3).stride(2));
@@ -112,15 +121,19 @@ fn build(size: &Size, c: &BackboneConfig, classes: i64) -> Backbone {
         stride *= step;
         body.push(Node::new(format!("features.{}", body.len()), InvertedResidual::new(&config)));
         let ends_stage = rows.get(r + 1).is_none_or(|next| next.5 > 1);
-        if ends_stage && stride >= FIRST_TAP_STRIDE {
+        let tapped = match c.taps {
+            TapStyle::Torchvision => step > 1 && stride == LAST_STRIDE,
+            _ => ends_stage && stride >= FIRST_TAP_STRIDE,
+        };
+        if tapped {
             taps.push(Tap::new(inputs, stride, body.len() - 1));
         }
     }
     let last = LAST_EXPANSION * inputs;
     let hidden = scale(size.hidden);
     let last_conv = Conv2d::new(inputs, last, Conv2dConfig::default());
-    let tail = vec![
-        Node::new(format!("features.{}", body.len()), ConvBn::new(["0", "1"], last_conv, norm, HardSwish)),
+    let last_conv = Node::new(format!("features.{}", body.len()), ConvBn::new(["0", "1"], last_conv, norm, HardSwish));
+    let mut tail = vec![
         Node::new("", GlobalPool),
         Node::new("", Flatten),
         Node::new("classifier.0", Linear::new(last, hidden)),
@@ -128,6 +141,13 @@ fn build(size: &Size, c: &BackboneConfig, classes: i64) -> Backbone {
         Node::new("", Dropout(c.dropout_or(DROPOUT))),
         Node::new("classifier.3", Linear::new(hidden, classes)),
     ];
+    match c.taps {
+        TapStyle::Torchvision => {
+            taps.push(Tap::new(last, stride, body.len()));
+            body.push(last_conv);
+        }
+        _ => tail.insert(0, last_conv),
+    }
     let net = Backbone::new(format!("{} {width}x", size.name), body, taps, tail);
     init::kaiming_fan_out(&net);
     init::small_linear_zero_bias(&net);

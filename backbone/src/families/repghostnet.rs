@@ -1,6 +1,6 @@
 //! RepGhostNet (Chen et al., 2022, table 1): GhostNet's layout with thinner middles and RepGhost modules.
 
-use super::ghost_layout::{self, Groups, Kind, Layout, Row};
+use super::ghost_layout::{self, Groups, Kind, Layout, Row, TAP_STYLES};
 use crate::backbone::Backbone;
 use crate::config::BackboneConfig;
 use crate::member::Member;
@@ -34,7 +34,8 @@ const WIDTHS: &[f64] = &[1.0, 0.5, 0.58, 0.8, 1.11, 1.3, 1.5, 2.0];
 
 /// The network at every width; the ablations of the paper are its keys.
 pub const MEMBERS: &[Member] = &[Member::new("repghostnet", build)
-    .keys(&["width", "reuse", "branches", "shortcut", "se", "taps"])
+    .keys(&["width", "reuse", "branches", "shortcut", "se"])
+    .taps(TAP_STYLES)
     .recognised_by(|s| ghost_layout::recognise(s, Kind::Added, WIDTHS))];
 
 fn build(c: &BackboneConfig, classes: i64) -> Backbone {

@@ -28,7 +28,7 @@ use crate::anchors::AnchorSet;
 use crate::backbone_with_fpn::BackboneWithFpn;
 use crate::error::HeadError;
 use crate::fpn::FpnConfig;
-use crate::model::{DetectorConfig, DetectorModel, PredictionLayer};
+use crate::model::{DetectorConfig, DetectorModel, Facts, PredictionLayer};
 use crate::postprocess::PostprocessConfig;
 use crate::stage::Outputs;
 use crate::types::{ImageBatch, Losses, Target};
@@ -87,7 +87,7 @@ impl Fcos {
 
 impl DetectorModel for Fcos {
     fn name(&self) -> &'static str {
-        self.config.name()
+        self.config.facts().name
     }
 
     fn losses(&self, ops: &mut Eager, images: &ImageBatch, targets: &[Target]) -> Losses {
@@ -118,20 +118,17 @@ impl DetectorModel for Fcos {
 }
 
 impl DetectorConfig for FcosConfig {
-    fn name(&self) -> &'static str {
-        "fcos"
-    }
-
-    fn title(&self) -> &'static str {
-        "FCOS"
-    }
-
-    fn coco_91(&self) -> bool {
-        self.coco_91
+    fn facts(&self) -> Facts<'_> {
+        Facts { name: "fcos", title: "FCOS", has_masks: false, coco_91: self.coco_91, levels: &self.levels }
     }
 
     fn check_rules(&self, at: &mut Checker) {
         self.rules(at);
+    }
+
+    fn check_with(&self, fpn: &FpnConfig, at: &mut Checker) {
+        let fits = self.norm_groups < 1 || fpn.channels % self.norm_groups == 0;
+        at.require(fits, "head.norm_groups", self.norm_groups, format!("a divisor of fpn.channels ({})", fpn.channels));
     }
 }
 

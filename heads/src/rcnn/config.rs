@@ -15,7 +15,8 @@ pub(super) const EXTRA_LEVELS: ExtraLevels = ExtraLevels::MaxPool;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FasterRcnnConfig {
-    /// Backbone levels below the pyramid (2 has stride 4). Regions are pooled from these, proposals come from one level more.
+    /// Backbone levels below the pyramid (2 has stride 4). Regions are pooled from these, proposals come from one level more. A level that the
+    /// backbone taps twice stands twice (`[5, 5]` with `model.backbone.taps: torchvision`).
     #[schemars(length(min = 1), inner(range(min = 1, max = 8)))]
     pub levels: Vec<u32>,
     /// Region proposal network.
@@ -30,6 +31,13 @@ pub struct FasterRcnnConfig {
 }
 
 impl FasterRcnnConfig {
+    /// Levels that regions are pooled from: of a level that stands twice the first map, as torchvision's `MultiScaleRoIAlign` takes it.
+    pub fn pooled_levels(&self) -> Vec<u32> {
+        let mut levels = self.levels.clone();
+        levels.dedup();
+        levels
+    }
+
     /// Few and thin layers, for quick checks.
     pub(crate) fn narrow(&self) -> Self {
         Self {
@@ -56,7 +64,8 @@ impl Default for FasterRcnnConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MaskRcnnConfig {
-    /// Backbone levels below the pyramid (2 has stride 4). Regions are pooled from these, proposals come from one level more.
+    /// Backbone levels below the pyramid (2 has stride 4). Regions are pooled from these, proposals come from one level more. A level that the
+    /// backbone taps twice stands twice (`[5, 5]` with `model.backbone.taps: torchvision`).
     #[schemars(length(min = 1), inner(range(min = 1, max = 8)))]
     pub levels: Vec<u32>,
     /// Region proposal network.
@@ -275,7 +284,8 @@ impl Default for MaskHeadConfig {
 
 impl Check for FasterRcnnConfig {
     fn rules(&self, at: &mut Checker) {
-        let gapless = self.levels.windows(2).all(|l| l[1] == l[0] + 1);
+        let last = self.levels.last().copied();
+        let gapless = self.levels.windows(2).all(|l| l[1] == l[0] + 1 || (l[1] == l[0] && Some(l[0]) == last));
         at.require(gapless, "levels", format!("{:?}", self.levels), "a run of levels without gaps, which pooling needs");
         at.part("rpn", &self.rpn);
         at.part("roi", &self.roi);

@@ -52,7 +52,7 @@ impl RcnnDecoder {
         mask_head: Option<&MaskHeadConfig>,
         classes: i64,
     ) -> Result<Self, HeadError> {
-        let pool = |bins| MultiScaleRoiAlign::new(&config.levels, bins, config.roi.sampling_ratio);
+        let pool = |bins| MultiScaleRoiAlign::new(&config.pooled_levels(), bins, config.roi.sampling_ratio);
         Ok(Self {
             anchors: config.rpn.anchors().build(&fpn.levels(&config.levels, EXTRA_LEVELS))?,
             labels: LabelMap::with_background(classes, config.coco_91)?,

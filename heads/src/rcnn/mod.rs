@@ -38,9 +38,12 @@ pub use heads::{BoxHead, BoxOutputs, MaskHead};
 pub use net::{Rcnn, StageOne};
 pub use rpn::{RpnHead, RpnOutputs};
 
+use self::config::EXTRA_LEVELS;
+use crate::anchors::one_list_per_level;
 use crate::backbone_with_fpn::BackboneWithFpn;
+use crate::fpn::FpnConfig;
 use crate::host::upload;
-use crate::model::{DetectorConfig, DetectorModel, PredictionLayer};
+use crate::model::{DetectorConfig, DetectorModel, Facts, PredictionLayer};
 use crate::postprocess::PostprocessConfig;
 use crate::stage::{Outputs, Regions, Stage};
 use crate::types::{ImageBatch, Losses, Target};
@@ -110,41 +113,31 @@ const FASTER_RCNN: &str = "faster_rcnn";
 const MASK_RCNN: &str = "mask_rcnn";
 
 impl DetectorConfig for FasterRcnnConfig {
-    fn name(&self) -> &'static str {
-        FASTER_RCNN
-    }
-
-    fn title(&self) -> &'static str {
-        "Faster R-CNN"
-    }
-
-    fn coco_91(&self) -> bool {
-        self.coco_91
+    fn facts(&self) -> Facts<'_> {
+        Facts { name: FASTER_RCNN, title: "Faster R-CNN", has_masks: false, coco_91: self.coco_91, levels: &self.levels }
     }
 
     fn check_rules(&self, at: &mut Checker) {
         self.rules(at);
+    }
+
+    fn check_with(&self, fpn: &FpnConfig, at: &mut Checker) {
+        let pyramid = fpn.levels(&self.levels, EXTRA_LEVELS);
+        one_list_per_level(at, "head.rpn.anchor_sizes", &self.rpn.anchor_sizes, &pyramid);
     }
 }
 
 impl DetectorConfig for MaskRcnnConfig {
-    fn name(&self) -> &'static str {
-        MASK_RCNN
-    }
-
-    fn title(&self) -> &'static str {
-        "Mask R-CNN"
-    }
-
-    fn has_masks(&self) -> bool {
-        true
-    }
-
-    fn coco_91(&self) -> bool {
-        self.coco_91
+    fn facts(&self) -> Facts<'_> {
+        Facts { name: MASK_RCNN, title: "Mask R-CNN", has_masks: true, coco_91: self.coco_91, levels: &self.levels }
     }
 
     fn check_rules(&self, at: &mut Checker) {
         self.rules(at);
+    }
+
+    fn check_with(&self, fpn: &FpnConfig, at: &mut Checker) {
+        let pyramid = fpn.levels(&self.levels, EXTRA_LEVELS);
+        one_list_per_level(at, "head.rpn.anchor_sizes", &self.rpn.anchor_sizes, &pyramid);
     }
 }

@@ -111,7 +111,7 @@ impl Rcnn {
         match stage {
             Stage::Image => {
                 let StageOne { pyramid, rpn } = self.stage_one(ops, x);
-                let maps = self.config.levels.iter().map(|l| format!("P{l}")).zip(pyramid);
+                let maps = self.config.pooled_levels().into_iter().map(|l| format!("P{l}")).zip(pyramid);
                 maps.chain([("objectness".into(), rpn.logits), ("deltas".into(), rpn.deltas)]).collect()
             }
             Stage::Boxes(_) => {

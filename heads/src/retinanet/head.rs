@@ -11,7 +11,7 @@ use crate::error::HeadError;
 use crate::init;
 
 /// Groups of the optional group norms.
-const NORM_GROUPS: i64 = 32;
+pub(super) const NORM_GROUPS: i64 = 32;
 /// Standard deviation of initial weights.
 const INIT_STD: f64 = 0.01;
 

@@ -16,13 +16,14 @@ use tch::Tensor;
 pub use config::RetinaNetConfig;
 use config::EXTRA_LEVELS;
 pub use decode::RetinaNetDecoder;
+use head::NORM_GROUPS;
 pub use head::{RawOutputs, RetinaNetHead};
 
-use crate::anchors::AnchorSet;
+use crate::anchors::{one_list_per_level, AnchorSet};
 use crate::backbone_with_fpn::BackboneWithFpn;
 use crate::error::HeadError;
 use crate::fpn::FpnConfig;
-use crate::model::{DetectorConfig, DetectorModel, PredictionLayer};
+use crate::model::{DetectorConfig, DetectorModel, Facts, PredictionLayer};
 use crate::postprocess::PostprocessConfig;
 use crate::stage::Outputs;
 use crate::types::{HostDetections, ImageBatch, Losses, Target};
@@ -88,7 +89,7 @@ impl RetinaNet {
 
 impl DetectorModel for RetinaNet {
     fn name(&self) -> &'static str {
-        self.config.name()
+        self.config.facts().name
     }
 
     fn losses(&self, ops: &mut Eager, images: &ImageBatch, targets: &[Target]) -> Losses {
@@ -118,20 +119,18 @@ impl DetectorModel for RetinaNet {
 }
 
 impl DetectorConfig for RetinaNetConfig {
-    fn name(&self) -> &'static str {
-        "retinanet"
-    }
-
-    fn title(&self) -> &'static str {
-        "RetinaNet"
-    }
-
-    fn coco_91(&self) -> bool {
-        self.coco_91
+    fn facts(&self) -> Facts<'_> {
+        Facts { name: "retinanet", title: "RetinaNet", has_masks: false, coco_91: self.coco_91, levels: &self.levels }
     }
 
     fn check_rules(&self, at: &mut Checker) {
         self.rules(at);
+    }
+
+    fn check_with(&self, fpn: &FpnConfig, at: &mut Checker) {
+        one_list_per_level(at, "head.anchors.sizes", &self.anchors.sizes, &fpn.levels(&self.levels, EXTRA_LEVELS));
+        let fits = !self.group_norm || self.tower_channels.is_some() || fpn.channels % NORM_GROUPS == 0;
+        at.require(fits, "fpn.channels", fpn.channels, format!("a multiple of {NORM_GROUPS}, which head.group_norm needs"));
     }
 }
 

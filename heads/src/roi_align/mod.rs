@@ -6,6 +6,7 @@
 
 mod kernel;
 mod multi_scale;
+mod on_card;
 pub mod roi;
 mod simd;
 pub mod taps;
@@ -21,7 +22,6 @@ use std::sync::Arc;
 use repghost_kernels::custom_op::with_backward;
 use tch::{Device, Kind, Tensor};
 
-use crate::card;
 use crate::host::{f32_slice, f32_slice_mut, to_cpu_f32};
 use kernel::{Group, Shape};
 use taps::RoiTaps;
@@ -46,7 +46,7 @@ pub fn roi_align(maps: &[&Tensor], scales: &[f64], rois: &[Roi], sampling: Sampl
     let shapes: Vec<Shape> = maps.iter().map(|m| shape_of(m)).collect();
     assert!(shapes.iter().all(|s| s.channels == shapes[0].channels), "maps differ in their channels");
     if backend == Backend::Auto && maps[0].device() != Device::Cpu {
-        if let Some(pooled) = card::roi_align(maps, scales, rois, sampling) {
+        if let Some(pooled) = on_card::roi_align(maps, scales, rois, sampling) {
             return pooled;
         }
     }

@@ -3,6 +3,7 @@
 #![allow(dead_code)]
 
 use repghost_heads::{Corners, HostDetections};
+pub use repghost_testing::pair;
 use tch::{Kind, Tensor};
 
 /// Rows of a tensor `[n, 4]`.
@@ -19,30 +20,6 @@ pub fn detections(boxes: &Tensor, scores: &Tensor, labels: &Tensor, first_label:
         labels: Vec::<i64>::try_from(labels.to_kind(Kind::Int64)).unwrap().iter().map(|l| l - first_label).collect(),
         masks: None,
     }
-}
-
-/// Pairs each element of `got` with the nearest one of `want` that is still free: the position in `want` of each, and the largest distance.
-/// Infinity where the lists differ in length.
-pub fn pair<T>(got: &[T], want: &[T], distance: impl Fn(&T, &T) -> f64) -> (Vec<usize>, f64) {
-    if got.len() != want.len() {
-        return (vec![], f64::INFINITY);
-    }
-    let mut free: Vec<usize> = (0..want.len()).collect();
-    let mut worst: f64 = 0.0;
-    let pairs = got
-        .iter()
-        .map(|g| {
-            let (at, off) = free
-                .iter()
-                .enumerate()
-                .map(|(at, w)| (at, distance(g, &want[*w])))
-                .min_by(|a, b| a.1.total_cmp(&b.1))
-                .expect("as many are free as are left");
-            worst = if off.is_nan() { f64::INFINITY } else { worst.max(off) };
-            free.swap_remove(at)
-        })
-        .collect();
-    (pairs, worst)
 }
 
 type Row = (i64, Corners, f32);

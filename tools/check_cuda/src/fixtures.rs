@@ -1,4 +1,4 @@
-//! Torchvision's numbers (`heads/tests/fixtures`, which is part of the program) on a device: losses, gradients and detections.
+//! Torchvision's numbers (`fixtures/`, links to those of `heads/tests`, which are part of the program) on a device: losses, gradients and detections.
 //!
 //! The settings are those of the scripts that made the numbers, `tools/fixtures/retinanet.py` and `mask_rcnn.py`; limits are ten times those
 //! of the tests on the CPU.
@@ -18,7 +18,7 @@ use tch::{Device, Kind, Tensor};
 use crate::report::Row;
 
 /// Detections are compared as sets, as in the tests on the CPU.
-#[path = "../../../heads/tests/common/mod.rs"]
+#[path = "../fixtures/compare.rs"]
 mod common;
 
 const CLASSES: i64 = 3;
@@ -41,25 +41,25 @@ const CASES: [Case; 4] = [
         name: "retinanet v1",
         mask: false,
         v2: false,
-        file: include_bytes!("../../../heads/tests/fixtures/retinanet_v1.safetensors"),
+        file: include_bytes!("../fixtures/retinanet_v1.safetensors"),
     },
     Case {
         name: "retinanet v2",
         mask: false,
         v2: true,
-        file: include_bytes!("../../../heads/tests/fixtures/retinanet_v2.safetensors"),
+        file: include_bytes!("../fixtures/retinanet_v2.safetensors"),
     },
     Case {
         name: "mask_rcnn v1",
         mask: true,
         v2: false,
-        file: include_bytes!("../../../heads/tests/fixtures/mask_rcnn_v1.safetensors"),
+        file: include_bytes!("../fixtures/mask_rcnn_v1.safetensors"),
     },
     Case {
         name: "mask_rcnn v2",
         mask: true,
         v2: true,
-        file: include_bytes!("../../../heads/tests/fixtures/mask_rcnn_v2.safetensors"),
+        file: include_bytes!("../fixtures/mask_rcnn_v2.safetensors"),
     },
 ];
 

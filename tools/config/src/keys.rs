@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::check::join;
+use crate::problem::join;
 use crate::range::{type_of, Range};
 use crate::schema::Schema;
 

@@ -7,6 +7,7 @@
 //! | module | what is in it |
 //! |---|---|
 //! | [`mod@check`] | the trait [`Check`]: all problems of a struct and its parts at once, each under its dotted key |
+//! | [`mod@problem`] | what is wrong, with its key |
 //! | [`mod@schema`] | the schema of a struct, and the numbers in a value that lie outside it |
 //! | [`mod@range`] | what a number or a list may be, as a test and as words |
 //! | [`mod@keys`] | the keys of a schema as a list: type, default, unit, range, meaning |
@@ -40,9 +41,11 @@
 
 pub mod check;
 pub mod keys;
+pub mod problem;
 pub mod range;
 pub mod schema;
 
-pub use check::{Check, Checker, Problem, Problems};
+pub use check::{Check, Checker};
 pub use keys::{Key, Section};
+pub use problem::{Problem, Problems};
 pub use schema::{items_above_zero, Schema};

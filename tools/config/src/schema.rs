@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde_json::{Map, Value};
 use serde_yaml::Value as Yaml;
 
-use crate::check::{join, Problem};
+use crate::problem::{join, Problem};
 use crate::range::Range;
 
 /// The schema of a struct with all its parts.
@@ -24,6 +24,24 @@ impl Schema {
     /// The schema as JSON (draft 2020-12).
     pub fn json(&self) -> &Value {
         &self.root
+    }
+
+    /// The schema with the values that the text at `key` may have, where they are known only while the program runs. A key that does not exist
+    /// changes nothing.
+    #[must_use]
+    pub fn with_values(mut self, key: &str, values: &[&str]) -> Self {
+        let mut pointer = String::new();
+        for field in key.split('.') {
+            let target = self.root.pointer(&pointer).and_then(|schema| schema.get("$ref")).and_then(Value::as_str);
+            if let Some(target) = target.and_then(|r| r.strip_prefix('#')) {
+                pointer = target.to_string();
+            }
+            pointer = format!("{pointer}/properties/{field}");
+        }
+        if let Some(Value::Object(schema)) = self.root.pointer_mut(&pointer) {
+            schema.insert("enum".into(), values.into());
+        }
+        self
     }
 
     pub(crate) fn root(&self) -> Option<&Map<String, Value>> {
@@ -112,5 +130,31 @@ pub fn items_above_zero(schema: &mut schemars::Schema) {
             return;
         }
         inner = object.get_mut("items").and_then(Value::as_object_mut);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(schemars::JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is read")]
+    struct Outer {
+        /// What it holds.
+        inner: Inner,
+    }
+
+    #[derive(schemars::JsonSchema)]
+    #[expect(dead_code, reason = "only its schema is read")]
+    struct Inner {
+        name: String,
+    }
+
+    #[test]
+    fn values_are_listed_at_a_key_below_references() {
+        let schema = Schema::of::<Outer>().with_values("inner.name", &["a", "b"]).with_values("inner.nothing.there", &["c"]);
+        let key = &schema.sections()[1].keys[0];
+        let values: Vec<&str> = key.values.iter().map(|(value, _)| value.as_str()).collect();
+        assert_eq!((key.path.as_str(), key.kind.as_str(), values), ("inner.name", "one of", vec!["a", "b"]));
     }
 }

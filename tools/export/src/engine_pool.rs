@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use repghost_coco::{AugmentConfig, Sample, Transform};
+use repghost_train::detection::model::LoadedDetector;
 use repghost_train::engine::{Engine, EnginePool, Preprocessed};
 use repghost_train::model::Class;
 use repghost_train::{Experiment, TrainError};
@@ -13,7 +14,7 @@ use crate::engine::exported::ExportedDetector;
 use crate::error::ExportError;
 use crate::letterbox::Letterbox;
 use crate::metadata::Metadata;
-use crate::model::{self, Model};
+use crate::model::Model;
 use crate::onnx::{ElementType, Nms};
 use crate::parts;
 use crate::runtime::{Runtime, REFERENCE};
@@ -43,18 +44,22 @@ struct InMemory {
 }
 
 impl ExportedPool {
-    /// From `F.onnx`, or from weights in any form.
+    /// An exported file, `F.onnx`.
     ///
     /// # Errors
     /// Files that do not fit; a runtime that is not there.
-    pub fn open(e: &Experiment, weights: &Path, runtime: &'static Runtime) -> Result<Self, ExportError> {
+    pub fn of_file(e: &Experiment, file: &Path, runtime: &'static Runtime) -> Result<Self, ExportError> {
         (runtime.check)()?;
-        if weights.extension().is_some_and(|x| x == EXTENSION) {
-            let opened = ExportedDetector::file(weights, e)?;
-            let classes = opened.classes.clone();
-            return Ok(Self { kind: Kind::File(Arc::new(opened)), runtime, classes });
-        }
-        let mut model = model::load(e, weights, Part::Raw)?;
+        Ok(Self { runtime, ..Self::opened(ExportedDetector::file(file, e)?) })
+    }
+
+    /// A detector with its weights, which is exported in memory.
+    ///
+    /// # Errors
+    /// A runtime that is not there.
+    pub fn of_detector(e: &Experiment, loaded: LoadedDetector, runtime: &'static Runtime) -> Result<Self, ExportError> {
+        (runtime.check)()?;
+        let mut model = Model::from(loaded);
         model.network.fuse();
         let classes = model.classes.clone();
         let resize = e.data.augment.for_evaluation();
@@ -62,7 +67,7 @@ impl ExportedPool {
         Ok(Self { kind: Kind::Model(Box::new(held)), runtime, classes })
     }
 
-    /// From a file in memory.
+    /// A file in memory, in the runtime that is the reference.
     pub fn opened(opened: ExportedDetector) -> Self {
         let classes = opened.classes.clone();
         Self { kind: Kind::File(Arc::new(opened)), runtime: REFERENCE, classes }

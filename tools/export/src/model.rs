@@ -6,7 +6,7 @@ use repghost_backbone::weights::Form;
 use repghost_backbone::{Backbone, FuseLevel, Ops, Tree};
 use repghost_heads::{Decoder, Detector, Outputs, Stage};
 use repghost_train::classification::model as classification;
-use repghost_train::detection::model as detection;
+use repghost_train::detection::model::{self as detection, LoadedDetector};
 use repghost_train::model::Class;
 use repghost_train::{Experiment, WeightsFile};
 use tch::{Device, Kind};
@@ -77,7 +77,7 @@ impl Network {
 pub fn backbone_outputs<O: Ops>(net: &Backbone, part: Part, ops: &mut O, x: &O::Value) -> Outputs<O::Value> {
     match part {
         Part::Classifier => vec![("logits".into(), net.classify(ops, x))],
-        _ => net.taps().iter().map(|t| format!("C{}", t.level)).zip(net.features(ops, x)).collect(),
+        _ => net.tap_names().into_iter().zip(net.features(ops, x)).collect(),
     }
 }
 
@@ -100,16 +100,21 @@ pub fn load(e: &Experiment, path: &Path, part: Part) -> Result<Model, ExportErro
     let _guard = tch::no_grad_guard();
     let file = WeightsFile::read(path)?;
     let form = file.form();
-    let (network, classes) = match part {
-        Part::Classifier => (Network::Backbone(Box::new(classifier(e, file)?)), vec![]),
-        Part::Backbone => (Network::Backbone(Box::new(backbone(e, file)?)), vec![]),
-        Part::Raw | Part::Detector => {
-            let loaded = detection::load(e, file)?;
-            (Network::Detector(Box::new(loaded.detector)), loaded.classes)
-        }
+    let net = match part {
+        Part::Classifier => classifier(e, file)?,
+        Part::Backbone => backbone(e, file)?,
+        Part::Raw | Part::Detector => return Ok(detection::load(e, file)?.into()),
     };
-    network.tree().convert(Device::Cpu, Kind::Float);
-    Ok(Model { network, classes, form })
+    net.convert(Device::Cpu, Kind::Float);
+    Ok(Model { network: Network::Backbone(Box::new(net)), classes: vec![], form })
+}
+
+impl From<LoadedDetector> for Model {
+    fn from(loaded: LoadedDetector) -> Self {
+        let LoadedDetector { detector, classes, form, .. } = loaded;
+        detector.convert(Device::Cpu, Kind::Float);
+        Self { network: Network::Detector(Box::new(detector)), classes, form }
+    }
 }
 
 fn backbone(e: &Experiment, file: WeightsFile) -> Result<Backbone, ExportError> {

@@ -1,7 +1,7 @@
 //! How to decode raw outputs: everything that a reader in another language needs, as JSON beside the file.
 
 use repghost_coco::Normalize;
-use repghost_heads::Detector;
+use repghost_heads::{Detector, LabelMap, PostprocessConfig};
 use repghost_train::detection::model::Class;
 use serde::Serialize;
 use serde_json::{json, Value};
@@ -43,6 +43,21 @@ pub struct Decoding {
 /// The step from offsets to boxes.
 pub const BOX_CODER: &str = "a box from an anchor of centre (cx, cy) and size (w, h) and deltas (dx, dy, dw, dh), divided by the weights: \
 centre = (cx + dx * w, cy + dy * h), size = (w * exp(min(dw, max_log_ratio)), h * exp(min(dh, max_log_ratio))); clipped to the image";
+
+/// The last step of detectors without proposals.
+pub const DENSE_SUPPRESSION: &str = "on each level keep the pre_nms_top_k best (anchor, class) pairs above score_threshold, then suppress \
+within each class by nms_threshold and keep max_detections";
+
+/// What `output_classes` among the numbers is.
+pub const OUTPUT_CLASSES: &str = "output_classes: the class of each output, null where it is none";
+
+/// The numbers of detectors without proposals.
+pub fn dense_constants(labels: &LabelMap, p: &PostprocessConfig) -> Value {
+    json!({
+        "score_threshold": p.score_threshold, "nms_threshold": p.nms_threshold,
+        "pre_nms_top_k": p.pre_nms_top_k, "max_detections": p.max_detections, "output_classes": labels.by_output(),
+    })
+}
 
 fn preprocess() -> Value {
     let n = Normalize::default();

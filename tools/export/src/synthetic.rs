@@ -1,8 +1,8 @@
-//! Networks with synthetic weights (`repghost_backbone::fill`) that find something: what parity checks, engine builds and benchmarks run on where
+//! Networks with synthetic weights (`repghost_backbone::synthetic`) that find something: what parity checks, engine builds and benchmarks run on where
 //! nothing is trained.
 //!
 //! Synthetic weights give the same score to everything, or a high one. Here the prediction layers are scaled so that logits reach four and
-//! offsets one, and the score threshold is set so that [`TARGET_CANDIDATES`] candidates pass.
+//! offsets one, and the score threshold is set so that about [`TARGET_CANDIDATES`] candidates pass.
 
 use repghost_backbone::{synthetic, Backbone, BackboneConfig, Eager, Tree};
 use repghost_heads::{Detector, FpnConfig, HeadConfig, Outputs, PostprocessConfig, Stage};
@@ -13,8 +13,10 @@ use tch::{Kind, Tensor};
 
 use crate::error::ExportError;
 
-/// Candidates that pass the score threshold on the image that it is set on.
+/// About so many candidates pass the score threshold on the image that it is set on.
 pub const TARGET_CANDIDATES: usize = 120;
+/// How many more or less: the threshold lies in the widest gap between scores of these ranks, so that no last digit decides who passes.
+const CANDIDATES_AROUND: usize = 20;
 /// Gains that are tried in turn, and what maps may reach.
 const GAINS: [f64; 2] = [synthetic::DEEP_GAIN, 0.5];
 const LARGEST_MAP: f64 = 1e3;
@@ -98,20 +100,36 @@ pub fn detector(e: &mut Experiment, classes: usize, pixels: &Tensor) -> Result<D
     let _guard = tch::no_grad_guard();
     let mut d = model::build(e, classes)?;
     fill_within_half(&d, &d.backbone().body, pixels)?;
-    // Every candidate passes and none is suppressed; the best come first, so the last one's score is the threshold.
-    let all = PostprocessConfig {
-        score_threshold: 0.0,
-        nms_threshold: 1.0,
-        pre_nms_top_k: TARGET_CANDIDATES,
-        max_detections: TARGET_CANDIDATES,
-    };
+    // Every candidate passes and none is suppressed; the best come first.
+    let most = TARGET_CANDIDATES + CANDIDATES_AROUND;
+    let all = PostprocessConfig { score_threshold: 0.0, nms_threshold: 1.0, pre_nms_top_k: most, max_detections: most };
     let size = pixels.size();
     let sizes = vec![[size[2], size[3]]; size[0] as usize];
     let first = scaled(&d, &Stage::Image, pixels)?;
     let decoder = d.decoder().with_postprocess(all);
     let found = decoder.finish(first, sizes[0], &sizes, |stage, regions| scaled(&d, stage, &regions.pooled))?;
-    let least = found.first().and_then(|f| f.scores.last()).copied();
-    e.eval.score_threshold = f64::from(least.unwrap_or(0.0));
+    e.eval.score_threshold = found.first().map_or(0.0, |f| widest_gap(&f.scores, TARGET_CANDIDATES - CANDIDATES_AROUND));
     model::set_postprocess(e, &mut d);
     Ok(d)
+}
+
+/// The middle of the widest gap of falling scores, behind at least `first` of them.
+fn widest_gap(scores: &[f32], first: usize) -> f64 {
+    let start = first.saturating_sub(1).min(scores.len().saturating_sub(2));
+    let gaps = scores[start..].windows(2).map(|pair| [pair[0], pair[1]].map(f64::from));
+    let widest = gaps.max_by(|a, b| (a[0] - a[1]).total_cmp(&(b[0] - b[1])));
+    widest.map_or(0.0, |[above, below]| (above + below) / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_threshold_lies_in_the_widest_gap_of_the_last_scores() {
+        assert_eq!(widest_gap(&[1.0, 0.5, 0.375, 0.125, 0.0], 2), 0.25);
+        assert_eq!(widest_gap(&[1.0, 0.5], 9), 0.75, "fewer scores than asked for");
+        assert_eq!(widest_gap(&[0.5], 3), 0.0);
+        assert_eq!(widest_gap(&[], 3), 0.0);
+    }
 }

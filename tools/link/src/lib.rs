@@ -1,4 +1,10 @@
-//! For build scripts of crates that make executables (tests and benchmarks included) with libtorch.
+//! How executables find libtorch, and what they set before it is loaded. Without libtorch itself.
+//!
+//! | what | for |
+//! |---|---|
+//! | [`libtorch`], [`rpath`], [`includes`] | build scripts of crates that make executables (tests and benchmarks included) |
+//! | [`settings`] | variables that libtorch's libraries should start with |
+//! | [`version`] | the libtorch that the program is made for, and the one in a folder |
 //!
 //! ```no_run
 //! // In `main` of build.rs:
@@ -8,6 +14,9 @@
 //! An rpath to libtorch's folder lets an executable run without `LD_LIBRARY_PATH`. Cargo applies linker arguments to the executables of the
 //! crate whose build script prints them only, so every crate that makes some calls this. Nothing here asks for CUDA: programs open
 //! `libtorch_cuda.so` at run time, so that one executable serves machines with and without a card.
+
+pub mod settings;
+pub mod version;
 
 use std::path::{Path, PathBuf};
 

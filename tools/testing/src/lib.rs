@@ -1,4 +1,4 @@
-//! What some tests need from the machine: onnxruntime, real data, a Python package.
+//! What tests share: their needs from the machine (onnxruntime, real data, a Python package), and comparison of lists as sets.
 //!
 //! A test that lacks it is skipped, with a printed line. Output of passing tests is hidden, so a skipped test looks like a passed one:
 //! where the need is expected to be met, as in CI, `REPGHOST_EXPECT` names it, and the test fails instead.
@@ -40,6 +40,30 @@ pub fn shared(path: &str) -> Option<PathBuf> {
     need("shared", full.exists().then_some(full), &format!("{path} is not in ${SHARED} or ../shared"))
 }
 
+/// Pairs each element of `got` with the nearest one of `want` that is still free: the position in `want` of each, and the largest distance.
+/// Infinity where the lists differ in length.
+pub fn pair<T>(got: &[T], want: &[T], distance: impl Fn(&T, &T) -> f64) -> (Vec<usize>, f64) {
+    if got.len() != want.len() {
+        return (vec![], f64::INFINITY);
+    }
+    let mut free: Vec<usize> = (0..want.len()).collect();
+    let mut worst: f64 = 0.0;
+    let pairs = got
+        .iter()
+        .map(|g| {
+            let (at, off) = free
+                .iter()
+                .enumerate()
+                .map(|(at, w)| (at, distance(g, &want[*w])))
+                .min_by(|a, b| a.1.total_cmp(&b.1))
+                .expect("as many are free as are left");
+            worst = if off.is_nan() { f64::INFINITY } else { worst.max(off) };
+            free.swap_remove(at)
+        })
+        .collect();
+    (pairs, worst)
+}
+
 /// Whether a list names a need.
 fn lists(expected: &str, name: &str) -> bool {
     expected.split(',').any(|e| e.trim() == name)
@@ -48,6 +72,15 @@ fn lists(expected: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pairs_are_the_nearest_in_any_order() {
+        let apart = |a: &f64, b: &f64| (a - b).abs();
+        let (pairs, worst) = pair(&[3.0, 1.0, 1.5], &[1.0, 1.25, 3.25], apart);
+        assert_eq!((pairs, worst), (vec![2, 0, 1], 0.25));
+        assert_eq!(pair(&[1.0], &[1.0, 2.0], apart).1, f64::INFINITY, "one is missing");
+        assert_eq!(pair(&[f64::NAN], &[1.0], apart).1, f64::INFINITY);
+    }
 
     #[test]
     fn lists_are_separated_by_commas() {

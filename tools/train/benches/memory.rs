@@ -12,7 +12,7 @@ use repghost_heads::{ImageBatch, Target};
 use repghost_train::config::Experiment;
 use repghost_train::memory::resident_mib;
 use repghost_train::optim::{Gradients, Grouping, Sgd, UpdateRule};
-use repghost_train::{detection::model, runtime};
+use repghost_train::detection::model;
 use tch::{Device, Kind, Tensor};
 
 const WARM_UP: usize = 200;
@@ -21,7 +21,7 @@ const MAX_GROWTH: f64 = 0.10;
 const SIDES: (i64, i64) = (2, 18);
 
 fn main() -> ExitCode {
-    for (name, value) in runtime::settings::missing("train") {
+    for (name, value) in repghost_link::settings::missing("train") {
         // In time for oneDNN, which reads it with its first convolution.
         std::env::set_var(name, value);
     }

@@ -5,9 +5,8 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use repghost_link::version;
 use serde::Serialize;
-
-use crate::runtime::libtorch;
 
 /// An optional tool or library: where it is, and where was looked.
 #[derive(Clone, Debug, Serialize)]
@@ -57,7 +56,7 @@ impl Environment {
             platform: format!("{} {}", env::consts::OS, env::consts::ARCH),
             tch: TCH_VERSION.into(),
             libtorch: find_libtorch(),
-            libtorch_expected: libtorch::VERSION.into(),
+            libtorch_expected: version::VERSION.into(),
             cuda_devices,
             cudnn: (cuda_devices > 0 && tch::Cuda::cudnn_is_available()).then(tch::utils::version_cudnn),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
@@ -70,7 +69,7 @@ impl Environment {
 fn find_libtorch() -> Search {
     let built = option_env!("LIBTORCH_LIB_DIR").map(PathBuf::from);
     let folder = repghost_kernels::device::libraries::folder().or(built);
-    let version = folder.as_deref().and_then(Path::parent).and_then(libtorch::version_in);
+    let version = folder.as_deref().and_then(Path::parent).and_then(version::version_in);
     Search { found: folder, version, looked: vec!["the libraries of this process".into()] }
 }
 

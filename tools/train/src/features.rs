@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use repghost_backbone::backbone::level_names;
 use repghost_backbone::weights::{self, load_any_form, StateDict, Strictness};
 use repghost_backbone::{Backbone, Eager, Tree};
 use tch::{Device, Kind, Tensor};
@@ -82,7 +83,7 @@ impl Network {
         let _guard = tch::no_grad_guard();
         let ops = &mut Eager::eval();
         let named = |b: &Backbone, maps: Vec<Tensor>| -> Vec<(String, Tensor)> {
-            b.taps().iter().map(|t| format!("C{}", t.level)).zip(maps).collect()
+            b.tap_names().into_iter().zip(maps).collect()
         };
         match self {
             Network::Backbone(b) => named(b, b.features(ops, pixels)),
@@ -91,7 +92,7 @@ impl Network {
                 let body = b.body.features(ops, pixels);
                 let pyramid = b.fpn.forward(ops, &body);
                 let mut all = named(&b.body, body);
-                all.extend(b.fpn.levels().iter().map(|l| format!("P{l}")).zip(pyramid));
+                all.extend(level_names("P", b.fpn.levels()).into_iter().zip(pyramid));
                 all
             }
         }

@@ -7,13 +7,21 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use libloading::Library;
 
 use super::cache::{cached, folder, Key};
-use super::launch::Grid;
 use super::nvrtc::{function, Nvrtc};
 use super::source::{Entry, Scalar, Source};
 use super::KernelError;
 use crate::device::driver::driver;
 
 const NAME: &str = "libcuda.so.1";
+
+/// Blocks of a launch, and threads of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// Along x, y and z.
+    pub blocks: [u32; 3],
+    /// Along x.
+    pub threads: u32,
+}
 
 type Code = c_int;
 type Context = *mut c_void;

@@ -9,21 +9,12 @@ use std::sync::{Mutex, PoisonError};
 
 use tch::{Device, Tensor};
 
-use super::driver::Driver;
+use super::driver::{Driver, Grid};
 use super::source::{Entry, Scalar};
 use super::KernelError;
 
 /// The environment variable that switches the kernels off when it is `0`.
 pub(super) const SWITCH: &str = "REPGHOST_CUDA_KERNELS";
-
-/// Blocks of a launch, and threads of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grid {
-    /// Along x, y and z.
-    pub blocks: [u32; 3],
-    /// Along x.
-    pub threads: u32,
-}
 
 /// A kernel's argument, by reference: the launch copies the value.
 #[derive(Clone, Copy, Debug)]

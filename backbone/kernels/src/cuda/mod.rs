@@ -29,7 +29,8 @@ mod nvrtc;
 pub mod roi_align;
 mod source;
 
-pub use launch::{available, upload, with_launcher, Argument, Grid, Launcher};
+pub use driver::Grid;
+pub use launch::{available, upload, with_launcher, Argument, Launcher};
 pub use nvrtc::Nvrtc;
 pub use source::{Entry, Scalar, Source};
 

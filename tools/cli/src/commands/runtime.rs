@@ -24,7 +24,7 @@ pub fn parser() -> impl TypedValueParser<Value = &'static Runtime> {
 
 /// The runtime for exported networks, or none for libtorch. Exported files run in onnxruntime by default.
 pub fn choose(asked: Option<&'static Runtime>, weights: &Path) -> anyhow::Result<Option<&'static Runtime>> {
-    let exported = weights.extension().is_some_and(|x| x == EXTENSION);
+    let exported = is_exported(weights);
     match asked {
         Some(r) if r.name == LIBTORCH && exported => Err(bad_input(format!(
             "--runtime libtorch: {} is an exported file; give the weights that it was exported from, or --runtime onnxruntime",
@@ -53,13 +53,20 @@ pub fn open(
     runtime: Option<&'static Runtime>,
     classes: Classes,
 ) -> anyhow::Result<Box<dyn EnginePool>> {
-    if let Some(runtime) = runtime {
-        return Ok(Box::new(ExportedPool::open(e, weights, runtime)?));
+    if let Some(runtime) = runtime.filter(|_| is_exported(weights)) {
+        return Ok(Box::new(ExportedPool::of_file(e, weights, runtime)?));
     }
     let file = WeightsFile::read(weights)?;
     let loaded = match classes {
         Classes::OfWeights => detection::model::load(e, file)?,
         Classes::OfValidationData => detection::model::load_or_val_classes(e, file)?,
     };
-    Ok(Box::new(detection::engine::LibtorchPool::new(e, loaded)))
+    Ok(match runtime {
+        Some(runtime) => Box::new(ExportedPool::of_detector(e, loaded, runtime)?),
+        None => Box::new(detection::engine::LibtorchPool::new(e, loaded)),
+    })
+}
+
+fn is_exported(weights: &Path) -> bool {
+    weights.extension().is_some_and(|x| x == EXTENSION)
 }

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::versions::{version_in, VERSION};
+use repghost_link::version::{version_in, VERSION};
 
 /// Tells Python where torch lies without importing it, which takes seconds.
 const WHERE_IS_TORCH: &str =

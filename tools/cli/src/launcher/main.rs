@@ -7,18 +7,15 @@
 #[path = "../eval_files.rs"]
 mod eval_files;
 mod libtorch;
-#[path = "../../../train/src/runtime/settings.rs"]
-mod settings;
 #[path = "../tables.rs"]
 mod tables;
-#[path = "../../../train/src/runtime/libtorch.rs"]
-mod versions;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::Parser;
+use repghost_link::settings;
 
 /// Exit code where a file that the user named cannot be used.
 const BAD_INPUT: u8 = 2;

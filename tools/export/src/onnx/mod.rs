@@ -6,7 +6,7 @@ pub mod plain;
 pub mod proto;
 pub mod quantize;
 pub mod rcnn;
-pub mod retinanet;
+pub mod dense;
 pub mod suppress;
 pub mod writer;
 

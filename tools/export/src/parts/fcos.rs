@@ -2,15 +2,12 @@
 
 use repghost_backbone::Ops;
 use repghost_heads::fcos::Fcos;
-use serde_json::json;
-use tch::Device;
 
 use super::detector::DetectionGraph;
 use crate::error::ExportError;
-use crate::onnx::retinanet::{detect, DetectSpec};
-use crate::onnx::suppress::{CANDIDATES, MAX_TOP_K};
+use crate::onnx::dense::{detect, DetectSpec};
 use crate::onnx::{Attribute, Edge, ElementType, Nms, OnnxWriter};
-use crate::sidecar::Decoding;
+use crate::sidecar::{dense_constants, Decoding, DENSE_SUPPRESSION, OUTPUT_CLASSES};
 use crate::spec::ExportSpec;
 
 impl DetectionGraph for Fcos {
@@ -23,39 +20,20 @@ impl DetectionGraph for Fcos {
     ) -> Result<Vec<(String, Edge)>, ExportError> {
         let out = self.raw(ops, image);
         let scores = ops.scope("scores", |ops| scores(ops, &out.logits, &out.centerness));
-        let set = self.points(spec.size);
-        let all = set.tensor(Device::Cpu);
-        let p = &self.decoder.postprocess;
-        let spec = DetectSpec {
-            labels: &self.decoder.labels,
-            anchors: set.ranges().map(|r| all.narrow(0, r.start as i64, r.len() as i64)).collect(),
-            activation: None,
-            decode: &decode,
-            image: spec.size,
-            pre_nms_top_k: p.pre_nms_top_k as i64,
-            candidates: if nms == Nms::Onnx { MAX_TOP_K } else { CANDIDATES },
-            score_threshold: p.score_threshold,
-            nms_threshold: p.nms_threshold,
-            max_detections: p.max_detections as i64,
-            nms,
-        };
+        let d = &self.decoder;
+        let spec = DetectSpec::new(&d.labels, &d.postprocess, &self.points(spec.size), &decode, spec.size, nms);
         Ok(detect(ops, &scores, &out.distances, &spec))
     }
 
     fn decoding(&self) -> Decoding {
-        let p = &self.decoder.postprocess;
         let steps = vec![
             "logits [N, A, C], distances [N, A, 4], centerness [N, A, 1]: score = sqrt(sigmoid(logit) * sigmoid(centerness))",
             "a box from an anchor of centre (cx, cy) and size (w, h) and distances (l, t, r, b): corners (cx - l * w, cy - t * h, \
              cx + r * w, cy + b * h), clipped to the image",
-            "on each level keep the pre_nms_top_k best (anchor, class) pairs above score_threshold, then suppress within each class by \
-             nms_threshold and keep max_detections",
+            DENSE_SUPPRESSION,
+            OUTPUT_CLASSES,
         ];
-        let constants = json!({
-            "score_threshold": p.score_threshold, "nms_threshold": p.nms_threshold,
-            "pre_nms_top_k": p.pre_nms_top_k, "max_detections": p.max_detections,
-        });
-        Decoding { steps, constants }
+        Decoding { steps, constants: dense_constants(&self.decoder.labels, &self.decoder.postprocess) }
     }
 }
 

@@ -10,7 +10,7 @@ use super::detector::DetectionGraph;
 use crate::error::ExportError;
 use crate::onnx::rcnn as graph;
 use crate::onnx::{Edge, Nms, OnnxWriter};
-use crate::sidecar::{Decoding, BOX_CODER};
+use crate::sidecar::{Decoding, BOX_CODER, OUTPUT_CLASSES};
 use crate::spec::{BatchSize, ExportSpec};
 
 impl DetectionGraph for Rcnn {
@@ -50,7 +50,7 @@ impl DetectionGraph for Rcnn {
             "rpn_box_weights": [1.0, 1.0, 1.0, 1.0], "box_weights": c.roi.bbox_reg_weights, "max_log_ratio": MAX_LOG_SCALE,
             "pre_nms_top_n": c.rpn.pre_nms_top_n_test, "post_nms_top_n": c.rpn.post_nms_top_n_test,
             "rpn_nms_threshold": c.rpn.nms_thresh, "rpn_score_threshold": c.rpn.score_thresh,
-            "levels": c.levels, "sampling_ratio": c.roi.sampling_ratio,
+            "levels": c.pooled_levels(), "sampling_ratio": c.roi.sampling_ratio,
             "channels": self.backbone.fpn.channels(), "box_pool": c.box_head.pool,
             "score_threshold": p.score_threshold, "nms_threshold": p.nms_threshold, "max_detections": p.max_detections,
             "output_classes": self.decoder.labels.by_output(),
@@ -62,7 +62,7 @@ impl DetectionGraph for Rcnn {
             );
             constants["mask_pool"] = regions.side.into();
         }
-        steps.push("output_classes: the class of each output, null where it is none");
+        steps.push(OUTPUT_CLASSES);
         Decoding { steps, constants }
     }
 }

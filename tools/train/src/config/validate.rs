@@ -2,16 +2,17 @@
 
 use std::sync::OnceLock;
 
+use repghost_backbone::registry;
 use repghost_config::{check, Schema};
 
 use super::error::ConfigError;
 use super::node::Node;
 use super::schema::Experiment;
 
-/// The schema of an experiment.
+/// The schema of an experiment. It lists the networks that are registered when it is first asked for.
 pub fn schema() -> &'static Schema {
     static SCHEMA: OnceLock<Schema> = OnceLock::new();
-    SCHEMA.get_or_init(Schema::of::<Experiment>)
+    SCHEMA.get_or_init(|| Schema::of::<Experiment>().with_values("model.backbone.name", &registry::names()))
 }
 
 /// Checks an experiment; `tree` holds who set what.

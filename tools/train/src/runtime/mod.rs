@@ -1,8 +1,6 @@
-//! How libtorch runs: device, precision, threads, and the variables that its libraries start with.
+//! How libtorch runs: device, precision, threads.
 
 pub mod compute;
-pub mod libtorch;
-pub mod settings;
 
 pub use compute::{device, Compute};
 

@@ -34,5 +34,5 @@ pub(crate) use replicas::forward_backward;
 pub use replicas::Replicas;
 pub use run::{Run, RunOutcome, StepEvent};
 pub use start::TrainerOptions;
-pub use step::StepReport;
+pub use output::StepReport;
 pub use task::{Batches, EvalContext, Evaluation, ImageTask, Replica, Task};

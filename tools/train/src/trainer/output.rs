@@ -1,10 +1,31 @@
-//! Losses and gradients of a batch.
+//! What comes out of a batch, and of a step.
+
+use std::time::Duration;
 
 use repghost_heads::Losses;
 use tch::{Kind, Tensor};
 
 use crate::error::TrainError;
 use crate::optim::Gradients;
+
+/// What a step did, in plain numbers. No tensor is kept: a kept loss keeps its whole graph.
+#[derive(Clone, Debug, Default)]
+pub struct StepReport {
+    /// Sum of the losses, mean over the step's batches.
+    pub loss: f64,
+    /// Each loss, mean over the step's batches.
+    pub losses: Vec<(String, f64)>,
+    /// Norm of the gradient before clipping, where it is clipped.
+    pub grad_norm: Option<f64>,
+    /// Images seen.
+    pub images: usize,
+    /// Batches seen.
+    pub batches: usize,
+    /// Time spent waiting for data.
+    pub data: Duration,
+    /// Time of the whole step.
+    pub total: Duration,
+}
 
 /// Losses and gradients of a batch, or of a shard of one.
 pub(crate) struct StepOutput {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use repghost_kernels::device::memory::usage;
 
+use super::output::StepReport;
 use super::replicas::Replicas;
-use super::step::StepReport;
 use super::{Plan, Task};
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::ema::Ema;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::replicas::Replicas;
 use super::resume;
 use super::run::Run;
-use super::step::StepReport;
+use super::output::StepReport;
 use super::{Plan, Task};
 use crate::checkpoint::{self, Checkpoint, Progress};
 use crate::config::{Precision, TrainConfig};

@@ -1,35 +1,16 @@
 //! One optimizer step: forward, backward, accumulate, check, clip, update.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use repghost_backbone::dropout;
 
 use super::feed::Feed;
-use super::output::StepOutput;
+use super::output::{StepOutput, StepReport};
 use super::replicas::forward_backward;
 use super::run::Run;
 use super::Task;
 use crate::error::{NotFinite, TrainError};
 use crate::optim::Gradients;
-
-/// What a step did, in plain numbers. No tensor is kept: a kept loss keeps its whole graph.
-#[derive(Clone, Debug, Default)]
-pub struct StepReport {
-    /// Sum of the losses, mean over the step's batches.
-    pub loss: f64,
-    /// Each loss, mean over the step's batches.
-    pub losses: Vec<(String, f64)>,
-    /// Norm of the gradient before clipping, where it is clipped.
-    pub grad_norm: Option<f64>,
-    /// Images seen.
-    pub images: usize,
-    /// Batches seen.
-    pub batches: usize,
-    /// Time spent waiting for data.
-    pub data: Duration,
-    /// Time of the whole step.
-    pub total: Duration,
-}
 
 impl<T: Task> Run<T> {
     /// Takes up to a step's worth of batches and updates the weights once. `None` when there are no batches left.

@@ -26,7 +26,7 @@ pub fn detect(
     image: [i64; 2],
     rounds: usize,
 ) -> Result<Vec<(String, Edge)>, ExportError> {
-    let c = net.config();
+    let (c, levels) = (net.config(), net.config().pooled_levels());
     let ratio = c.roi.sampling_ratio as i64;
     if ratio == 0 {
         let why = "model.head.roi.sampling_ratio is 0 (adaptive), which has no plain form; set it to 2, or take nms onnx";
@@ -34,7 +34,7 @@ pub fn detect(
     }
     let precision = ops.precision;
     let (regions, scores) = ops.scope("proposals", |ops| best_proposals(ops, net, &stage.rpn, image, rounds));
-    let atlas = ops.scope("roi_align", |ops| Atlas::new(ops, &stage.pyramid[..c.levels.len()], &c.levels));
+    let atlas = ops.scope("roi_align", |ops| Atlas::new(ops, &stage.pyramid[..levels.len()], &levels));
     let bins = |pool: usize| Bins { count: pool as i64, ratio };
     let pooled = ops.scope("roi_align.boxes", |ops| atlas.pool(ops, &regions, bins(c.box_head.pool)));
     let pooled = ops.cast(&pooled, precision);

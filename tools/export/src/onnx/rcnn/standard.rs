@@ -21,8 +21,9 @@ struct Suppress {
 /// `boxes [D, 4]`, `scores [D]`, `labels [D]`, with a mask branch `masks [D, side, side]`, best first.
 pub fn detect(ops: &mut OnnxWriter, net: &Rcnn, stage: StageOne<Edge>, image: [i64; 2]) -> Vec<(String, Edge)> {
     let (c, precision) = (net.config(), ops.precision);
-    let maps: Vec<Edge> = stage.pyramid[..c.levels.len()].iter().map(|m| ops.cast(m, ElementType::F32)).collect();
-    let pooler = Pooler { maps: &maps, levels: &c.levels, ratio: c.roi.sampling_ratio as i64 };
+    let levels = c.pooled_levels();
+    let maps: Vec<Edge> = stage.pyramid[..levels.len()].iter().map(|m| ops.cast(m, ElementType::F32)).collect();
+    let pooler = Pooler { maps: &maps, levels: &levels, ratio: c.roi.sampling_ratio as i64 };
     let regions = ops.scope("proposals", |ops| best_proposals(ops, net, &stage, image));
     let (pooled, order) = ops.scope("roi_align.boxes", |ops| pooler.pool(ops, &regions, c.box_head.pool as i64));
     let regions = gather(ops, &regions, &order);

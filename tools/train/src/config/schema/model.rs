@@ -112,6 +112,15 @@ impl Check for ModelConfig {
     fn rules(&self, at: &mut Checker) {
         at.part("backbone", &self.backbone);
         at.part("head", &self.head);
+        let Some(head) = self.head.detector() else { return };
+        head.check_with(&self.fpn, at);
+        if let Some(taps) = self.backbone.levels() {
+            // A level that is tapped twice has to stand twice.
+            let levels = head.levels();
+            let fits = taps.iter().filter(|level| levels.contains(level)).eq(levels);
+            let expected = format!("levels that {} has ({taps:?})", self.backbone.name);
+            at.require(fits, "head.levels", format!("{levels:?}"), expected);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Variables that libtorch's libraries should start with.
 //!
 //! They read them while they are loaded, which is before `main`. So the program that people call is a small one without libtorch, which
-//! sets them and then becomes the large one. It includes this very file. What the user has set stays.
+//! sets them and then becomes the large one. What the user has set stays.
 
 /// Names and values.
 ///

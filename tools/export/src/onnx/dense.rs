@@ -5,12 +5,13 @@
 //! than `candidates` pairs pass the score threshold.
 
 use repghost_backbone::ops::Ops;
-use repghost_heads::LabelMap;
-use tch::Tensor;
+use repghost_heads::anchors::AnchorSet;
+use repghost_heads::{LabelMap, PostprocessConfig};
+use tch::{Device, Tensor};
 
 use super::classes::of_outputs;
 use super::graph::{Attribute, Edge, ElementType};
-use super::suppress::{suppress, Nms, Suppression, MAX_TOP_K};
+use super::suppress::{suppress, Nms, Suppression, CANDIDATES, MAX_TOP_K};
 use super::writer::OnnxWriter;
 
 /// See [`DetectSpec::decode`].
@@ -40,6 +41,33 @@ pub struct DetectSpec<'a> {
     pub max_detections: i64,
     /// How boxes are suppressed.
     pub nms: Nms,
+}
+
+impl<'a> DetectSpec<'a> {
+    /// A detector's settings for input of `image` (height, width), with scores ranked as they are; `anchors` are those of that size.
+    pub fn new(
+        labels: &'a LabelMap,
+        p: &PostprocessConfig,
+        anchors: &AnchorSet,
+        decode: &'a DecodeBoxes<'a>,
+        image: [i64; 2],
+        nms: Nms,
+    ) -> Self {
+        let all = anchors.tensor(Device::Cpu);
+        Self {
+            labels,
+            anchors: anchors.ranges().map(|r| all.narrow(0, r.start as i64, r.len() as i64)).collect(),
+            activation: None,
+            decode,
+            image,
+            pre_nms_top_k: p.pre_nms_top_k as i64,
+            candidates: if nms == Nms::Onnx { MAX_TOP_K } else { CANDIDATES },
+            score_threshold: p.score_threshold,
+            nms_threshold: p.nms_threshold,
+            max_detections: p.max_detections as i64,
+            nms,
+        }
+    }
 }
 
 /// Candidates of all levels, sorted by score.

@@ -1,11 +1,11 @@
-//! Which libtorch a folder holds. (The launcher includes this very file, as it does `settings.rs`.)
+//! Which libtorch a folder holds.
 
 use std::path::Path;
 
 /// The libtorch that this program is made for.
 pub const VERSION: &str = "2.11.0";
 
-/// Version of the libtorch in a folder, without what stands behind a plus: a libtorch says it in `build-version`, a pip torch in
+/// Version of the libtorch in a folder, without what stands behind a plus: a libtorch has it in `build-version`, a pip torch in
 /// `version.py`.
 pub fn version_in(folder: &Path) -> Option<String> {
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_kinds_of_folders_say_their_version() {
+    fn both_kinds_of_folders_have_a_version() {
         let dir = std::env::temp_dir().join(format!("repghost-libtorch-{}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         assert_eq!(version_in(&dir), None);
