@@ -129,7 +129,11 @@ impl BackboneConfig {
         let net = (member.build)(self, classes);
         let (tapped, stated): (Vec<u32>, _) = (net.taps().iter().map(|t| t.level).collect(), self.levels_of(&member));
         if tapped != stated {
-            return Err(RegistryError::new("name", format!("{}, which taps {tapped:?}", self.name), format!("{stated:?}, as in its row")));
+            return Err(RegistryError::new(
+                "name",
+                format!("{}, which taps {tapped:?}", self.name),
+                format!("{stated:?}, as in its row"),
+            ));
         }
         Ok(net)
     }

@@ -32,7 +32,7 @@
 //! | [`fpn`], [`backbone_with_fpn`] | the feature pyramid; a backbone with a pyramid |
 //! | [`label_map`] | which output of a head is which class |
 //! | [`anchors`] | anchor boxes per pyramid level |
-//! | [`boxes`], [`box_coder`] | box arithmetic; boxes as offsets from anchors, and back |
+//! | [`box_coder`] | boxes as offsets from anchors, and back |
 //! | [`matcher`] | which anchor is assigned to which object |
 //! | [`nms`], [`postprocess`] | non-maximum suppression; its thresholds and limits |
 //! | [`roi_align`] | features of a region on a fixed grid |
@@ -42,12 +42,12 @@
 pub mod anchors;
 pub mod backbone_with_fpn;
 pub mod box_coder;
-pub mod boxes;
-mod focal_on_card;
+mod boxes;
 pub mod decoder;
 pub mod detector;
 pub mod error;
 pub mod fcos;
+mod focal_on_card;
 pub mod fpn;
 mod host;
 mod init;

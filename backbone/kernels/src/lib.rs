@@ -1,4 +1,4 @@
-//! Operations that libtorch's Rust binding lacks, and the way to the devices that run them. The ground floor: it knows tensors, and no
+//! Operations that libtorch's Rust binding lacks, and the way to the devices that run them. The ground floor: tensors, and no
 //! network.
 //!
 //! | module | what is in it |

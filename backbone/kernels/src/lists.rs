@@ -156,7 +156,7 @@ impl SgdRule {
         }
         let (p, g) = (handles(params.iter().copied()), handles(grads.iter().copied()));
         let v = handles(velocities.iter().copied());
-        // SAFETY: the handles live through the call; the lists are as long as `n` says.
+        // SAFETY: the handles live through the call; the lists are `n` long.
         unsafe {
             check(repghost_fused_sgd(
                 p.as_ptr(),
@@ -208,7 +208,7 @@ impl AdamWRule {
         }
         let (p, g) = (handles(params.iter().copied()), handles(grads.iter().copied()));
         let (m, v) = (handles(first.iter().copied()), handles(second.iter().copied()));
-        // SAFETY: the handles live through the call; the lists are as long as `n` says.
+        // SAFETY: the handles live through the call; the lists are `n` long.
         unsafe {
             check(repghost_fused_adamw(
                 p.as_ptr(),

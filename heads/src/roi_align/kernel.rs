@@ -60,7 +60,7 @@ impl Disjoint {
 /// Pools every region of `groups` into `out [rois, C, bins, bins]`. Regions that are in no group keep what `out` held.
 ///
 /// # Panics
-/// When a slice is shorter than its shape says, or a group names a level, image or position that is not there.
+/// When a slice is shorter than its shape, or a group names a level, image or position that is not there.
 pub(crate) fn forward(maps: &[(&[f32], Shape)], groups: &[Group], bins: usize, out: &mut [f32]) {
     let cell = bins * bins;
     let channels = maps.first().map_or(0, |m| m.1.channels);

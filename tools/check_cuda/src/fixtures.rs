@@ -37,30 +37,10 @@ struct Case {
 }
 
 const CASES: [Case; 4] = [
-    Case {
-        name: "retinanet v1",
-        mask: false,
-        v2: false,
-        file: include_bytes!("../fixtures/retinanet_v1.safetensors"),
-    },
-    Case {
-        name: "retinanet v2",
-        mask: false,
-        v2: true,
-        file: include_bytes!("../fixtures/retinanet_v2.safetensors"),
-    },
-    Case {
-        name: "mask_rcnn v1",
-        mask: true,
-        v2: false,
-        file: include_bytes!("../fixtures/mask_rcnn_v1.safetensors"),
-    },
-    Case {
-        name: "mask_rcnn v2",
-        mask: true,
-        v2: true,
-        file: include_bytes!("../fixtures/mask_rcnn_v2.safetensors"),
-    },
+    Case { name: "retinanet v1", mask: false, v2: false, file: include_bytes!("../fixtures/retinanet_v1.safetensors") },
+    Case { name: "retinanet v2", mask: false, v2: true, file: include_bytes!("../fixtures/retinanet_v2.safetensors") },
+    Case { name: "mask_rcnn v1", mask: true, v2: false, file: include_bytes!("../fixtures/mask_rcnn_v1.safetensors") },
+    Case { name: "mask_rcnn v2", mask: true, v2: true, file: include_bytes!("../fixtures/mask_rcnn_v2.safetensors") },
 ];
 
 /// All of them.

@@ -425,6 +425,41 @@ fn all_shipped_experiments_resolve() {
     assert!(seen >= 6, "only {seen} experiments");
 }
 
+/// Levels, anchor sizes and channels have to fit backbone, pyramid and head: refused under the user's key, before anything is built.
+#[test]
+fn parts_that_do_not_fit_each_other_are_refused_under_their_keys() {
+    let folder = folder();
+    for (overrides, message) in [
+        (
+            &["model.head.levels=[3, 6]"][..],
+            "model.head.levels: found [3, 6], expected levels that repghostnet has ([2, 3, 4, 5])",
+        ),
+        (
+            &["model.head.anchors.sizes=[[32], [64]]"],
+            "model.head.anchors.sizes: found 2 lists, expected 5, one per pyramid level (P3, P4, P5, P6, P7)",
+        ),
+        (
+            &["model.head={name: faster_rcnn, rpn: {anchor_sizes: [[32], [64]]}}"],
+            "model.head.rpn.anchor_sizes: found 2 lists, expected 5",
+        ),
+        (
+            &["model.head={name: fcos, norm_groups: 3}"],
+            "model.head.norm_groups: found 3, expected a divisor of fpn.channels (256)",
+        ),
+        (
+            &["model.backbone={name: mobilenet_v3_large, taps: torchvision}", "model.head={name: faster_rcnn}"],
+            "model.head.levels: found [2, 3, 4, 5], expected levels that mobilenet_v3_large has ([5, 5])",
+        ),
+        (
+            &["model.backbone.taps=torchvision"],
+            "model.backbone.taps: found torchvision, expected stage_end or timm for repghostnet",
+        ),
+    ] {
+        let text = refused(&folder, &[&["config", "top.yaml"], overrides].concat());
+        assert!(text.contains(message) && text.contains("command line"), "{overrides:?}: {text}");
+    }
+}
+
 #[test]
 fn the_papers_recipe_is_what_its_file_says() {
     let path = root().join("experiments/retinanet.yaml");

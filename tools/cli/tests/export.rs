@@ -117,7 +117,8 @@ fn weights_without_classes_are_measured_in_every_runtime() {
     state.metadata.clear();
     weights::write(&file, &state).unwrap();
     let eval = |runtime: &str| {
-        let args = ["eval", "a.yaml", &threshold, "--weights", "w.safetensors", "--runtime", runtime, "--baseline", "w.safetensors"];
+        let args =
+            ["eval", "a.yaml", &threshold, "--weights", "w.safetensors", "--runtime", runtime, "--baseline", "w.safetensors"];
         done(folder.run(&args))
     };
     for runtime in ["libtorch", "onnxruntime"] {

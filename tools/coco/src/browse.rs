@@ -70,7 +70,7 @@ pub fn drawn(sample: &Sample, classes: &ClassList) -> Vec<DrawnObject> {
     let one = |(number, (bbox, label)): (usize, (&[f32; 4], &i64))| DrawnObject {
         bbox: *bbox,
         text: classes.name(*label),
-        // Instances of one class cannot be told apart by the class' colour.
+        // Instances of one class have the class' colour in common.
         colour: colour(if classes.len() > 1 { usize::try_from(*label).unwrap_or(0) } else { number }),
         mask: masks.get(number).cloned(),
     };

@@ -44,10 +44,10 @@ pub struct CropsWritten {
     pub too_small: usize,
 }
 
-/// Cuts every object of a data set out of its image. `progress` is told of images done and images in all.
+/// Cuts every object of a data set out of its image. `progress` gets the numbers of images done and images in all.
 ///
 /// # Errors
-/// Options out of range, a folder that is not empty, class names that cannot tell folders apart, images that cannot be read, files that
+/// Options out of range, a folder that is not empty, class names that give two folders one name, images that cannot be read, files that
 /// cannot be written.
 pub fn write_crops(
     dataset: &Dataset,

@@ -12,7 +12,7 @@ pub enum DataError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's message.
         source: std::io::Error,
     },
     /// A file could not be written.
@@ -20,7 +20,7 @@ pub enum DataError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's message.
         source: std::io::Error,
     },
     /// The bytes are no image, or a damaged one.

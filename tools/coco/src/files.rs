@@ -19,7 +19,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Writes a picture as PNG, as [`write_atomic`] does.
 ///
 /// # Errors
-/// What the system says.
+/// The system's message.
 pub fn write_png(path: &Path, image: &RgbImage) -> io::Result<()> {
     let mut bytes = Cursor::new(Vec::new());
     image.write_to(&mut bytes, ImageFormat::Png).map_err(io::Error::other)?;

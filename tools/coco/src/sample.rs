@@ -53,7 +53,7 @@ impl Sample {
         }
     }
 
-    /// Tells every outline of a change.
+    /// Passes a change on to every outline.
     pub fn move_shapes(&mut self, change: impl Fn(&mut MaskShape<'static>)) {
         self.shapes.iter_mut().flatten().for_each(change);
     }

@@ -88,7 +88,7 @@ pub fn export(e: &Experiment, resolved: &str, options: &ExportOptions) -> Result
     }
 }
 
-/// Folds unless told otherwise. Folded weights cannot be unfolded.
+/// Folds unless asked not to. Folded weights cannot be unfolded.
 fn fold(model: &mut Model, options: &ExportOptions) -> Result<(), ExportError> {
     if options.fused {
         model.network.fuse();

@@ -7,9 +7,9 @@
 //! | [`spec`], [`parts`] | inputs, outputs and precision of a file; the parts of a model as files |
 //! | [`onnx`] | the ONNX writer: a third reader of the one forward (see `repghost_backbone::ops`) |
 //! | [`torchscript`] | the TorchScript writer: a fourth reader |
-//! | [`metadata`], [`sidecar`] | what a file records about itself; how to decode raw outputs |
-//! | [`mod@images`], [`letterbox`] | images to check and calibrate on; images into inputs of a fixed size |
-//! | [`calibrate`], [`int8`] | int8: ranges from images; what it costs and saves |
+//! | [`metadata`] | what a file records about itself |
+//! | [`mod@images`] | images to check and calibrate on |
+//! | [`int8`] | int8: ranges from images; what it costs and saves |
 //! | [`parity`] | runs a file and compares its outputs with the model's, before it is kept |
 //! | [`runtime`] | running files: onnxruntime |
 //! | [`engine`] | exported detectors: images in, detections out |
@@ -19,21 +19,21 @@
 //! | [`tensorrt`] | trtexec: command lines and outputs of TensorRT up to 10 and from 11 on |
 
 pub mod bench;
-pub mod calibrate;
+mod calibrate;
 pub mod engine;
 pub mod engine_pool;
 pub mod error;
 pub mod export;
 pub mod images;
 pub mod int8;
-pub mod letterbox;
+mod letterbox;
 pub mod metadata;
 pub mod model;
 pub mod onnx;
 pub mod parity;
 pub mod parts;
 pub mod runtime;
-pub mod sidecar;
+mod sidecar;
 pub mod spec;
 pub mod synthetic;
 pub mod tensorrt;

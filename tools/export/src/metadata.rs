@@ -58,7 +58,7 @@ impl Metadata {
     /// A file that this program did not write.
     pub fn part(&self) -> Result<Part, String> {
         if self.get(FORMAT) != Some(FORMAT_VALUE) {
-            return Err("not written by this version's `repghost-det export`, so it does not tell how to use it".into());
+            return Err("not written by this version's `repghost-det export`, so it does not describe how to use it".into());
         }
         Part::ALL.into_iter().find(|p| Some(p.name()) == self.get(PART)).ok_or_else(|| "its metadata names no part".into())
     }

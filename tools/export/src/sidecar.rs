@@ -45,7 +45,8 @@ pub const BOX_CODER: &str = "a box from an anchor of centre (cx, cy) and size (w
 centre = (cx + dx * w, cy + dy * h), size = (w * exp(min(dw, max_log_ratio)), h * exp(min(dh, max_log_ratio))); clipped to the image";
 
 /// The last step of detectors without proposals.
-pub const DENSE_SUPPRESSION: &str = "on each level keep the pre_nms_top_k best (anchor, class) pairs above score_threshold, then suppress \
+pub const DENSE_SUPPRESSION: &str =
+    "on each level keep the pre_nms_top_k best (anchor, class) pairs above score_threshold, then suppress \
 within each class by nms_threshold and keep max_detections";
 
 /// What `output_classes` among the numbers is.

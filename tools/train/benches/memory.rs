@@ -10,9 +10,9 @@ use repghost_backbone::Eager;
 use repghost_backbone::Tree;
 use repghost_heads::{ImageBatch, Target};
 use repghost_train::config::Experiment;
+use repghost_train::detection::model;
 use repghost_train::memory::resident_mib;
 use repghost_train::optim::{Gradients, Grouping, Sgd, UpdateRule};
-use repghost_train::detection::model;
 use tch::{Device, Kind, Tensor};
 
 const WARM_UP: usize = 200;

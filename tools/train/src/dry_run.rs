@@ -76,7 +76,12 @@ fn look_at(task: &impl ImageTask, config: &TrainConfig) -> Result<DryRun, TrainE
         parameters: network.iter().filter(|e| e.role == Role::Parameter).map(|e| e.tensor.numel() as i64).sum(),
         trained: params.iter().map(|s| s.tensor.numel() as i64).sum(),
         batch: shape,
-        taps: body.tap_names().into_iter().zip(body.taps()).map(|(name, t)| format!("{name} {} channels, stride {}", t.channels, t.stride)).collect(),
+        taps: body
+            .tap_names()
+            .into_iter()
+            .zip(body.taps())
+            .map(|(name, t)| format!("{name} {} channels, stride {}", t.channels, t.stride))
+            .collect(),
         losses,
         step,
         data,

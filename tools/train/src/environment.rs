@@ -13,7 +13,7 @@ use serde::Serialize;
 pub struct Search {
     /// Where it was found.
     pub found: Option<PathBuf>,
-    /// Version, where one can be told without running anything.
+    /// Version, where one is found without running anything.
     pub version: Option<String>,
     /// The places that were looked at, in order, in words.
     pub looked: Vec<String>,

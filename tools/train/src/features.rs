@@ -82,9 +82,7 @@ impl Network {
     fn maps(&self, pixels: &Tensor) -> Vec<(String, Tensor)> {
         let _guard = tch::no_grad_guard();
         let ops = &mut Eager::eval();
-        let named = |b: &Backbone, maps: Vec<Tensor>| -> Vec<(String, Tensor)> {
-            b.tap_names().into_iter().zip(maps).collect()
-        };
+        let named = |b: &Backbone, maps: Vec<Tensor>| -> Vec<(String, Tensor)> { b.tap_names().into_iter().zip(maps).collect() };
         match self {
             Network::Backbone(b) => named(b, b.features(ops, pixels)),
             Network::Detector(d) => {

@@ -11,8 +11,7 @@
 //! | [`analyze`] | parameters, multiply-adds and activations of a network, part by part |
 //! | [`config`] | experiment files: inheritance, overrides, typed keys, errors that name key and file |
 //! | [`detection`], [`classification`] | data, model and metrics of detectors and of classifiers |
-//! | [`model`], [`tensors`], [`pretrained`] | what both have in common: classes, device, freezing; batches as tensors; weights to start from |
-//! | [`upload`] | batches on their way to a card, one ahead |
+//! | [`model`] | what both have in common: classes, device, freezing |
 //! | [`trainer`] | the loop, which owns order only, and its hooks |
 //! | [`optim`], [`schedule`], [`ema`] | update rules, learning rate schedules, the moving average of the weights |
 //! | [`checkpoint`] | complete, checked, atomic checkpoints; which of them are kept |
@@ -43,16 +42,16 @@ pub mod optim;
 pub mod plots;
 pub mod predict;
 pub mod predictor;
-pub mod pretrained;
+mod pretrained;
 pub mod report;
 pub mod run;
 pub mod runtime;
 pub mod schedule;
 pub mod sweep;
-pub mod tensors;
+mod tensors;
 pub mod train;
 pub mod trainer;
-pub mod upload;
+mod upload;
 pub mod weights_file;
 
 pub use config::{ConfigError, Experiment, Loaded};

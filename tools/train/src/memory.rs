@@ -1,6 +1,6 @@
 //! How much memory the process holds.
 
-/// Resident memory of this process in MiB; `None` where the system does not tell (it is read from `/proc`).
+/// Resident memory of this process in MiB; `None` where the system has no such number (it is read from `/proc`).
 pub fn resident_mib() -> Option<f64> {
     status_mib("VmRSS:")
 }

@@ -41,11 +41,11 @@ pub fn load_all_but_classes(
     if strays || report.loaded.is_empty() {
         return Err(WeightsError::Fit(Box::new(report)).into());
     }
-    Ok(told(&report, class_layers))
+    Ok(summary(&report, class_layers))
 }
 
 /// `loaded 300 tensors; made anew, as the number of classes differs: fc.weight (model [3, 512], file [1000, 512]), …`.
-fn told(report: &LoadReport, class_layers: &[String]) -> String {
+fn summary(report: &LoadReport, class_layers: &[String]) -> String {
     let mut text = format!("loaded {} tensors", report.loaded.len());
     if !report.shape_mismatch.is_empty() {
         let layers = report.shape_mismatch.iter().map(|m| format!("{} (model {}, file {})", m.name, m.expected, m.found));

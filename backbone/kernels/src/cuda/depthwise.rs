@@ -16,7 +16,7 @@ const FILTER_BLOCKS: i64 = 2048;
 /// Blocks along y.
 const MAX_BLOCKS: i64 = 65_535;
 
-/// What the kernels know of a convolution.
+/// A convolution as the kernels take it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 struct Shape {

@@ -9,7 +9,7 @@ use tch::Device;
 use super::driver::{driver, NoDriver};
 use super::libraries::{self, dotted, NoCudaHalf};
 
-/// What `run.device` and `--device` say.
+/// A value of `run.device` and `--device`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
     /// The first card that works, else the CPU.

@@ -19,7 +19,7 @@ pub struct Card {
     pub capability: [i32; 2],
 }
 
-/// What the driver knows.
+/// What the driver reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Driver {
     /// The newest CUDA version it runs, such as 13000.

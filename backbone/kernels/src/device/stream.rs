@@ -52,7 +52,7 @@ pub fn synchronize(device: Device) -> Result<(), ShimError> {
     }
 }
 
-/// The stream of a card that operations of this thread go to, as CUDA's driver knows it.
+/// The stream of a card that operations of this thread go to, as a handle of CUDA's driver.
 ///
 /// # Errors
 /// No such card.

@@ -48,7 +48,7 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
 
-    /// Devices that trials are spread over: numbers of cards, or cpu. Without it: what the experiments say.
+    /// Devices that trials are spread over: numbers of cards, or cpu. Without it: those of the experiments.
     #[arg(long, value_name = "DEVICE,…", value_delimiter = ',', value_parser = device)]
     devices: Vec<Choice>,
 

@@ -1,5 +1,5 @@
 //! The libtorch that a user names at run time, in place of the one that the program was built with: `LIBTORCH`, or the torch of the
-//! Python environment with `LIBTORCH_USE_PYTORCH=1` (the variables that builds know too).
+//! Python environment with `LIBTORCH_USE_PYTORCH=1` (the variables that builds read too).
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use repghost_link::version::{version_in, VERSION};
 
-/// Tells Python where torch lies without importing it, which takes seconds.
+/// Prints where torch lies without importing it, which takes seconds.
 const WHERE_IS_TORCH: &str =
     "import importlib.util as u; s = u.find_spec('torch'); print(s.submodule_search_locations[0] if s else '')";
 

@@ -10,7 +10,6 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::formats::{self, Place, Records};
 use crate::types::BoxXyxy;
 
 use super::classes::{self, listed, ClassList, LabelMode};
@@ -118,31 +117,6 @@ impl Dataset {
         Self::assemble(path, file, Vec::new(), &[], options)
     }
 
-    /// Reads a set in whatever format it is in: COCO's file, or one of [`formats::FORMATS`]. Returns the folder of its images, too, where
-    /// the format or `place` has one.
-    ///
-    /// # Errors
-    /// As [`Dataset::load`].
-    pub fn open(place: &Place, options: &DatasetOptions) -> Result<(Self, Option<PathBuf>), AnnotationError> {
-        match formats::recognise(place.annotations) {
-            None => Ok((Self::load(place.annotations, options)?, place.images.map(Path::to_path_buf))),
-            Some(format) => {
-                let records = (format.read)(place)?;
-                let dataset = Self::from_records(place.annotations, &records, options)?;
-                Ok((dataset, Some(records.root)))
-            }
-        }
-    }
-
-    /// A set from records that were read, or made, by somebody else. They are judged as those of a file are; `path` is for messages.
-    ///
-    /// # Errors
-    /// As [`Dataset::load`].
-    pub fn from_records(path: &Path, records: &Records, options: &DatasetOptions) -> Result<Self, AnnotationError> {
-        let shapes = records.shapes();
-        Self::assemble(path, records.raw(&shapes), records.findings.clone(), &records.places(), options)
-    }
-
     /// A set made in memory, as [`crate::shapes`] does.
     pub fn from_samples(samples: Vec<SampleAnnotations>, classes: ClassList) -> Self {
         let (images, objects): (Vec<_>, Vec<_>) = samples.into_iter().map(|s| (s.image, s.annotations)).unzip();
@@ -181,7 +155,7 @@ impl Dataset {
     }
 
     /// `findings` were met before, `places` are file and line of each annotation, where it has its own.
-    fn assemble(
+    pub(crate) fn assemble(
         path: &Path,
         file: RawFile,
         findings: Vec<Finding>,

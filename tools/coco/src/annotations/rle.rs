@@ -46,7 +46,7 @@ impl Rle {
     /// Decodes the string form.
     ///
     /// # Errors
-    /// Says what is wrong: a character outside the code, a negative run, runs that do not sum to height times width.
+    /// A character outside the code, a negative run, runs that do not sum to height times width.
     pub fn from_packed(size: [u32; 2], packed: &str) -> Result<Self, String> {
         // The code uses the 64 characters from '0' to 'o'; the codec below would fold others onto them.
         if let Some(odd) = packed.chars().find(|c| !('0'..='o').contains(c)) {

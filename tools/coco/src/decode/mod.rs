@@ -32,7 +32,7 @@ pub const MAX_PIXELS: usize = 178_956_970;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DecodeConfig {
-    /// Turn the image as its EXIF orientation says. Off for COCO, whose boxes refer to the stored pixels.
+    /// Turn the image by its EXIF orientation. Off for COCO, whose boxes refer to the stored pixels.
     pub apply_exif: bool,
     /// Images with more pixels than this are refused.
     pub max_pixels: usize,
@@ -44,7 +44,7 @@ impl Default for DecodeConfig {
     }
 }
 
-/// Why bytes gave no image; the caller knows the path.
+/// Why bytes gave no image; the caller has the path.
 #[derive(Debug)]
 enum Refusal {
     Broken(String),
@@ -82,7 +82,7 @@ pub fn decode_image(bytes: &[u8], path: &Path, config: &DecodeConfig) -> Result<
 /// Width and height of an image file as [`read_image`] would give them, from its header alone.
 ///
 /// # Errors
-/// As [`read_image`], as far as the header tells.
+/// As [`read_image`], as far as the header goes.
 pub fn image_size(path: &Path, config: &DecodeConfig) -> Result<[usize; 2], DataError> {
     let bytes = read_bytes(path)?;
     let size = if jpeg::is_jpeg(&bytes) { jpeg::size(&bytes, config) } else { other::size(&bytes, config) };

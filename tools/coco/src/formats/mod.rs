@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use serde_json::value::RawValue;
 
 use crate::annotations::raw::{RawAnnotation, RawBox, RawCategory, RawFile, RawImage, Scalar};
-use crate::annotations::{AnnotationError, Finding, Problem};
+use crate::annotations::{AnnotationError, Dataset, DatasetOptions, Finding, Problem};
 
 /// A format: how it is recognised, and how it is read.
 pub struct Format {
@@ -55,6 +55,33 @@ pub struct Place<'a> {
     pub images: Option<&'a Path>,
     /// Which part of a set that holds several: `train`, `val`, `test`.
     pub split: Option<&'a str>,
+}
+
+impl Dataset {
+    /// Reads a set in whatever format it is in: COCO's file, or one of [`FORMATS`]. Returns the folder of its images, too, where
+    /// the format or `place` has one.
+    ///
+    /// # Errors
+    /// As [`Dataset::load`].
+    pub fn open(place: &Place, options: &DatasetOptions) -> Result<(Self, Option<PathBuf>), AnnotationError> {
+        match recognise(place.annotations) {
+            None => Ok((Self::load(place.annotations, options)?, place.images.map(Path::to_path_buf))),
+            Some(format) => {
+                let records = (format.read)(place)?;
+                let dataset = Self::from_records(place.annotations, &records, options)?;
+                Ok((dataset, Some(records.root)))
+            }
+        }
+    }
+
+    /// A set from records that were read, or made, by somebody else. They are judged as those of a file are; `path` is for messages.
+    ///
+    /// # Errors
+    /// As [`Dataset::load`].
+    pub fn from_records(path: &Path, records: &Records, options: &DatasetOptions) -> Result<Self, AnnotationError> {
+        let shapes = records.shapes();
+        Self::assemble(path, records.raw(&shapes), records.findings.clone(), &records.places(), options)
+    }
 }
 
 /// An image.

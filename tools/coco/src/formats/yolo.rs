@@ -20,7 +20,7 @@ const NAME: &str = "yolo";
 const IMAGES: [&str; 9] = ["jpg", "jpeg", "jfif", "png", "bmp", "webp", "tif", "tiff", "gif"];
 /// Files with the classes' names.
 const NAME_FILES: [&str; 3] = ["data.yaml", "data.yml", "dataset.yaml"];
-/// Parts of a path that tell labels from images.
+/// Parts of a path that set labels apart from images.
 const IMAGES_FOLDER: &str = "images";
 const LABELS_FOLDER: &str = "labels";
 

@@ -228,7 +228,7 @@ pub fn evaluate(ground_truth: &Dataset, detections: &[Detection], iou_type: IouT
 /// Writes `{"bbox": {"AP": …}, "segm": {…}}` with every digit.
 ///
 /// # Errors
-/// What the system says.
+/// The system's message.
 pub fn write_metrics(path: &Path, evaluations: &[Evaluation]) -> std::io::Result<()> {
     let by_type: serde_json::Map<String, serde_json::Value> = evaluations
         .iter()

@@ -1,12 +1,12 @@
 //! Writing ONNX files: the messages, a graph builder, and the reader that turns a forward into nodes.
 
 pub mod classes;
+pub mod dense;
 pub mod graph;
 pub mod plain;
 pub mod proto;
 pub mod quantize;
 pub mod rcnn;
-pub mod dense;
 pub mod suppress;
 pub mod writer;
 

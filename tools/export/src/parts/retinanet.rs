@@ -34,12 +34,8 @@ impl DetectionGraph for RetinaNet {
     }
 
     fn decoding(&self) -> Decoding {
-        let steps = vec![
-            "logits [N, A, C], deltas [N, A, 4]: score = sigmoid(logit)",
-            BOX_CODER,
-            DENSE_SUPPRESSION,
-            OUTPUT_CLASSES,
-        ];
+        let steps =
+            vec!["logits [N, A, C], deltas [N, A, 4]: score = sigmoid(logit)", BOX_CODER, DENSE_SUPPRESSION, OUTPUT_CLASSES];
         let mut constants = dense_constants(&self.decoder.labels, &self.decoder.postprocess);
         constants["box_weights"] = UNIT_WEIGHTS.to_vec().into();
         constants["max_log_ratio"] = MAX_LOG_SCALE.into();

@@ -28,7 +28,7 @@ pub struct Runtime {
     pub name: &'static str,
     /// One line for `--help`.
     pub about: &'static str,
-    /// Whether it is there; the error says what is missing.
+    /// Whether it is there; the error names what is missing.
     pub check: fn() -> Result<(), ExportError>,
     /// How it loads a network.
     pub takes: Takes,

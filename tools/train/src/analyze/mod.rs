@@ -14,7 +14,7 @@ use crate::config::{Experiment, Task};
 use crate::detection::model;
 use crate::error::TrainError;
 
-/// Classes of COCO: what a detector is counted with where nobody says how many there are.
+/// Classes of COCO: what a detector is counted with where the number is not given.
 const DETECTOR_CLASSES: usize = 80;
 /// Classes of ImageNet.
 const CLASSIFIER_CLASSES: usize = 1000;

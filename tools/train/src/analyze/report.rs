@@ -88,7 +88,7 @@ fn quoted(field: &str) -> String {
 /// A list of [`Analysis`].
 ///
 /// # Errors
-/// None that we know of.
+/// None is known.
 pub fn json(all: &[Analysis]) -> serde_json::Result<String> {
     Ok(serde_json::to_string_pretty(all)? + "\n")
 }

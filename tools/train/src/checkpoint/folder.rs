@@ -110,7 +110,7 @@ mod tests {
         }
     }
 
-    /// A flipped bit, a cut file, an empty file: each falls back to the step before, and says so.
+    /// A flipped bit, a cut file, an empty file: each falls back to the step before, with a warning.
     #[test]
     fn damage_falls_back_to_the_step_before() {
         let damages: [fn(&mut Vec<u8>); 3] = [

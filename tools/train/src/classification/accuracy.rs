@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::infer::Said;
+use super::infer::ImageScores;
 use crate::error::TrainError;
 use crate::run::folder::write_json;
 
@@ -34,14 +34,14 @@ pub struct Accuracy {
     pub classes: Vec<ClassAccuracy>,
 }
 
-/// How often one class was told.
+/// How often one class was predicted.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClassAccuracy {
     /// Its name.
     pub name: String,
     /// Images of it.
     pub images: usize,
-    /// Share of these that were told; none where there are none.
+    /// Share of these that were recognised; none where there are none.
     pub top1: Option<f64>,
     /// The class that its other images were most often taken for, and how often.
     pub taken_for: Option<(String, usize)>,
@@ -49,10 +49,10 @@ pub struct ClassAccuracy {
 
 impl Accuracy {
     /// Counts. Images without a label are left out.
-    pub fn of(said: &[Said], names: &[String]) -> Self {
+    pub fn of(scored: &[ImageScores], names: &[String]) -> Self {
         let mut confusion = vec![vec![0usize; names.len()]; names.len()];
         let (mut images, mut among, mut loss) = (0usize, 0usize, 0.0);
-        for s in said {
+        for s in scored {
             let Some(label) = s.label.filter(|l| *l < names.len().min(s.probabilities.len())) else { continue };
             let top = s.top(GUESSES);
             images += 1;
@@ -128,21 +128,21 @@ fn class(label: usize, row: &[usize], names: &[String]) -> ClassAccuracy {
 mod tests {
     use super::*;
 
-    fn said(label: usize, probabilities: &[f32]) -> Said {
-        Said { image_id: 0, file_name: String::new(), label: Some(label), probabilities: probabilities.to_vec() }
+    fn scored(label: usize, probabilities: &[f32]) -> ImageScores {
+        ImageScores { image_id: 0, file_name: String::new(), label: Some(label), probabilities: probabilities.to_vec() }
     }
 
     /// Seven classes; three images of class 0 (right; second guess; seventh guess) and one of class 6 (a tie: the first counts).
     #[test]
     fn counted_by_hand() {
         let names: Vec<String> = (0..7).map(|i| format!("c{i}")).collect();
-        let said = [
-            said(0, &[0.7, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05]),
-            said(0, &[0.3, 0.4, 0.1, 0.05, 0.05, 0.05, 0.05]),
-            said(0, &[0.01, 0.4, 0.2, 0.1, 0.1, 0.1, 0.09]),
-            said(6, &[0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.5]),
+        let scored = [
+            scored(0, &[0.7, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05]),
+            scored(0, &[0.3, 0.4, 0.1, 0.05, 0.05, 0.05, 0.05]),
+            scored(0, &[0.01, 0.4, 0.2, 0.1, 0.1, 0.1, 0.09]),
+            scored(6, &[0.0, 0.0, 0.0, 0.0, 0.0, 0.5, 0.5]),
         ];
-        let a = Accuracy::of(&said, &names);
+        let a = Accuracy::of(&scored, &names);
         assert_eq!((a.images, a.top1, a.top5), (4, 0.25, 0.75));
         assert!((a.mean_class_top1 - (1.0 / 3.0 + 0.0) / 2.0).abs() < 1e-12);
         let loss = -(0.7f64.ln() + 0.3f64.ln() + 0.01f64.ln() + 0.5f64.ln()) / 4.0;

@@ -48,7 +48,7 @@ pub fn train_loader(e: &Experiment, source: Arc<dyn Source>) -> Result<Loader, T
     Ok(Loader::with_transform(source, config, Arc::new(Training(e.data.classify.clone())))?)
 }
 
-/// A loader to measure on: every image once, in order, nothing drawn. An unreadable image is an error whatever the experiment says, as
+/// A loader to measure on: every image once, in order, nothing drawn. An unreadable image is an error whatever the experiment has, as
 /// the numbers would be of other data.
 ///
 /// # Errors

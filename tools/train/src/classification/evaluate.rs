@@ -23,8 +23,8 @@ pub fn evaluate_weights(
     let mut loaded = model::load(e, weights, |count| of_folder(e, count))?;
     let val = data::open(e, Split::Val, Some(&loaded.classes))?;
     loaded.net.fuse(FuseLevel::All);
-    let said = infer::run(&loaded.net, &data::eval_loader(e, val)?, stop, progress)?;
-    Ok(said.map(|said| Accuracy::of(&said, &loaded.classes)))
+    let scored = infer::run(&loaded.net, &data::eval_loader(e, val)?, stop, progress)?;
+    Ok(scored.map(|scored| Accuracy::of(&scored, &loaded.classes)))
 }
 
 /// The validation folder's classes, for a file that names none. There must be as many.

@@ -9,20 +9,20 @@ use tch::{Device, Kind, Tensor};
 use crate::error::TrainError;
 use crate::tensors;
 
-/// What was said about one image.
+/// The prediction for one image.
 #[derive(Clone, Debug)]
-pub struct Said {
+pub struct ImageScores {
     /// Number of the image in its source.
     pub image_id: i64,
     /// Its file name.
     pub file_name: String,
-    /// Its true class, where the source knows it.
+    /// Its true class, where the source has it.
     pub label: Option<usize>,
     /// Probability of each class.
     pub probabilities: Vec<f32>,
 }
 
-impl Said {
+impl ImageScores {
     /// The `k` most probable classes, best first; equals in their order.
     pub fn top(&self, k: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.probabilities.len()).collect();
@@ -32,7 +32,7 @@ impl Said {
     }
 }
 
-/// Runs the classifier over all images of a loader, in its order. `None` when `stop` was raised on the way. `progress` is told of images
+/// Runs the classifier over all images of a loader, in its order. `None` when `stop` was raised on the way. `progress` gets the numbers of images
 /// done and images in all.
 ///
 /// # Errors
@@ -42,7 +42,7 @@ pub fn run(
     loader: &Loader,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
-) -> Result<Option<Vec<Said>>, TrainError> {
+) -> Result<Option<Vec<ImageScores>>, TrainError> {
     let total = loader.len();
     let mut all = Vec::with_capacity(total);
     for batch in loader.epoch(0, 0) {
@@ -55,8 +55,8 @@ pub fn run(
     Ok(Some(all))
 }
 
-/// What is said about a batch.
-fn classify(net: &Backbone, batch: &Batch) -> Result<Vec<Said>, TrainError> {
+/// Predictions for a batch.
+fn classify(net: &Backbone, batch: &Batch) -> Result<Vec<ImageScores>, TrainError> {
     let device = net.named_tensors().first().map_or(Device::Cpu, |e| e.tensor.device());
     let probabilities = tch::no_grad(|| -> Result<Tensor, TrainError> {
         let pixels = tensors::images(batch, device).pixels;
@@ -65,11 +65,11 @@ fn classify(net: &Backbone, batch: &Batch) -> Result<Vec<Said>, TrainError> {
     })?;
     let probabilities = Vec::<f32>::try_from(probabilities)?;
     let classes = (probabilities.len() / batch.targets.len().max(1)).max(1);
-    let said = batch.targets.iter().zip(probabilities.chunks_exact(classes)).map(|(target, p)| Said {
+    let scored = batch.targets.iter().zip(probabilities.chunks_exact(classes)).map(|(target, p)| ImageScores {
         image_id: target.image_id,
         file_name: target.file_name.clone(),
         label: target.labels.first().and_then(|l| usize::try_from(*l).ok()),
         probabilities: p.to_vec(),
     });
-    Ok(said.collect())
+    Ok(scored.collect())
 }

@@ -1,4 +1,4 @@
-//! The classifier of an experiment, and weight files that know their classes.
+//! The classifier of an experiment, and weight files that name their classes.
 
 use std::collections::BTreeMap;
 
@@ -30,8 +30,8 @@ pub fn initialise(e: &Experiment, net: &Backbone) -> Result<Vec<String>, TrainEr
         return Err(TrainError::setting("init.detector", "is for detectors; a classifier starts from init.backbone"));
     }
     let Some(path) = e.init_backbone()? else { return Ok(vec![]) };
-    let told = pretrained::load_all_but_classes(net, "", &pretrained::read(&path)?, &[last_layer(net)])?;
-    Ok(vec![format!("init.backbone {}: {told}", path.display())])
+    let summary = pretrained::load_all_but_classes(net, "", &pretrained::read(&path)?, &[last_layer(net)])?;
+    Ok(vec![format!("init.backbone {}: {summary}", path.display())])
 }
 
 /// Path of the layer that gives the logits.

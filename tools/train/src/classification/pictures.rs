@@ -1,11 +1,11 @@
-//! Images with the classes that were told and the true ones.
+//! Images with the predicted and the true classes.
 
 use std::path::Path;
 
 use repghost_coco::draw::{contact_sheet, Tile};
 use repghost_coco::Source;
 
-use super::infer::Said;
+use super::infer::ImageScores;
 use crate::error::TrainError;
 
 /// Images on a sheet.
@@ -19,13 +19,13 @@ const CELL: u32 = 224;
 ///
 /// # Errors
 /// Images that cannot be read, the disk's.
-pub fn sheet(source: &dyn Source, said: &[Said], classes: &[String], path: &Path) -> Result<(), TrainError> {
+pub fn sheet(source: &dyn Source, scored: &[ImageScores], classes: &[String], path: &Path) -> Result<(), TrainError> {
     let (wrong, right): (Vec<usize>, Vec<usize>) =
-        (0..said.len().min(source.len())).partition(|&i| said[i].top(1).first().copied() != said[i].label);
+        (0..scored.len().min(source.len())).partition(|&i| scored[i].top(1).first().copied() != scored[i].label);
     let half = spread(&wrong, SHOWN / 2);
     let rest = spread(&right, SHOWN - half.len());
     let tiles = half.into_iter().chain(rest).map(|i| {
-        let s = &said[i];
+        let s = &scored[i];
         let name = |label: Option<usize>| label.and_then(|l| classes.get(l)).cloned().unwrap_or_else(|| "?".into());
         let guess = s.top(1).first().copied();
         let probability = guess.map_or(0.0, |g| s.probabilities[g]);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use repghost_backbone::{FuseLevel, Tree};
 use serde::Serialize;
 
-use super::infer::Said;
+use super::infer::ImageScores;
 use super::{data, infer, model};
 use crate::config::Experiment;
 use crate::error::TrainError;
@@ -71,23 +71,23 @@ pub fn predict(
     })?;
     ready.net.fuse(FuseLevel::All);
     let loader = data::predict_loader(e, Arc::new(ImageFiles::new(paths.clone(), e.data.decode())))?;
-    let Some(said) = infer::run(&ready.net, &loader, stop, progress)? else { return Ok(None) };
-    let predictions: Vec<Prediction> = said.iter().map(|s| prediction(s, &paths, &ready.classes)).collect();
+    let Some(scored) = infer::run(&ready.net, &loader, stop, progress)? else { return Ok(None) };
+    let predictions: Vec<Prediction> = scored.iter().map(|s| prediction(s, &paths, &ready.classes)).collect();
     std::fs::create_dir_all(output).map_err(TrainError::io(output))?;
     write_json(&output.join("predictions.json"), &predictions)?;
     Ok(Some(Predicted { predictions, unreadable: loader.unreadable(), passed_over }))
 }
 
-fn prediction(said: &Said, paths: &[PathBuf], classes: &[String]) -> Prediction {
+fn prediction(scored: &ImageScores, paths: &[PathBuf], classes: &[String]) -> Prediction {
     let guess = |i: usize| Guess {
         class: classes.get(i).cloned().unwrap_or_else(|| i.to_string()),
-        probability: said.probabilities.get(i).copied().map_or(f64::NAN, f64::from),
+        probability: scored.probabilities.get(i).copied().map_or(f64::NAN, f64::from),
     };
-    let top: Vec<Guess> = said.top(LISTED).into_iter().map(guess).collect();
+    let top: Vec<Guess> = scored.top(LISTED).into_iter().map(guess).collect();
     // `ImageFiles` counts from 1.
-    let path = usize::try_from(said.image_id - 1).ok().and_then(|i| paths.get(i));
+    let path = usize::try_from(scored.image_id - 1).ok().and_then(|i| paths.get(i));
     Prediction {
-        file_name: path.map_or(said.file_name.clone(), |p| p.display().to_string()),
+        file_name: path.map_or(scored.file_name.clone(), |p| p.display().to_string()),
         class: top.first().map_or(String::new(), |g| g.class.clone()),
         probability: top.first().map_or(f64::NAN, |g| g.probability),
         top,

@@ -130,12 +130,12 @@ impl Task for ClassificationTask {
     }
 
     fn evaluate(&self, context: &mut EvalContext) -> Result<Evaluation, TrainError> {
-        let Some(said) = infer::run(&self.net, &self.val, context.stop, context.progress)? else {
+        let Some(scored) = infer::run(&self.net, &self.val, context.stop, context.progress)? else {
             return Ok(Evaluation::Interrupted);
         };
-        let accuracy = Accuracy::of(&said, &self.classes);
+        let accuracy = Accuracy::of(&scored, &self.classes);
         accuracy.write(context.folder.root())?;
-        pictures::sheet(self.source.as_ref(), &said, &self.classes, &sheet(&context.folder.predictions(), context.step))?;
+        pictures::sheet(self.source.as_ref(), &scored, &self.classes, &sheet(&context.folder.predictions(), context.step))?;
         let metrics = accuracy.named().map(|(name, value)| (name.to_string(), value)).to_vec();
         Ok(Evaluation::Done { metrics, headline: accuracy.top1 })
     }

@@ -88,8 +88,8 @@ pub fn train_loader(e: &Experiment, source: Arc<dyn Source>) -> Result<Loader, T
     Ok(Loader::new(source, config)?)
 }
 
-/// A loader to measure on: every image once, in order, nothing drawn. With an unreadable image an evaluation would be of other data than
-/// it says, so it is an error whatever the experiment says.
+/// A loader to measure on: every image once, in order, nothing drawn. An unreadable image is an error whatever the experiment has, as the
+/// numbers would be of other data.
 ///
 /// # Errors
 /// Settings out of range.

@@ -1,4 +1,4 @@
-//! The detector of an experiment, and weight files that know what they are.
+//! The detector of an experiment, and weight files that describe their network.
 
 use std::collections::BTreeMap;
 
@@ -83,13 +83,13 @@ pub fn initialise(e: &Experiment, detector: &Detector) -> Result<Vec<String>, Tr
     if let Some(path) = e.init_detector()? {
         let mut state = pretrained::read(&path)?;
         let renamed = upgrade_names(&mut state);
-        let told = pretrained::load_all_but_classes(detector, "", &state, &detector.class_layers())?;
-        notes.push(format!("init.detector {}: {told}{}", path.display(), modernised(renamed.len())));
+        let summary = pretrained::load_all_but_classes(detector, "", &state, &detector.class_layers())?;
+        notes.push(format!("init.detector {}: {summary}{}", path.display(), modernised(renamed.len())));
     }
     Ok(notes)
 }
 
-/// What to say about tensors that were renamed.
+/// The note about tensors that were renamed.
 fn modernised(count: usize) -> String {
     match count {
         0 => String::new(),

@@ -1,7 +1,6 @@
-//! Plots as PNG: the course of a run, precision over recall, bars. Lines are told apart by colour and by name.
+//! Plots as PNG: lines in panels (`run::curves` draws a run with them), precision over recall, bars. Lines differ in colour and name.
 
 mod bars;
-mod curves;
 mod precision_recall;
 pub mod style;
 
@@ -12,7 +11,6 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 pub use bars::{bars, Bar, BarPanel};
-pub use curves::curves;
 pub use precision_recall::precision_recall;
 
 use crate::error::TrainError;
@@ -22,20 +20,20 @@ const CAPTION: u32 = 20;
 const LABEL: u32 = 14;
 
 /// A named line.
-struct Line {
-    name: String,
-    points: Vec<(f64, f64)>,
+pub(crate) struct Line {
+    pub name: String,
+    pub points: Vec<(f64, f64)>,
 }
 
 /// What a panel shows.
-struct Panel<'a> {
-    title: &'a str,
-    x: &'a str,
-    lines: Vec<Line>,
+pub(crate) struct Panel<'a> {
+    pub title: &'a str,
+    pub x: &'a str,
+    pub lines: Vec<Line>,
     /// Range of the upright axis; `None` fits the lines.
-    y_range: Option<(f64, f64)>,
+    pub y_range: Option<(f64, f64)>,
     /// The upright axis is logarithmic.
-    log: bool,
+    pub log: bool,
 }
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, plotters::coord::Shift>;
@@ -43,7 +41,7 @@ type Chart<'a, Y> = ChartContext<'a, BitMapBackend<'a>, Cartesian2d<RangedCoordf
 type Failure = DrawingAreaErrorKind<<BitMapBackend<'static> as DrawingBackend>::ErrorType>;
 
 /// Draws panels beside each other into a PNG file.
-fn panels(path: &Path, panels: &[Panel]) -> Result<(), TrainError> {
+pub(crate) fn panels(path: &Path, panels: &[Panel]) -> Result<(), TrainError> {
     const SIZE: (u32, u32) = (560, 400);
     use_font();
     let temporary = path.with_extension("tmp.png");

@@ -7,7 +7,7 @@ use plotters::style::{register_font, FontStyle, RGBColor};
 /// Name under which the program's font is registered.
 pub const FONT: &str = "sans-serif";
 
-/// Okabe and Ito's palette (2008), told apart with any colour vision, without the yellow that vanishes on white.
+/// Okabe and Ito's palette (2008), which differ for any colour vision, without the yellow that vanishes on white.
 pub const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),

@@ -9,7 +9,7 @@
 //! | [`html`] | the page: tables as HTML (they are there without the script too), the rest drawn by `assets/*.js` |
 //!
 //! Everything is read from the folders that training left, so a report can be made of a run on any machine that has them; where the
-//! validation images are not there, the page says so and shows the rest. A content security policy in the page forbids it any request.
+//! validation images are not there, the page notes it and shows the rest. A content security policy in the page forbids it any request.
 
 pub mod html;
 pub mod matching;
@@ -32,7 +32,7 @@ pub struct Request {
     pub images: usize,
 }
 
-/// A page and what to say about it.
+/// A page, and notes about it.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// The HTML text.
@@ -41,14 +41,14 @@ pub struct Page {
     pub notes: Vec<String>,
 }
 
-/// Reads the folders and makes the page. `tell` is told what is being done.
+/// Reads the folders and makes the page. `progress` gets a line about each step.
 ///
 /// # Errors
 /// Folders that hold neither a run nor a sweep; experiments that cannot be read. Data that is not there is a note, not an error.
-pub fn make(request: &Request, tell: &mut dyn FnMut(&str)) -> Result<Page, TrainError> {
+pub fn make(request: &Request, progress: &mut dyn FnMut(&str)) -> Result<Page, TrainError> {
     let sources = source::read(&request.folders)?;
     let mut notes = Vec::new();
-    let views = view::build(&sources.runs, request.images, tell, &mut notes);
+    let views = view::build(&sources.runs, request.images, progress, &mut notes);
     let html = html::page(&sources, &views, &notes)?;
     Ok(Page { html, notes })
 }

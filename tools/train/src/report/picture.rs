@@ -20,7 +20,7 @@ pub fn page_size(width: u32, height: u32) -> [u32; 2] {
 /// The image, not larger than the page needs it, as a data URI.
 ///
 /// # Errors
-/// What the encoder says.
+/// The encoder's message.
 pub fn data_uri(image: &RgbImage) -> Result<String, image::ImageError> {
     let [width, height] = page_size(image.width(), image.height());
     let small = resize(image, width as usize, height as usize, Filter::Bilinear);

@@ -94,7 +94,7 @@ struct Judged {
 }
 
 /// Views of all runs that have detections. What cannot be shown becomes a note.
-pub fn build(runs: &[RunData], images: usize, tell: &mut dyn FnMut(&str), notes: &mut Vec<String>) -> Vec<View> {
+pub fn build(runs: &[RunData], images: usize, progress: &mut dyn FnMut(&str), notes: &mut Vec<String>) -> Vec<View> {
     let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (i, run) in runs.iter().enumerate().filter(|(_, r)| r.detailed && r.loaded.experiment.task == Task::Detection) {
         match run.folder.detections().is_file() {
@@ -106,7 +106,7 @@ pub fn build(runs: &[RunData], images: usize, tell: &mut dyn FnMut(&str), notes:
     groups.sort();
     let mut views = Vec::new();
     for group in groups {
-        match view(runs, &group, images, tell) {
+        match view(runs, &group, images, progress) {
             Ok(view) => {
                 let changed = view.runs.iter().filter_map(|r| changed(&runs[r.run], &r.evaluations));
                 notes.extend(changed);
@@ -147,7 +147,7 @@ fn same_data(run: &RunData) -> String {
     format!("{:?} {:?} {:?} {:?} {shapes:?}", class_names(run), d.source, d.val, d.on_bad_annotation)
 }
 
-/// The classes that the run learned, which its weights tell; the experiment's where there are no weights.
+/// The classes that the run learned, as its weights name them; the experiment's where there are no weights.
 fn class_names(run: &RunData) -> Option<Vec<String>> {
     let path =
         ["last", "best"].map(|name| run.folder.weights().join(format!("{name}.safetensors"))).into_iter().find(|p| p.is_file());
@@ -157,15 +157,15 @@ fn class_names(run: &RunData) -> Option<Vec<String>> {
     names.or_else(|| run.loaded.experiment.data.classes.clone())
 }
 
-fn view(runs: &[RunData], group: &[usize], images: usize, tell: &mut dyn FnMut(&str)) -> Result<View, TrainError> {
+fn view(runs: &[RunData], group: &[usize], images: usize, progress: &mut dyn FnMut(&str)) -> Result<View, TrainError> {
     let masks = |i: usize| data::wants_masks(&runs[i].loaded.experiment);
-    // Of runs with and without masks, one with masks knows how to read outlines.
+    // Of runs with and without masks, one with masks can read outlines.
     let reader = group.iter().copied().find(|i| masks(*i)).or(group.first().copied()).unwrap_or_default();
     let val = data::open(&runs[reader].loaded.experiment, Split::Val, class_names(&runs[reader]).as_deref())?;
     let mut judged = Vec::new();
     let mut views = Vec::new();
     for &run in group {
-        tell(&format!("{}: measuring its detections", runs[run].name));
+        progress(&format!("{}: measuring its detections", runs[run].name));
         let detections = read_detections(&runs[run].folder.detections(), &val.dataset)?;
         let mut evaluations = vec![evaluate(&val.dataset, &detections, IouType::Bbox)?];
         if masks(run) {
@@ -178,7 +178,7 @@ fn view(runs: &[RunData], group: &[usize], images: usize, tell: &mut dyn FnMut(&
         judged.push(Judged { detections, threshold, tally });
     }
     let objects = judged.first().map_or(0, |j| j.tally.objects);
-    tell("reading images");
+    progress("reading images");
     Ok(View {
         classes: val.dataset.classes.names().iter().map(|n| n.to_string()).collect(),
         total: val.dataset.len(),

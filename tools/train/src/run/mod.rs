@@ -1,5 +1,6 @@
 //! A run's folder: its source of truth. Everything else (TensorBoard, progress bars, pictures, reports) is made from it.
 
+pub mod curves;
 pub mod folder;
 pub mod lock;
 pub mod metrics;

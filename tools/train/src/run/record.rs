@@ -46,7 +46,7 @@ pub struct StepRecord {
     pub step_seconds: f64,
     /// Of these, seconds spent waiting for data.
     pub data_seconds: f64,
-    /// Resident memory in MiB, where the system tells.
+    /// Resident memory in MiB, where the system has the number.
     pub memory_mib: Option<f64>,
     /// The most that tensors took of the card since the start of the run, in MiB, where it trains on one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

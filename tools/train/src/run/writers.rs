@@ -1,11 +1,11 @@
 //! Records to everyone who reads them.
 
+use super::curves;
 use super::metrics::{self, MetricsLog};
 use super::progress::Progress;
 use super::tensorboard::TensorBoard;
 use super::{Record, RunFolder, Sink};
 use crate::error::TrainError;
-use crate::plots::curves;
 
 /// Where records go: `metrics.jsonl` (first: it is the source of truth), TensorBoard, the display and, after an evaluation, the plot of
 /// the run's curves.
@@ -35,7 +35,7 @@ impl Writers {
         display.write(record)?;
         if let Record::Eval(_) = record {
             self.board.sheet(&self.folder.predictions(), record.step());
-            curves(&metrics::read(&self.folder.metrics_log())?, &self.folder.curves())?;
+            curves::draw(&metrics::read(&self.folder.metrics_log())?, &self.folder.curves())?;
         }
         Ok(())
     }

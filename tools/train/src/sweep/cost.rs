@@ -39,7 +39,7 @@ pub struct RowCost {
 ///
 /// # Errors
 /// A backbone that cannot be built.
-pub fn price(experiment: &Experiment) -> Result<RowCost, TrainError> {
+pub fn of_experiment(experiment: &Experiment) -> Result<RowCost, TrainError> {
     let [training, fused] = forms(experiment)?;
     let mut cost = Cost::default();
     forward(&training, &mut cost, &vec![1, 3, SIZE, SIZE]);
@@ -56,16 +56,16 @@ pub fn price(experiment: &Experiment) -> Result<RowCost, TrainError> {
 pub struct Counted(Vec<(BackboneConfig, Task, RowCost)>);
 
 impl Counted {
-    /// As [`price`], once for each distinct backbone.
+    /// As [`of_experiment`], once for each distinct backbone.
     ///
     /// # Errors
-    /// As [`price`].
+    /// As [`of_experiment`].
     pub fn count(&mut self, experiment: &Experiment) -> Result<RowCost, TrainError> {
         let (backbone, task) = (&experiment.model.backbone, experiment.task);
         if let Some((_, _, cost)) = self.0.iter().find(|(b, t, _)| b == backbone && *t == task) {
             return Ok(*cost);
         }
-        let cost = price(experiment)?;
+        let cost = of_experiment(experiment)?;
         self.0.push((backbone.clone(), task, cost));
         Ok(cost)
     }
@@ -140,12 +140,12 @@ mod tests {
     fn the_price_of_repghostnet_half() {
         let mut experiment = Experiment::default();
         experiment.model.backbone.width = 0.5;
-        let row = price(&experiment).unwrap();
+        let row = of_experiment(&experiment).unwrap();
         assert_eq!((row.parameters, row.fused_parameters), (377_928, 367_396));
         assert_eq!((row.macs as f64 / 1e4).round() / 100.0, 39.54);
         assert_eq!(row.latency_ms, None);
         experiment.task = Task::Classification;
-        let row = price(&experiment).unwrap();
+        let row = of_experiment(&experiment).unwrap();
         assert_eq!((row.parameters, row.fused_parameters), (2_313_968, 2_302_956));
         assert_eq!((row.macs as f64 / 1e4).round() / 100.0, 43.31);
         let mut counted = Counted::default();

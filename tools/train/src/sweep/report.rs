@@ -29,7 +29,7 @@ pub struct Written {
 /// # Errors
 /// The disk's; backbones that cannot be built.
 pub fn write(plan: &Plan, folder: &SweepFolder, latency: bool) -> Result<Written, TrainError> {
-    let costs = prices(plan, folder, latency)?;
+    let costs = row_costs(plan, folder, latency)?;
     let results = results::collect(plan, folder, &costs)?;
     let markdown = table::markdown(&results);
     let mut files = Vec::new();
@@ -45,24 +45,25 @@ pub fn write(plan: &Plan, folder: &SweepFolder, latency: bool) -> Result<Written
     Ok(Written { results, markdown, files })
 }
 
-fn prices(plan: &Plan, folder: &SweepFolder, latency: bool) -> Result<Vec<Option<RowCost>>, TrainError> {
+fn row_costs(plan: &Plan, folder: &SweepFolder, latency: bool) -> Result<Vec<Option<RowCost>>, TrainError> {
     let path = folder.root().join("latency.json");
     let known: Vec<(String, RowCost)> =
         std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let experiments: Vec<Option<&Experiment>> =
         plan.rows.iter().map(|row| plan.trials.iter().find(|t| t.row == *row).map(|t| &t.loaded.experiment)).collect();
-    let mut costs: Vec<Option<RowCost>> = experiments.iter().map(|e| e.map(cost::price).transpose()).collect::<Result<_, _>>()?;
-    for (row, price) in plan.rows.iter().zip(costs.iter_mut().flatten()) {
+    let mut costs: Vec<Option<RowCost>> =
+        experiments.iter().map(|e| e.map(cost::of_experiment).transpose()).collect::<Result<_, _>>()?;
+    for (row, cost) in plan.rows.iter().zip(costs.iter_mut().flatten()) {
         // Times of a row count as long as it is the same network.
         let counts = |k: &RowCost| (k.parameters, k.fused_parameters, k.macs);
-        if let Some((_, k)) = known.iter().find(|(name, k)| name == row && counts(k) == counts(price)) {
-            *price = *k;
+        if let Some((_, k)) = known.iter().find(|(name, k)| name == row && counts(k) == counts(cost)) {
+            *cost = *k;
         }
     }
     if latency && costs.iter().flatten().any(|c| c.latency_ms.is_none()) {
         let times = cost::latencies(&experiments.into_iter().flatten().collect::<Vec<_>>())?;
-        for (price, [unfused, fused]) in costs.iter_mut().flatten().zip(times) {
-            (price.latency_ms, price.fused_latency_ms) = (Some(unfused), Some(fused));
+        for (cost, [unfused, fused]) in costs.iter_mut().flatten().zip(times) {
+            (cost.latency_ms, cost.fused_latency_ms) = (Some(unfused), Some(fused));
         }
         let timed: Vec<(&String, RowCost)> = plan.rows.iter().zip(&costs).filter_map(|(r, c)| Some((r, (*c)?))).collect();
         write_json(&path, &timed)?;

@@ -31,7 +31,7 @@ pub struct RunOptions {
     pub program: PathBuf,
     /// Trials at the same time.
     pub jobs: usize,
-    /// Devices that trials are spread over, each to the one with the fewest. Empty: what their experiments say.
+    /// Devices that trials are spread over, each to the one with the fewest. Empty: those of their experiments.
     pub devices: Vec<Choice>,
     /// Which trials are this machine's.
     pub shard: Shard,
@@ -44,7 +44,7 @@ pub struct RunOptions {
 pub enum Event<'a> {
     /// A trial was done before.
     Known(&'a Trial, Status),
-    /// A process was started; the flag tells that it goes on from a checkpoint.
+    /// A process was started; the flag is set where it goes on from a checkpoint.
     Started(&'a Trial, bool),
     /// Share of its epochs that is done.
     Progress(&'a Trial, f64),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::Batches;
 use crate::error::TrainError;
 
-/// An epoch's batches. It can tell that there are no more before the next one is asked for, so that the last step of an epoch is known
+/// An epoch's batches. Whether there are more is known before the next one is taken, so that the last step of an epoch is known
 /// as such even where images were skipped and there are fewer batches than planned.
 pub(super) struct Feed<B> {
     batches: Batches<B>,

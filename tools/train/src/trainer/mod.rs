@@ -29,10 +29,10 @@ pub mod task;
 
 pub use fit::Trainer;
 pub use hooks::Hook;
+pub use output::StepReport;
 pub use plan::Plan;
 pub(crate) use replicas::forward_backward;
 pub use replicas::Replicas;
 pub use run::{Run, RunOutcome, StepEvent};
 pub use start::TrainerOptions;
-pub use output::StepReport;
 pub use task::{Batches, EvalContext, Evaluation, ImageTask, Replica, Task};

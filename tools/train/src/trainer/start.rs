@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
+use super::output::StepReport;
 use super::replicas::Replicas;
 use super::resume;
 use super::run::Run;
-use super::output::StepReport;
 use super::{Plan, Task};
 use crate::checkpoint::{self, Checkpoint, Progress};
 use crate::config::{Precision, TrainConfig};

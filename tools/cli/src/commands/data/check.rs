@@ -18,7 +18,7 @@ Examples:
   without decoding:                      repghost-det data check --annotations instances_train.json --images train/ --headers
   for a script:                          repghost-det data check --annotations instances_train.json --json
 
-Errors are what training refuses (or drops with data.on_bad_annotation=drop); warnings are read as the message says; notes are
+Errors are what training refuses (or drops with data.on_bad_annotation=drop); warnings are read as the message describes; notes are
 peculiarities. Exit code 0 without errors, 2 with errors.";
 
 /// Findings of one kind that are printed unless --all is given.

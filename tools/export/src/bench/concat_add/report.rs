@@ -41,7 +41,7 @@ pub fn markdown(o: &Outcome) -> String {
         );
     }
     text.push_str(
-        "\nShares and what additions save are of the network's time, by the times within it, where the runtime tells them. (Times of the joins \
+        "\nShares and what additions save are of the network's time, by the times within it, where the runtime reports them. (Times of the joins \
          alone do not give them: OpenVINO, for one, concatenates within a network by writing both halves to where they belong.)\n",
     );
     for r in o.rows.iter().filter(|r| !r.shares.is_empty()) {

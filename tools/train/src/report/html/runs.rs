@@ -1,4 +1,4 @@
-//! What is told of each run: worst images, classes, configuration, environment.
+//! What is shown of each run: worst images, classes, configuration, environment.
 
 use maud::{html, Markup};
 use repghost_coco::metrics::ClassNumbers;
@@ -81,7 +81,7 @@ fn by_class(runs: &[RunData], with: &[(&RunView, &Evaluation)], first: &Evaluati
     table(&format!("{what}: average precision by class"), &columns, first.classes.iter().map(row).collect())
 }
 
-/// What the runs were told: what differs, then everything.
+/// Configurations of the runs: what differs, then everything.
 pub fn configuration(runs: &[RunData]) -> Markup {
     let shown: Vec<&RunData> = runs.iter().filter(|r| r.detailed).collect();
     html! {
@@ -142,7 +142,7 @@ pub fn environment(runs: &[RunData]) -> Markup {
     }
     let value =
         |list: &[(String, String)], key: &str| list.iter().find(|(k, _)| k == key).map_or(NOTHING.into(), |(_, v)| v.clone());
-    // Where all runs agree, one column tells it.
+    // Where all runs agree, one column shows it.
     let (same, different): (Vec<&str>, Vec<&str>) =
         keys.into_iter().partition(|key| flat.iter().all(|list| value(list, key) == value(&flat[0], key)));
     let common = same.iter().map(|key| vec![Cell::text(key), Cell::text(value(&flat[0], key))]).collect();

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::{panels, Line, Panel};
+use super::Record;
 use crate::error::TrainError;
-use crate::run::Record;
+use crate::plots::{panels, Line, Panel};
 
 /// Metrics of an evaluation that are drawn.
 const DRAWN: [&str; 7] = ["bbox/AP", "bbox/AP50", "segm/AP", "segm/AP50", "top1", "top5", "mean_class_top1"];
@@ -13,7 +13,7 @@ const DRAWN: [&str; 7] = ["bbox/AP", "bbox/AP50", "segm/AP", "segm/AP50", "top1"
 ///
 /// # Errors
 /// The disk's.
-pub fn curves(records: &[Record], path: &Path) -> Result<(), TrainError> {
+pub fn draw(records: &[Record], path: &Path) -> Result<(), TrainError> {
     let mut losses: Vec<Line> = vec![];
     let mut rate = Line { name: "learning rate".into(), points: vec![] };
     let mut accuracy: Vec<Line> = vec![];
@@ -68,13 +68,13 @@ mod tests {
     fn a_run_is_drawn() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("curves.png");
-        curves(&[], &path).unwrap();
+        draw(&[], &path).unwrap();
         assert!(!path.exists());
         let step =
             |i: u64| StepRecord { step: i, epoch: i as f64 / 4.0, lr: 0.1, loss: 2.0 / (1 + i) as f64, ..Default::default() };
         let mut records: Vec<Record> = (0..9).map(|i| Record::Step(step(i))).collect();
         records.push(Record::Eval(EvalRecord { epoch: 2, metrics: vec![("bbox/AP".into(), 0.4)], ..Default::default() }));
-        curves(&records, &path).unwrap();
+        draw(&records, &path).unwrap();
         let picture = repghost_coco::read_image(&path, &Default::default()).unwrap();
         assert_eq!(picture.dimensions(), (1680, 400));
         let coloured = picture.pixels().filter(|p| p.0 == [0, 114, 178]).count();
