@@ -1,4 +1,28 @@
-//! COCO data on disk to decoded, augmented samples; COCO metrics. No tensors in here.
+//! Images and their objects: annotation files to decoded, augmented batches; COCO metrics. No tensors in here.
+//!
+//! ```
+//! use repghost_coco::{ShapesSource, Source};
+//!
+//! // A picture of the built-in data set, with its objects.
+//! let source = ShapesSource { seed: 1, first: 0, count: 8, config: Default::default(), masks: true };
+//! let sample = source.load(0)?;
+//! assert_eq!(sample.target.boxes.len(), sample.target.labels.len());
+//! let [width, height] = sample.size().map(|side| side as f32);
+//! assert!(sample.target.boxes.iter().all(|b| b[0] < b[2] && b[2] <= width && b[1] < b[3] && b[3] <= height));
+//! # Ok::<(), repghost_coco::DataError>(())
+//! ```
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`annotations`], [`formats`] | COCO's annotation files; YOLO, Pascal VOC, CVAT and LabelMe as the same records |
+//! | [`check`], [`stats`], [`browse`], [`crops`] | reports on a data set; objects as an image folder |
+//! | [`source`], [`sample`], [`decode`], [`mask`] | images with their objects, one at a time; outlines and masks |
+//! | [`augment`], [`transform`], [`resize`] | augmentation, each sample from its own random stream ([`stream`]) |
+//! | [`loader`], [`sampler`] | batches, by worker threads, in the same order for any number of them |
+//! | [`classify`] | image folders and the augmentation of classifiers |
+//! | [`shapes`] | built-in data: drawn shapes |
+//! | [`metrics`], [`detections`] | pycocotools' numbers; files of detections |
+//! | [`draw`] | boxes and masks on images |
 
 pub mod annotations;
 pub mod augment;

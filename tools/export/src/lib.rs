@@ -1,5 +1,20 @@
 //! From a trained model to a file that other runtimes take, and back: what that file costs and what it scores.
 //!
+//! ```
+//! use repghost_backbone::{BackboneConfig, FuseLevel, Tree};
+//! use repghost_export::onnx::ElementType;
+//! use repghost_export::parts::backbone::classifier;
+//! use repghost_export::spec::{encode, BatchSize, ExportSpec};
+//!
+//! let mut net = BackboneConfig { width: 0.5, ..BackboneConfig::named("repghostnet") }.build_classifier(10)?;
+//! net.fuse(FuseLevel::All);
+//! let spec = ExportSpec { precision: ElementType::F32, batch: BatchSize::Dynamic, size: [64, 64] };
+//! let model = tch::no_grad(|| classifier(&net, &spec, &[]))?;
+//! let bytes = encode(&model); // the content of a .onnx file; `export::export` checks it before it is kept
+//! assert!(bytes.len() > 1_000_000);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! | module | what is in it |
 //! |---|---|
 //! | [`mod@export`] | an export from start to end: load, fuse, write, check, keep |

@@ -1,5 +1,18 @@
 //! Training, evaluation and prediction: experiments to runs.
 //!
+//! ```
+//! use repghost_train::Loaded;
+//!
+//! // A built-in experiment with an override; `train::train(&loaded, …)` runs it, and `Predictor::open` reads what comes out.
+//! let loaded = Loaded::read("demo".as_ref(), &["train.epochs=2".into()])?;
+//! assert_eq!(loaded.experiment.train.epochs, 2);
+//!
+//! // Mistakes are reported under the user's key, with who set it.
+//! let error = Loaded::read("demo".as_ref(), &["train.epochs=-1".into()]).unwrap_err();
+//! assert!(error.to_string().contains("train.epochs"), "{error}");
+//! # Ok::<(), repghost_train::ConfigError>(())
+//! ```
+//!
 //! | module | what is in it |
 //! |---|---|
 //! | [`train`](mod@train) | a whole run, from an experiment to its end |
