@@ -6,6 +6,7 @@ use repghost_coco::formats;
 
 use super::error::ConfigError;
 use super::path::PathTemplate;
+use super::published::published;
 use super::schema::Experiment;
 
 /// Which part of the data.
@@ -88,10 +89,10 @@ impl Experiment {
         existing(&format!("data.{}.images", split.key()), &keys.images, CLASS_FOLDERS, "DIR", Path::is_dir)
     }
 
-    /// The file in `init.backbone`, if one is set.
+    /// The file in `init.backbone`, if one is set. A published name is looked up in the caches and fetched where they lack it.
     ///
     /// # Errors
-    /// A variable that is not set, or a file that does not exist.
+    /// A variable that is not set, a file that does not exist, or published weights that cannot be had.
     pub fn init_backbone(&self) -> Result<Option<PathBuf>, ConfigError> {
         weights(
             "init.backbone",
@@ -115,10 +116,15 @@ fn weights(key: &str, template: &Option<PathTemplate>, what: &str) -> Result<Opt
     if path.is_file() {
         return Ok(Some(path));
     }
+    if let Some(file) = published(&path).map_err(|source| ConfigError::Published { key: key.to_string(), source })? {
+        return Ok(Some(file));
+    }
     Err(ConfigError::FileMissing {
         key: key.to_string(),
         path,
-        expected: format!("{what}; pass {key}=FILE, or {key}=null to start from nothing"),
+        expected: format!(
+            "{what}; pass {key}=FILE, a name of `repghost-det weights list`, or {key}=null to start from nothing"
+        ),
     })
 }
 

@@ -134,6 +134,14 @@ pub enum ConfigError {
         /// What should be where.
         expected: String,
     },
+    /// Published weights that cannot be had.
+    #[error("{key}: {source}")]
+    Published {
+        /// Dotted key.
+        key: String,
+        /// Why.
+        source: repghost_hub::HubError,
+    },
     /// The resolved configuration could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {

@@ -3,6 +3,7 @@
 mod browse;
 mod check;
 mod crops;
+mod fetch;
 mod shapes;
 mod stats;
 
@@ -38,6 +39,9 @@ enum Command {
     /// Cut the objects of a detection set out of their images: one folder a class, for image classification.
     #[command(after_help = crops::EXAMPLES)]
     Crops(crops::Args),
+    /// Fetch a public data set: COCO 2017.
+    #[command(after_help = fetch::EXAMPLES)]
+    Fetch(fetch::Args),
     /// Write the built-in data set of simple figures: PNG images and COCO JSON with boxes and masks.
     #[command(after_help = shapes::EXAMPLES)]
     Shapes(shapes::Args),
@@ -50,6 +54,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         Command::Stats(args) => stats::run(args),
         Command::Browse(args) => browse::run(args),
         Command::Crops(args) => crops::run(args, quiet),
+        Command::Fetch(args) => fetch::run(args, quiet),
         Command::Shapes(args) => shapes::run(args),
     }
 }
