@@ -60,7 +60,12 @@ impl Experiment {
         let key = |name: &str| format!("data.{}.{name}", split.key());
         let what = "an annotation file (COCO), or a set in another format";
         let annotations = existing(&key("annotations"), &keys.annotations, what, "FILE", Path::exists)?;
-        if annotations.is_dir() && formats::recognise(&annotations).is_none() {
+        let format = formats::recognise(&annotations).map_or("coco", |format| format.name);
+        if let Some(wanted) = self.data.source.only_format().filter(|wanted| *wanted != format) {
+            let expects = formats::FORMATS.iter().find(|f| f.name == wanted).map_or("", |f| f.expects);
+            return Err(ConfigError::OtherFormat { key: key("annotations"), path: annotations, found: format, wanted, expects });
+        }
+        if annotations.is_dir() && format == "coco" {
             let formats: Vec<String> = formats::FORMATS.iter().map(|f| format!("{} ({})", f.name, f.expects)).collect();
             let expected = format!("a COCO JSON file, or {}", formats.join(", "));
             return Err(ConfigError::DataMissing {
@@ -70,7 +75,7 @@ impl Experiment {
                 instead: WITHOUT_OBJECTS,
             });
         }
-        let images = match keys.images.is_none() && formats::recognise(&annotations).is_some() {
+        let images = match keys.images.is_none() && format != "coco" {
             true => None,
             false => Some(existing(&key("images"), &keys.images, "a folder of images", "DIR", Path::is_dir)?),
         };

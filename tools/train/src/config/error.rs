@@ -124,6 +124,20 @@ pub enum ConfigError {
         /// What can be done without it.
         instead: &'static str,
     },
+    /// Annotations in another format than `data.source` names.
+    #[error("{key}: {} looks like {found}, but data.source is {wanted}: {expects} is expected; data.source=coco takes any format", path.display())]
+    OtherFormat {
+        /// Dotted key.
+        key: String,
+        /// The path after expansion.
+        path: PathBuf,
+        /// The format that it looks like.
+        found: &'static str,
+        /// The format that is named.
+        wanted: &'static str,
+        /// What that format has.
+        expects: &'static str,
+    },
     /// A file that the experiment names is not there.
     #[error("{key}: {} is not there; expected {expected}", path.display())]
     FileMissing {
