@@ -33,7 +33,18 @@ fn a_split_shares_no_image_and_merges_back() {
     let wrong = split(&["--val", "1.5"]);
     assert!(wrong.code == 2 && wrong.stderr.contains("expected a share between 0 and 1"), "{}", wrong.stderr);
     let check = |other: &str| {
-        let of = ["data", "check", "--annotations", "split/train.json", "--images", "set/train", "--against", other, "--pairs", "p.png"];
+        let of = [
+            "data",
+            "check",
+            "--annotations",
+            "split/train.json",
+            "--images",
+            "set/train",
+            "--against",
+            other,
+            "--pairs",
+            "p.png",
+        ];
         folder.run(&of)
     };
     let apart = check("split/val.json");
@@ -41,7 +52,11 @@ fn a_split_shares_no_image_and_merges_back() {
     assert_eq!(apart.code, 0, "{}", apart.stderr);
     let same = check("split/train.json");
     assert_eq!(same.code, 2);
-    assert!(same.stdout.contains("15 byte-equal pairs") && same.stderr.contains("15 images in the other set too"), "{}", same.stdout);
+    assert!(
+        same.stdout.contains("15 byte-equal pairs") && same.stderr.contains("15 images in the other set too"),
+        "{}",
+        same.stdout
+    );
     assert!(std::fs::read(folder.path().join("p.png")).unwrap().starts_with(b"\x89PNG"));
     let merged = folder.run(&["data", "merge", "split/train.json", "split/val.json", "--output", "all.json"]);
     assert_eq!(merged.code, 0, "{}", merged.stderr);

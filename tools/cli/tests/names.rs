@@ -77,7 +77,8 @@ fn what_cannot_be_had_is_one_line_with_a_way_out() {
 #[test]
 fn training_starts_from_a_name() {
     let folder = Folder::new(&[]);
-    let small = ["data.shapes.train_images=4", "data.shapes.val_images=2", "train.batch_size=2", "train.max_steps=1", "train.replicas=1"];
+    let small =
+        ["data.shapes.train_images=4", "data.shapes.val_images=2", "train.batch_size=2", "train.max_steps=1", "train.replicas=1"];
     let first = offline(&folder, &[&["train", "demo", "--run-dir", "a"], &small[..]].concat());
     assert_eq!(first.code, 0, "{}", first.stderr);
     cached(&folder, "org/net", "w.safetensors", &folder.path().join("a/weights/last.safetensors"));

@@ -52,11 +52,19 @@ fn merged_sets_keep_names_and_get_new_ids_where_theirs_are_taken() {
     let out = folder.path().join("out.json");
     merged.document.write(&out).unwrap();
     let value: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
-    let names: HashMap<i64, &str> =
-        value["images"].as_array().unwrap().iter().map(|i| (i["id"].as_i64().unwrap(), i["file_name"].as_str().unwrap())).collect();
+    let names: HashMap<i64, &str> = value["images"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|i| (i["id"].as_i64().unwrap(), i["file_name"].as_str().unwrap()))
+        .collect();
     assert_eq!(names, HashMap::from([(1, "a.jpg"), (2, "b.jpg"), (3, "c.jpg")]));
-    let classes: HashMap<i64, &str> =
-        value["categories"].as_array().unwrap().iter().map(|c| (c["id"].as_i64().unwrap(), c["name"].as_str().unwrap())).collect();
+    let classes: HashMap<i64, &str> = value["categories"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| (c["id"].as_i64().unwrap(), c["name"].as_str().unwrap()))
+        .collect();
     let objects: Vec<(&str, &str)> = value["annotations"]
         .as_array()
         .unwrap()
@@ -99,7 +107,10 @@ fn folders_become_part_of_the_names() {
     let mut other = sets[0].clone();
     other.images[0].insert("width".into(), 50.into());
     let error = merge(vec![sets[0].clone(), other]).unwrap_err().to_string();
-    assert!(error.contains("images/x.jpg is 50x80 pixels here and 100x80 in a set before it") || error.contains("x.jpg is 50x80"), "{error}");
+    assert!(
+        error.contains("images/x.jpg is 50x80 pixels here and 100x80 in a set before it") || error.contains("x.jpg is 50x80"),
+        "{error}"
+    );
 }
 
 /// 100 images of 20 clips; class 1 is everywhere, class 2 in 4 clips, class 3 in one image.
@@ -164,7 +175,8 @@ fn one_group_cannot_be_split_and_strays_are_named() {
 #[test]
 fn written_formats_are_read_again() {
     let folder = tempfile::tempdir().unwrap();
-    let value = set(vec![image(4, "a.png"), image(9, "b.png")], vec![object(1, 4, 7), object(2, 4, 3)], &[(3, "dog"), (7, "cat")]);
+    let value =
+        set(vec![image(4, "a.png"), image(9, "b.png")], vec![object(1, 4, 7), object(2, 4, 3)], &[(3, "dog"), (7, "cat")]);
     let document = written(folder.path(), "a.json", &value);
     let images = folder.path().join("images");
     std::fs::create_dir(&images).unwrap();
@@ -182,7 +194,8 @@ fn written_formats_are_read_again() {
         assert_eq!((out.images, out.lost.join("; ").starts_with(lost)), (2, true), "{target:?}: {:?}", out.lost);
         let given = folder.path().join(given);
         let (back, _) =
-            Dataset::open(&Place { annotations: &given, images: Some(&images), split: None }, &DatasetOptions::default()).unwrap();
+            Dataset::open(&Place { annotations: &given, images: Some(&images), split: None }, &DatasetOptions::default())
+                .unwrap();
         let with_objects = (0..back.len()).find(|&i| !back.annotations(i).is_empty()).unwrap();
         assert_eq!(back.images[with_objects].file_name, "a.png");
         let mut objects: Vec<(String, [i64; 4])> = back

@@ -120,7 +120,9 @@ mod tests {
 
     #[test]
     fn paths_are_no_names() {
-        for path in ["a.safetensors", "timm/repghostnet.pth", "runs/a/weights/best.safetensors", "timm/a/b", "weights", "./timm/x"] {
+        for path in
+            ["a.safetensors", "timm/repghostnet.pth", "runs/a/weights/best.safetensors", "timm/a/b", "weights", "./timm/x"]
+        {
             assert_eq!(Reference::parse(path).unwrap(), None, "{path}");
         }
     }

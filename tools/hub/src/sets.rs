@@ -43,10 +43,12 @@ pub struct Part {
 /// All sets.
 pub fn sets() -> Vec<Set> {
     // Sizes and checksums are those that TensorFlow Datasets records (url_checksums/coco.txt).
-    let part = |name, path: &str, folder, bytes, sha256: &str| Part { name, path: path.into(), folder, bytes, sha256: sha256.into() };
+    let part =
+        |name, path: &str, folder, bytes, sha256: &str| Part { name, path: path.into(), folder, bytes, sha256: sha256.into() };
     vec![Set {
         name: "coco2017",
-        about: "COCO 2017: 118,287 + 5,000 images, boxes and masks of 80 classes (annotations CC BY 4.0; images have Flickr's terms)",
+        about:
+            "COCO 2017: 118,287 + 5,000 images, boxes and masks of 80 classes (annotations CC BY 4.0; images have Flickr's terms)",
         variable: "COCO",
         base: "http://images.cocodataset.org".into(),
         parts: vec![

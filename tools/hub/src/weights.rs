@@ -78,7 +78,11 @@ pub fn fetch(reference: &Reference, environment: &Environment, progress: &mut dy
         return Ok(found);
     }
     if environment.offline {
-        return Err(HubError::Offline { name: reference.name.clone(), looked: looked(reference, environment), variable: OFFLINE });
+        return Err(HubError::Offline {
+            name: reference.name.clone(),
+            looked: looked(reference, environment),
+            variable: OFFLINE,
+        });
     }
     let path = match (&reference.place, hub_file(reference)) {
         (Place::Torch { file }, _) => torch_cache::fetch(environment, file, reference.entry, progress)?,

@@ -102,7 +102,10 @@ fn what_python_wrote_is_found_without_a_server() {
     content[7] ^= 1;
     std::fs::write(&blob, content).unwrap();
     let error = weights::fetch(&name("model.safetensors"), &environment, &mut Silent).unwrap_err().to_string();
-    assert!(error.contains("its SHA-256 is") && error.ends_with("the file is damaged; remove it, and it is fetched anew"), "{error}");
+    assert!(
+        error.contains("its SHA-256 is") && error.ends_with("the file is damaged; remove it, and it is fetched anew"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -127,7 +130,9 @@ fn what_is_fetched_lies_as_python_lays_it() {
 fn python_finds_what_is_fetched_here() {
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
     let has = Command::new(&python).args(["-c", "import huggingface_hub"]).output().is_ok_and(|o| o.status.success());
-    let Some(python) = repghost_testing::need("huggingface_hub", has.then_some(python), "pip install huggingface_hub") else { return };
+    let Some(python) = repghost_testing::need("huggingface_hub", has.then_some(python), "pip install huggingface_hub") else {
+        return;
+    };
     let (fixture, home) = (fixture(), tempfile::tempdir().unwrap());
     let server = hub(&fixture);
     let found = weights::fetch(&name("model.safetensors"), &environment(home.path(), &server.url()), &mut Silent).unwrap();
@@ -143,6 +148,9 @@ fn nothing_is_asked_for_where_that_is_forbidden() {
     let server = Server::start(|_, _| Answer::status(500));
     let environment = Environment { offline: true, ..environment(home.path(), &server.url()) };
     let error = weights::fetch(&name("model.safetensors"), &environment, &mut Silent).unwrap_err().to_string();
-    assert!(error.starts_with("hf:org/net/model.safetensors: not in ") && error.contains("HF_HUB_OFFLINE forbids to fetch it"), "{error}");
+    assert!(
+        error.starts_with("hf:org/net/model.safetensors: not in ") && error.contains("HF_HUB_OFFLINE forbids to fetch it"),
+        "{error}"
+    );
     assert!(server.requests().is_empty());
 }

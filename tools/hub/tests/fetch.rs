@@ -135,7 +135,10 @@ fn nobody_listening_is_one_line() {
     let environment = Environment { endpoint: "http://127.0.0.1:1".into(), ..environment(home.path(), &server) };
     let error = weights::fetch(&hub_file(), &environment, &mut Silent).unwrap_err().to_string();
     assert!(error.starts_with("http://127.0.0.1:1/org/net/resolve/main/a.bin: ") && !error.contains('\n'), "{error}");
-    assert!(error.ends_with("check the connection, HTTPS_PROXY and HF_ENDPOINT, or name a file that is on this machine"), "{error}");
+    assert!(
+        error.ends_with("check the connection, HTTPS_PROXY and HF_ENDPOINT, or name a file that is on this machine"),
+        "{error}"
+    );
 }
 
 /// The token goes to the hub, not to the store that it redirects to.
@@ -185,13 +188,8 @@ fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 fn set(server: &Server, archive: &[u8]) -> Set {
-    let part = Part {
-        name: "val",
-        path: "zips/val.zip".into(),
-        folder: "val",
-        bytes: archive.len() as u64,
-        sha256: sha256(archive),
-    };
+    let part =
+        Part { name: "val", path: "zips/val.zip".into(), folder: "val", bytes: archive.len() as u64, sha256: sha256(archive) };
     Set { name: "tiny", about: "", variable: "TINY", base: server.url(), parts: vec![part] }
 }
 

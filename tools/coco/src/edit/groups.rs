@@ -29,7 +29,9 @@ impl Grouping {
             "folder" => Ok(Self::Folder),
             "video" => Ok(Self::Video),
             _ => match text.strip_prefix("regex:") {
-                Some(pattern) => Regex::new(pattern).map(Self::Pattern).map_err(|e| format!("{pattern:?} is no regular expression: {e}")),
+                Some(pattern) => {
+                    Regex::new(pattern).map(Self::Pattern).map_err(|e| format!("{pattern:?} is no regular expression: {e}"))
+                }
                 None => Err("expected image, folder, video or regex:PATTERN".into()),
             },
         }

@@ -49,7 +49,8 @@ fn roots(sets: &[Document]) -> Result<(Option<PathBuf>, Vec<String>), Annotation
         let reason = format!("no folder of images is named for it, but one is for {}; name all or none", with.path.display());
         return Err(refused(&without.path, reason));
     }
-    let folders: Vec<PathBuf> = sets.iter().filter_map(|s| s.root.as_ref()).map(|r| r.canonicalize().unwrap_or(r.clone())).collect();
+    let folders: Vec<PathBuf> =
+        sets.iter().filter_map(|s| s.root.as_ref()).map(|r| r.canonicalize().unwrap_or(r.clone())).collect();
     let Some(first) = folders.first() else { return Ok((None, vec![String::new(); sets.len()])) };
     let mut common: Vec<Component> = first.components().collect();
     for folder in &folders {
@@ -59,7 +60,11 @@ fn roots(sets: &[Document]) -> Result<(Option<PathBuf>, Vec<String>), Annotation
     let common: PathBuf = common.iter().collect();
     let prefix = |folder: &PathBuf| {
         let below = folder.strip_prefix(&common).unwrap_or(folder).to_string_lossy().replace('\\', "/");
-        if below.is_empty() { below } else { below + "/" }
+        if below.is_empty() {
+            below
+        } else {
+            below + "/"
+        }
     };
     let prefixes = folders.iter().map(prefix).collect();
     Ok((Some(common), prefixes))

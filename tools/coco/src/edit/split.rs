@@ -147,7 +147,8 @@ fn stratified(groups: &[Group], share: f64) -> Vec<bool> {
     let mut lacks_images = shares.map(|s| s * total(&|g| g.images.len()));
     let mut side: Vec<Option<bool>> = vec![None; groups.len()];
     while let Some(rarest) = rarest_left(groups, &side) {
-        let mut open: Vec<usize> = (0..groups.len()).filter(|&g| side[g].is_none() && groups[g].classes.contains_key(&rarest)).collect();
+        let mut open: Vec<usize> =
+            (0..groups.len()).filter(|&g| side[g].is_none() && groups[g].classes.contains_key(&rarest)).collect();
         // Large ones first, while there is room; equal ones stay in the drawn order.
         open.sort_by_key(|&g| std::cmp::Reverse(groups[g].classes[&rarest]));
         for g in open {

@@ -47,7 +47,9 @@ pub fn convert(document: &Document, target: Target, output: &Path) -> Result<Wri
     }
     let nested = document.images.iter().map(file_name).find(|name| name.contains('/'));
     if let Some(name) = nested.filter(|_| target != Target::Cvat) {
-        return Err(failed(format!("{name} is in a folder, which the files of this format cannot say; --to coco or cvat keeps it")));
+        return Err(failed(format!(
+            "{name} is in a folder, which the files of this format cannot say; --to coco or cvat keeps it"
+        )));
     }
     let set: hotcoco::Dataset = serde_json::from_value(document.to_json()).map_err(|e| failed(e.to_string()))?;
     let parent = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -55,7 +57,11 @@ pub fn convert(document: &Document, target: Target, output: &Path) -> Result<Wri
     // Beside the target, and renamed when everything is there.
     let beside = tempfile::Builder::new().prefix(".convert.").tempdir_in(parent).map_err(io)?;
     let new = beside.path().join("new");
-    let masks = document.annotations.iter().filter(|a| a.get("segmentation").is_some_and(|s| s.as_array().is_none_or(|a| !a.is_empty()))).count();
+    let masks = document
+        .annotations
+        .iter()
+        .filter(|a| a.get("segmentation").is_some_and(|s| s.as_array().is_none_or(|a| !a.is_empty())))
+        .count();
     let mut lost = vec![];
     let mut lose = |count: usize, what: &str| {
         if count > 0 {

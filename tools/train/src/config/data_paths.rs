@@ -127,9 +127,7 @@ fn weights(key: &str, template: &Option<PathTemplate>, what: &str) -> Result<Opt
     Err(ConfigError::FileMissing {
         key: key.to_string(),
         path,
-        expected: format!(
-            "{what}; pass {key}=FILE, a name of `repghost-det weights list`, or {key}=null to start from nothing"
-        ),
+        expected: format!("{what}; pass {key}=FILE, a name of `repghost-det weights list`, or {key}=null to start from nothing"),
     })
 }
 

@@ -38,10 +38,12 @@ impl AgainstArgs {
     /// Sets that cannot be read.
     pub fn compare(&self, annotations: &Path, images: Option<&Path>, quiet: bool) -> anyhow::Result<Option<Shared>> {
         let Some(against) = &self.against else { return Ok(None) };
-        let options = DatasetOptions { on_bad_annotation: OnBadAnnotation::Drop, segmentations: false, ..DatasetOptions::default() };
+        let options =
+            DatasetOptions { on_bad_annotation: OnBadAnnotation::Drop, segmentations: false, ..DatasetOptions::default() };
         let open = |annotations: &Path, images: Option<&Path>| -> anyhow::Result<(Dataset, PathBuf)> {
             let (dataset, root) = Dataset::open(&Place { annotations, images, split: None }, &options)?;
-            let root = root.ok_or_else(|| bad_input(format!("{}: --images has to name its image folder", annotations.display())))?;
+            let root =
+                root.ok_or_else(|| bad_input(format!("{}: --images has to name its image folder", annotations.display())))?;
             Ok((dataset, root))
         };
         let (first, first_root) = open(annotations, images)?;

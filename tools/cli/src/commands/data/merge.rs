@@ -42,7 +42,11 @@ pub struct Args {
 /// Runs `data merge`.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     if !args.images.is_empty() && args.images.len() != args.sets.len() {
-        return Err(bad_input(format!("--images is given {} times for {} sets; expected once per set", args.images.len(), args.sets.len())));
+        return Err(bad_input(format!(
+            "--images is given {} times for {} sets; expected once per set",
+            args.images.len(),
+            args.sets.len()
+        )));
     }
     let sets = args.sets.iter().enumerate();
     let read = |(i, set): (usize, &PathBuf)| read(set, args.images.get(i).map(PathBuf::as_path), None, args.drop_bad);
@@ -57,7 +61,13 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let [images, annotations] = merged.renumbered;
     tracing::info!("{images} images and {annotations} annotations have new ids");
     let document = &merged.document;
-    println!("{}: {} images, {} objects, {} classes", args.output.display(), document.images.len(), document.annotations.len(), document.categories.len());
+    println!(
+        "{}: {} images, {} objects, {} classes",
+        args.output.display(),
+        document.images.len(),
+        document.annotations.len(),
+        document.categories.len()
+    );
     if let Some(root) = &document.root {
         println!("images: {}", root.display());
     }

@@ -96,7 +96,7 @@ pub fn list(args: ListArgs) -> anyhow::Result<Outcome> {
 
 fn listing(rows: &[&Entry], place: impl Fn(&Entry) -> Option<PathBuf>) -> String {
     let widest = |text: fn(&Entry) -> &str, least: &str| rows.iter().map(|e| text(e).len()).max().unwrap_or(0).max(least.len());
-    let (name, licence) = (widest(|e| &e.name, "name"), widest(|e| &e.licence, "licence"));
+    let (name, licence) = (widest(|e| e.name.as_str(), "name"), widest(|e| e.licence.as_str(), "licence"));
     let mut text = format!("{:<name$}  {:<8}  {:<licence$}  {:<5}  fits\n", "name", "kind", "licence", "here");
     for entry in rows {
         let here = if place(entry).is_some() { "yes" } else { "-" };
@@ -135,6 +135,8 @@ pub fn place(args: WhereArgs) -> anyhow::Result<Outcome> {
 
 fn reference(name: &str) -> anyhow::Result<Reference> {
     Reference::parse(name).bad_input()?.ok_or_else(|| {
-        bad_input(format!("{name}: is no published name; expected one of `repghost-det weights list`, hf:ORG/NAME/FILE or torch:FILE"))
+        bad_input(format!(
+            "{name}: is no published name; expected one of `repghost-det weights list`, hf:ORG/NAME/FILE or torch:FILE"
+        ))
     })
 }
