@@ -44,6 +44,8 @@ fn main() {
     let code = match Cli::try_parse() {
         Ok(cli) => {
             logging::start(cli.verbose, cli.quiet);
+            // No more threads than a container's quota allows, whatever the command.
+            repghost_train::runtime::set_threads(None);
             exit::report(commands::run(cli.command, cli.quiet), cli.verbose)
         }
         Err(e) => {

@@ -2,13 +2,17 @@
 //!
 //! A batch is padded to its largest image, so that a portrait beside a landscape wastes half of both. With `group_by_aspect`
 //! each batch holds either wide or tall images (detectron2, mmdetection), except for what is left over at the end.
+//!
+//! Where images are repeated, the k-th copy of image i in an epoch has the number i + k * len: so every copy has draws of its own.
 
 use rand::seq::SliceRandom;
+use rand::Rng;
 
 use crate::stream::stream;
 
 /// What keeps the order's stream apart from the samples' streams.
 const ORDER_STREAM: u64 = 0x6F72_6465_7200_0001;
+const REPEAT_STREAM: u64 = 0x7265_7065_6174_0001;
 
 /// Makes the batches of each epoch from (seed, epoch) alone.
 #[derive(Clone, Debug)]
@@ -23,22 +27,54 @@ pub struct Sampler {
     pub drop_last: bool,
     /// For each image whether it is wide; empty where batches are not grouped.
     pub wide: Vec<bool>,
+    /// For each image how often it comes per epoch on average, 1 or more; empty where each comes once.
+    pub repeats: Vec<f64>,
 }
 
 impl Sampler {
-    /// Number of batches of every epoch over `len` images.
-    pub fn batches_per_epoch(&self, len: usize) -> usize {
-        let size = self.batch_size.max(1);
-        if self.drop_last {
-            len / size
-        } else {
-            len.div_ceil(size)
+    /// Number of images that every epoch over `len` images brings, copies included.
+    pub fn images_per_epoch(&self, len: usize) -> usize {
+        match self.repeats.is_empty() {
+            true => len,
+            false => self.repeats.iter().sum::<f64>().ceil() as usize,
         }
     }
 
-    /// The batches of an epoch over `len` images. Every image occurs once, but for a last batch that is dropped.
+    /// Number of batches of every epoch over `len` images.
+    pub fn batches_per_epoch(&self, len: usize) -> usize {
+        let (size, images) = (self.batch_size.max(1), self.images_per_epoch(len));
+        if self.drop_last {
+            images / size
+        } else {
+            images.div_ceil(size)
+        }
+    }
+
+    /// The images of an epoch in the order of the source. Image i with factor r comes floor(r) or ceil(r) times, r times on average over
+    /// the epochs, and every epoch has the same number of images (systematic sampling: one draw per epoch).
+    fn images(&self, len: usize, epoch: usize) -> Vec<usize> {
+        if self.repeats.is_empty() {
+            return (0..len).collect();
+        }
+        let sum: f64 = self.repeats.iter().sum();
+        let whole = self.images_per_epoch(len);
+        let start: f64 = stream([self.seed, epoch as u64, 0, REPEAT_STREAM]).random();
+        let (mut images, mut before, mut reached) = (Vec::with_capacity(whole), 0, 0.0);
+        for (index, repeats) in self.repeats.iter().enumerate().take(len) {
+            reached += repeats;
+            let up_to = match index + 1 == len {
+                true => whole,
+                false => ((reached / sum * whole as f64 + start).floor() as usize).min(whole),
+            };
+            images.extend((0..up_to.saturating_sub(before)).map(|copy| index + copy * len));
+            before = before.max(up_to);
+        }
+        images
+    }
+
+    /// The batches of an epoch over `len` images. Every image occurs once (or by its repeats), but for a last batch that is dropped.
     pub fn batches(&self, len: usize, epoch: usize) -> Vec<Vec<usize>> {
-        let mut order: Vec<usize> = (0..len).collect();
+        let mut order = self.images(len, epoch);
         if self.shuffle {
             order.shuffle(&mut stream([self.seed, epoch as u64, 0, ORDER_STREAM]));
         }
@@ -46,7 +82,7 @@ impl Sampler {
         let mut batches = Vec::with_capacity(self.batches_per_epoch(len));
         let mut open: [Vec<usize>; 2] = Default::default();
         for index in order {
-            let group = usize::from(self.wide.get(index).copied().unwrap_or(false));
+            let group = usize::from(self.wide.get(index % len.max(1)).copied().unwrap_or(false));
             open[group].push(index);
             if open[group].len() == size {
                 batches.push(std::mem::take(&mut open[group]));
@@ -63,7 +99,7 @@ mod tests {
     use super::*;
 
     fn sampler(shuffle: bool, drop_last: bool, wide: Vec<bool>) -> Sampler {
-        Sampler { batch_size: 4, shuffle, seed: 7, drop_last, wide }
+        Sampler { batch_size: 4, shuffle, seed: 7, drop_last, wide, repeats: Vec::new() }
     }
 
     #[test]
@@ -88,6 +124,37 @@ mod tests {
         assert_eq!(sampler(false, false, Vec::new()).batches(6, 3), [vec![0, 1, 2, 3], vec![4, 5]]);
         assert_eq!(sampler(false, true, Vec::new()).batches(6, 3), [vec![0, 1, 2, 3]]);
         assert!(sampler(true, false, Vec::new()).batches(0, 0).is_empty());
+    }
+
+    #[test]
+    fn repeated_images_come_by_their_factors() {
+        let repeats = vec![1.0, 2.5, 1.0, 1.3, 3.0, 1.0];
+        let sampler = Sampler { repeats: repeats.clone(), ..sampler(true, false, Vec::new()) };
+        // 9.8 images: 10, so that no image is ever left out; 3 batches of 4.
+        assert_eq!((sampler.images_per_epoch(6), sampler.batches_per_epoch(6)), (10, 3));
+        let mut seen = [0usize; 6];
+        const EPOCHS: usize = 2000;
+        for epoch in 0..EPOCHS {
+            let batches = sampler.batches(6, epoch);
+            assert_eq!(batches.len(), 3);
+            let numbers = batches.concat();
+            assert_eq!(numbers.len(), 10);
+            let distinct: std::collections::HashSet<&usize> = numbers.iter().collect();
+            assert_eq!(distinct.len(), 10, "each copy has a number of its own");
+            let mut counts = [0usize; 6];
+            numbers.iter().for_each(|number| counts[number % 6] += 1);
+            for (count, factor) in counts.iter().zip(&repeats) {
+                // Scaled by 10 / 9.8, so that the sum is whole.
+                let exact = factor * 10.0 / 9.8;
+                assert!((*count as f64 - exact).abs() < 1.0, "{count} of {exact}");
+            }
+            seen.iter_mut().zip(counts).for_each(|(all, count)| *all += count);
+        }
+        for (all, factor) in seen.iter().zip(&repeats) {
+            // One draw per epoch: the standard error of a mean is at most 0.5 / sqrt(2000) = 0.011.
+            assert!((*all as f64 / EPOCHS as f64 - factor * 10.0 / 9.8).abs() < 0.05, "{all} of {factor}");
+        }
+        assert_eq!(sampler.batches(6, 3), sampler.batches(6, 3));
     }
 
     #[test]

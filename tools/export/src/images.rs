@@ -53,7 +53,8 @@ impl Images {
 fn validation(e: &Experiment, classes: Option<&[String]>) -> Result<Option<SplitData>, ExportError> {
     match e.data.source {
         DataSource::ImageFolder => return Ok(None),
-        DataSource::Coco if e.split_paths(Split::Val).is_err() => return Ok(None),
+        DataSource::Shapes => {}
+        _ if e.split_paths(Split::Val).is_err() => return Ok(None),
         _ => {}
     }
     Ok(Some(data::open(e, Split::Val, classes)?))

@@ -49,7 +49,7 @@ pub enum Command {
     /// Export a model to ONNX or TorchScript, checked in onnxruntime against the model.
     #[command(after_help = export::EXAMPLES)]
     Export(export::Args),
-    /// Inspect weight files, or convert them to safetensors.
+    /// List, fetch and find published weights by name; inspect weight files, or convert them to safetensors.
     #[command(after_help = weights::EXAMPLES)]
     Weights(weights::Args),
     /// Run an ablation: one experiment varied along axes and seeds, to a table and pictures.
@@ -87,7 +87,7 @@ pub fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
         Command::Data(args) => data::run(args, quiet),
         Command::Eval(args) => eval::run(args, quiet),
         Command::Export(args) => export::run(args),
-        Command::Weights(args) => weights::run(args),
+        Command::Weights(args) => weights::run(args, quiet),
         Command::Sweep(args) => sweep::run(args, quiet),
         Command::Report(args) => report::run(args),
         Command::Doctor(args) => doctor::run(args),

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use repghost_train::config::published::published;
 use repghost_train::config::{built_in, overrides, Loaded};
 use repghost_train::model::read_experiment;
 use repghost_train::run::RunFolder;
 use repghost_train::WeightsFile;
 
-use crate::bad_input::bad_input;
+use crate::bad_input::{bad_input, MarkBadInput};
 use crate::commands::device::DeviceArgs;
 
 /// Arguments of the commands that run a trained network on images.
@@ -18,8 +19,9 @@ pub struct ModelArgs {
     #[arg(value_name = "CONFIG|KEY=VALUE|IMAGE|DIR", required = true)]
     items: Vec<String>,
 
-    /// Weights of a detector, classifier or backbone (in any form), or a checkpoint. Without it: the best of the run folder CONFIG.
-    #[arg(long, value_name = "FILE")]
+    /// Weights of a detector, classifier or backbone (in any form), a checkpoint, or a published name (`weights list`). Without it: the best
+    /// of the run folder CONFIG.
+    #[arg(long, value_name = "FILE|NAME")]
     weights: Option<PathBuf>,
 }
 
@@ -44,7 +46,7 @@ impl ModelArgs {
             _ => None,
         };
         let weights = match (self.weights, &config) {
-            (Some(weights), _) => weights,
+            (Some(weights), _) => published(&weights).bad_input()?.unwrap_or(weights),
             (None, Some(config)) => best_weights(config)?,
             (None, None) => return Err(bad_input("expected an experiment file or a run folder")),
         };

@@ -130,7 +130,8 @@ fn listing(plan: &Plan, shard: Shard) -> anyhow::Result<String> {
         let e = &trial.loaded.experiment;
         let cost = known.count(e)?;
         let (parameters, macs) = (cost.parameters as f64 / 1e6, cost.macs as f64 / 1e6);
-        let (epochs, batch) = (e.train.epochs, e.train.batch_size);
+        let epochs = e.train.steps.map_or(e.train.epochs.to_string(), |steps| format!("{steps} st"));
+        let batch = e.train.batch_size;
         out += &format!("{:<names$}  {epochs:>6}  {batch:>6}  {parameters:>14.3}  {macs:>22.1}\n", trial.id);
     }
     out += &format!("\n{} trials\n", plan.shard(shard).count());

@@ -21,6 +21,7 @@ Examples:
   a classifier, on crops:          repghost-det train small_classify data.train.images=DIR data.val.images=DIR
   continue after an interruption:  repghost-det train runs/mine --resume
   longer, from trained weights:    repghost-det train small … --init-weights runs/mine/weights/best.safetensors
+  from ImageNet weights:           repghost-det train small model.backbone.width=1.3 … --init-backbone timm/repghostnet_130.in1k
   on the second card:              repghost-det train demo --device cuda:1
   will it work, and how long?      repghost-det train demo --dry-run";
 
@@ -48,11 +49,11 @@ pub struct Args {
     dry_run: bool,
 
     /// Weights of a whole detector to start from (`init.detector`).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|NAME")]
     init_weights: Option<String>,
 
     /// Weights of the backbone to start from (`init.backbone`).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|NAME")]
     init_backbone: Option<String>,
 
     #[command(flatten)]

@@ -66,7 +66,7 @@ impl Loader {
             false => Vec::new(),
         };
         let LoaderConfig { batch_size, shuffle, seed, drop_last, .. } = config;
-        let sampler = Sampler { batch_size, shuffle, seed, drop_last, wide };
+        let sampler = Sampler { batch_size, shuffle, seed, drop_last, wide, repeats: Vec::new() };
         if sampler.batches_per_epoch(source.len()) == 0 {
             let reason =
                 format!("no batch of {batch_size} can be made of {} images; lower it or set drop_last: false", source.len());
@@ -74,6 +74,24 @@ impl Loader {
         }
         let cache = (config.cache_mb > 0).then(|| Cache::new(config.cache_mb << 20));
         Ok(Self { shared: Arc::new(Shared { source, transform, config, cache, unreadable: Mutex::default() }), sampler })
+    }
+
+    /// The same with images repeated: for each how often it comes per epoch on average, 1 or more.
+    ///
+    /// # Errors
+    /// Another number of factors than of images, or a factor below 1.
+    pub fn with_repeats(mut self, repeats: Vec<f64>) -> Result<Self, DataError> {
+        if repeats.len() != self.len() || repeats.iter().any(|r| !(1.0..f64::INFINITY).contains(r)) {
+            let reason = format!("{} factors of 1 or more are expected, one per image, found {}", self.len(), repeats.len());
+            return Err(DataError::config("repeats", reason));
+        }
+        self.sampler.repeats = repeats;
+        Ok(self)
+    }
+
+    /// Number of images that every epoch brings: [`Loader::len`], and the copies of repeated images.
+    pub fn images_per_epoch(&self) -> usize {
+        self.sampler.images_per_epoch(self.len())
     }
 
     /// Number of images.
@@ -101,7 +119,8 @@ impl Loader {
         Epoch::start(self.shared.clone(), epoch, skip, batches)
     }
 
-    /// Indices of the source in the order in which an epoch brings them.
+    /// Numbers of the samples in the order in which an epoch brings them: indices of the source, larger by multiples of [`Loader::len`] for
+    /// copies of repeated images.
     pub fn order(&self, epoch: usize) -> Vec<usize> {
         self.sampler.batches(self.len(), epoch).concat()
     }
@@ -139,9 +158,10 @@ impl Shared {
         Ok((!samples.is_empty()).then(|| self.collate(samples, epoch, number)))
     }
 
-    fn sample(&self, epoch: usize, index: usize) -> Result<Sample, DataError> {
-        let mut rng = sample_rng(self.config.seed, epoch, index);
-        Ok(self.transform.draw(self.prepared(index)?, &mut rng))
+    /// `number` is an index of the source; a copy's is larger by a multiple of the source's length and has draws of its own.
+    fn sample(&self, epoch: usize, number: usize) -> Result<Sample, DataError> {
+        let mut rng = sample_rng(self.config.seed, epoch, number);
+        Ok(self.transform.draw(self.prepared(number % self.source.len().max(1))?, &mut rng))
     }
 
     fn prepared(&self, index: usize) -> Result<Sample, DataError> {

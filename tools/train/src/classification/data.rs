@@ -17,11 +17,7 @@ use crate::error::TrainError;
 pub fn open(e: &Experiment, split: Split, classes: Option<&[String]>) -> Result<Arc<ImageFolder>, TrainError> {
     if e.data.source != DataSource::ImageFolder {
         return Err(TrainError::SourceForTask {
-            source_name: match e.data.source {
-                DataSource::Coco => "coco",
-                DataSource::Shapes => "shapes",
-                DataSource::ImageFolder => "image_folder",
-            },
+            source_name: e.data.source.name(),
             missing: "image classes",
             expected: "image_folder",
         });

@@ -6,6 +6,7 @@ use repghost_coco::formats;
 
 use super::error::ConfigError;
 use super::path::PathTemplate;
+use super::published::published;
 use super::schema::Experiment;
 
 /// Which part of the data.
@@ -59,7 +60,12 @@ impl Experiment {
         let key = |name: &str| format!("data.{}.{name}", split.key());
         let what = "an annotation file (COCO), or a set in another format";
         let annotations = existing(&key("annotations"), &keys.annotations, what, "FILE", Path::exists)?;
-        if annotations.is_dir() && formats::recognise(&annotations).is_none() {
+        let format = formats::recognise(&annotations).map_or("coco", |format| format.name);
+        if let Some(wanted) = self.data.source.only_format().filter(|wanted| *wanted != format) {
+            let expects = formats::FORMATS.iter().find(|f| f.name == wanted).map_or("", |f| f.expects);
+            return Err(ConfigError::OtherFormat { key: key("annotations"), path: annotations, found: format, wanted, expects });
+        }
+        if annotations.is_dir() && format == "coco" {
             let formats: Vec<String> = formats::FORMATS.iter().map(|f| format!("{} ({})", f.name, f.expects)).collect();
             let expected = format!("a COCO JSON file, or {}", formats.join(", "));
             return Err(ConfigError::DataMissing {
@@ -69,7 +75,7 @@ impl Experiment {
                 instead: WITHOUT_OBJECTS,
             });
         }
-        let images = match keys.images.is_none() && formats::recognise(&annotations).is_some() {
+        let images = match keys.images.is_none() && format != "coco" {
             true => None,
             false => Some(existing(&key("images"), &keys.images, "a folder of images", "DIR", Path::is_dir)?),
         };
@@ -88,10 +94,10 @@ impl Experiment {
         existing(&format!("data.{}.images", split.key()), &keys.images, CLASS_FOLDERS, "DIR", Path::is_dir)
     }
 
-    /// The file in `init.backbone`, if one is set.
+    /// The file in `init.backbone`, if one is set. A published name is looked up in the caches and fetched where they lack it.
     ///
     /// # Errors
-    /// A variable that is not set, or a file that does not exist.
+    /// A variable that is not set, a file that does not exist, or published weights that cannot be had.
     pub fn init_backbone(&self) -> Result<Option<PathBuf>, ConfigError> {
         weights(
             "init.backbone",
@@ -115,10 +121,13 @@ fn weights(key: &str, template: &Option<PathTemplate>, what: &str) -> Result<Opt
     if path.is_file() {
         return Ok(Some(path));
     }
+    if let Some(file) = published(&path).map_err(|source| ConfigError::Published { key: key.to_string(), source })? {
+        return Ok(Some(file));
+    }
     Err(ConfigError::FileMissing {
         key: key.to_string(),
         path,
-        expected: format!("{what}; pass {key}=FILE, or {key}=null to start from nothing"),
+        expected: format!("{what}; pass {key}=FILE, a name of `repghost-det weights list`, or {key}=null to start from nothing"),
     })
 }
 

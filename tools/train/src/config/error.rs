@@ -124,6 +124,20 @@ pub enum ConfigError {
         /// What can be done without it.
         instead: &'static str,
     },
+    /// Annotations in another format than `data.source` names.
+    #[error("{key}: {} looks like {found}, but data.source is {wanted}: {expects} is expected; data.source=coco takes any format", path.display())]
+    OtherFormat {
+        /// Dotted key.
+        key: String,
+        /// The path after expansion.
+        path: PathBuf,
+        /// The format that it looks like.
+        found: &'static str,
+        /// The format that is named.
+        wanted: &'static str,
+        /// What that format has.
+        expects: &'static str,
+    },
     /// A file that the experiment names is not there.
     #[error("{key}: {} is not there; expected {expected}", path.display())]
     FileMissing {
@@ -133,6 +147,14 @@ pub enum ConfigError {
         path: PathBuf,
         /// What should be where.
         expected: String,
+    },
+    /// Published weights that cannot be had.
+    #[error("{key}: {source}")]
+    Published {
+        /// Dotted key.
+        key: String,
+        /// Why.
+        source: repghost_hub::HubError,
     },
     /// The resolved configuration could not be written.
     #[error("cannot write {}: {source}", path.display())]

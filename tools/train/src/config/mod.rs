@@ -25,6 +25,7 @@ pub mod node;
 pub mod overrides;
 pub mod path;
 pub mod portable;
+pub mod published;
 pub mod render;
 pub mod schema;
 mod source;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use repghost_coco::repeat_factor::repeat_factors;
 use repghost_coco::shapes::{self, ShapesSource};
 use repghost_coco::{CocoSource, Dataset, DatasetOptions, Loader, LoaderConfig, OnUnreadableImage, Place, Source};
 
@@ -29,7 +30,9 @@ pub fn wants_masks(e: &Experiment) -> bool {
 pub fn open(e: &Experiment, split: Split, classes: Option<&[String]>) -> Result<SplitData, TrainError> {
     let masks = wants_masks(e);
     match e.data.source {
-        DataSource::Coco => coco(e, split, classes, masks),
+        DataSource::Coco | DataSource::Yolo | DataSource::Voc | DataSource::Cvat | DataSource::Labelme => {
+            coco(e, split, classes, masks)
+        }
         DataSource::Shapes => built_in(e, split, masks),
         DataSource::ImageFolder => {
             Err(TrainError::SourceForTask { source_name: "image_folder", missing: "boxes", expected: "coco or shapes" })
@@ -78,14 +81,31 @@ fn loader_config(e: &Experiment) -> LoaderConfig {
     }
 }
 
-/// A loader to learn from. A data set smaller than a batch makes one small batch.
+/// A loader to learn from. A data set smaller than a batch makes one small batch. Images with rare classes are repeated where
+/// `data.repeat_factor` is set.
 ///
 /// # Errors
 /// Settings out of range.
-pub fn train_loader(e: &Experiment, source: Arc<dyn Source>) -> Result<Loader, TrainError> {
+pub fn train_loader(e: &Experiment, data: &SplitData) -> Result<Loader, TrainError> {
     let mut config = loader_config(e);
-    config.drop_last = source.len() >= config.batch_size;
-    Ok(Loader::new(source, config)?)
+    config.drop_last = data.source.len() >= config.batch_size;
+    let loader = Loader::new(data.source.clone(), config)?;
+    match &e.data.repeat_factor {
+        Some(factor) => Ok(loader.with_repeats(repeat_factors(&data.dataset, factor).images)?),
+        None => Ok(loader),
+    }
+}
+
+/// What is repeated, for people; `None` where `data.repeat_factor` is not set.
+pub fn repeats(e: &Experiment, data: &SplitData, loader: &Loader) -> Option<String> {
+    const SHOWN: usize = 5;
+    let classes = repeat_factors(&data.dataset, e.data.repeat_factor.as_ref()?).classes;
+    let mut shown: Vec<String> = classes.iter().take(SHOWN).map(|(name, factor)| format!("{name} {factor:.2}")).collect();
+    if classes.len() > SHOWN {
+        shown.push(format!("and {} more", classes.len() - SHOWN));
+    }
+    let named = if shown.is_empty() { "no class is rarer than the threshold".to_string() } else { shown.join(", ") };
+    Some(format!("repeat factor: {} images stand for {} per epoch ({named})", loader.len(), loader.images_per_epoch()))
 }
 
 /// A loader to measure on: every image once, in order, nothing drawn. An unreadable image is an error whatever the experiment has, as the

@@ -61,11 +61,13 @@ impl DetectionTask {
         notes.extend(apply_freezing(e, &detector.backbone().body)?);
         detector.convert(compute.device, Kind::Float);
         let source = val.source.clone();
+        let loader = data::train_loader(e, &train)?;
+        notes.extend(data::repeats(e, &train, &loader));
         Ok(Self {
             experiment: e.clone(),
             metadata: metadata("detector", &loaded.to_yaml(false), &classes),
             masks: data::wants_masks(e),
-            train: data::train_loader(e, train.source)?,
+            train: loader,
             val: data::eval_loader(e, val.source)?,
             evaluator: LibtorchPool::resized(e, shared(e, &detector, classes.len(), compute.device)?, classes.clone()),
             truth: val.dataset,
@@ -135,7 +137,7 @@ impl Task for DetectionTask {
     }
 
     fn images_per_epoch(&self) -> Option<usize> {
-        Some(self.train.len())
+        Some(self.train.images_per_epoch())
     }
 
     fn batches(&self, epoch: usize, skip: usize) -> Result<Batches<DeviceBatch>, TrainError> {

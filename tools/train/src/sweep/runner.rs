@@ -157,9 +157,13 @@ fn drive<'a>(
         if watched.elapsed() >= WATCH {
             watched = Instant::now();
             for job in running.iter() {
-                let epochs = job.trial.loaded.experiment.train.epochs.max(1) as f64;
-                if let Some(epoch) = watch::last_epoch(&folder.metrics_log(&job.trial.id)) {
-                    notify(Event::Progress(job.trial, (epoch / epochs).min(1.0)));
+                let length = &job.trial.loaded.experiment.train;
+                if let Some((epoch, step)) = watch::last_position(&folder.metrics_log(&job.trial.id)) {
+                    let done = match length.steps {
+                        Some(steps) => step as f64 / steps.max(1) as f64,
+                        None => epoch / length.epochs.max(1) as f64,
+                    };
+                    notify(Event::Progress(job.trial, done.min(1.0)));
                 }
             }
         }

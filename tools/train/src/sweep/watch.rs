@@ -9,13 +9,13 @@ use crate::run::Record;
 /// Bytes at the end of a file that are looked at.
 const TAIL: u64 = 16 * 1024;
 
-/// Epochs done, with fraction, by the last record of a `metrics.jsonl`.
-pub fn last_epoch(path: &Path) -> Option<f64> {
+/// Epochs done, with fraction, and optimizer steps, by the last record of a `metrics.jsonl`.
+pub fn last_position(path: &Path) -> Option<(f64, u64)> {
     let text = tail(path)?;
     text.lines().rev().find_map(|line| serde_json::from_str::<Record>(line).ok()).map(|record| match record {
-        Record::Step(r) => r.epoch,
-        Record::Epoch(r) => r.epoch as f64,
-        Record::Eval(r) => r.epoch as f64,
+        Record::Step(r) => (r.epoch, r.step),
+        Record::Epoch(r) => (r.epoch as f64, r.step),
+        Record::Eval(r) => (r.epoch as f64, r.step),
     })
 }
 
@@ -52,13 +52,13 @@ mod tests {
     fn the_end_of_files_is_read_also_while_they_are_written() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        assert_eq!(last_epoch(&path), None);
+        assert_eq!(last_position(&path), None);
         let filler = "x".repeat(40_000);
         let record = |epoch: f64| {
             format!("{{\"kind\":\"step\",\"step\":1,\"epoch\":{epoch},\"lr\":0,\"loss\":1,\"losses\":[],\"grad_norm\":null,\"images_per_second\":1,\"step_seconds\":1,\"data_seconds\":0,\"memory_mib\":null}}")
         };
         std::fs::write(&path, format!("{filler}\n{}\n{}\n{{\"kind\":\"st", record(1.5), record(2.25))).unwrap();
-        assert_eq!(last_epoch(&path), Some(2.25));
+        assert_eq!(last_position(&path), Some((2.25, 1)));
         std::fs::write(&path, "starting\nerror: first\nstarting again\nerror: second\nmore\n").unwrap();
         assert_eq!(last_error(&path).as_deref(), Some("second"));
     }

@@ -42,10 +42,11 @@ impl Plan {
         }
         let accumulate = c.accumulate.max(1);
         let steps_per_epoch = batches_per_epoch.div_ceil(accumulate) as u64;
-        let total_steps = steps_per_epoch * c.epochs as u64;
+        let epochs = c.steps.map_or(c.epochs, |steps| steps.div_ceil(steps_per_epoch).max(1) as usize);
+        let total_steps = steps_per_epoch * epochs as u64;
         let base_lr = scaled_lr(c.optimizer.lr, (c.batch_size * accumulate) as u64, c.base_batch_size.map(|b| b as u64));
         Ok(Self {
-            epochs: c.epochs,
+            epochs,
             batches_per_epoch,
             accumulate,
             steps_per_epoch,
@@ -109,5 +110,13 @@ mod tests {
         let plan = Plan::new(&c, 10).unwrap();
         assert_eq!((plan.steps_per_epoch, plan.total_steps, plan.stop_at), (3, 6, 5));
         assert!(Plan::new(&c, 0).is_err());
+    }
+
+    #[test]
+    fn a_length_in_steps_is_rounded_up_to_epochs() {
+        let c = TrainConfig { epochs: 2, steps: Some(100), ..Default::default() };
+        let plan = Plan::new(&c, 7).unwrap();
+        assert_eq!((plan.epochs, plan.total_steps, plan.stop_at), (15, 105, 105));
+        assert_eq!(Plan::new(&c, 500).unwrap().epochs, 1);
     }
 }

@@ -168,7 +168,9 @@ impl State {
             return format!("resuming after step {step} (epoch {}, batch {batch})", epoch + 1);
         }
         match epoch >= self.plan.epochs {
-            true => format!("the run is finished: {epoch} epochs, {step} steps; a larger train.epochs continues it"),
+            true => {
+                format!("the run is finished: {epoch} epochs, {step} steps; a larger train.epochs (or train.steps) continues it")
+            }
             false => format!("the run is finished: train.max_steps stops it at step {step}"),
         }
     }

@@ -102,6 +102,6 @@ fn loader(e: &Experiment, split: Split) -> anyhow::Result<(Loader, ClassList)> {
     }
     use detection::data::{eval_loader, open, train_loader};
     let data = open(e, split, None)?;
-    let loader = if split == Split::Train { train_loader(e, data.source)? } else { eval_loader(e, data.source)? };
+    let loader = if split == Split::Train { train_loader(e, &data)? } else { eval_loader(e, data.source)? };
     Ok((loader, data.dataset.classes.clone()))
 }

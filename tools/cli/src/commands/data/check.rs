@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use repghost_coco::annotations::Severity;
 use repghost_coco::check::{check, CheckReport, ImageCheck};
+use repghost_coco::duplicates::Shared;
 
+use super::against::{self, AgainstArgs};
 use crate::bad_input::bad_input;
 use crate::exit::Outcome;
 
@@ -16,10 +18,12 @@ pub const EXAMPLES: &str = "\
 Examples:
   file and images, every image decoded:  repghost-det data check --annotations instances_train.json --images train/
   without decoding:                      repghost-det data check --annotations instances_train.json --images train/ --headers
+  images shared with another set, drawn: repghost-det data check --annotations train.json --images train/ \
+                                           --against val.json --against-images val/ --pairs shared.png
   for a script:                          repghost-det data check --annotations instances_train.json --json
 
 Errors are what training refuses (or drops with data.on_bad_annotation=drop); warnings are read as the message describes; notes are
-peculiarities. Exit code 0 without errors, 2 with errors.";
+peculiarities. Exit code 0 without errors, 2 with errors, or with an image that is in both sets byte for byte.";
 
 /// Findings of one kind that are printed unless --all is given.
 const SHOWN: usize = 20;
@@ -46,29 +50,43 @@ pub struct Args {
     /// Print every finding, not only the first 20 of a kind.
     #[arg(long, conflicts_with = "json")]
     all: bool,
+
+    #[command(flatten)]
+    against: AgainstArgs,
 }
 
 /// Runs `data check`.
-pub fn run(args: Args) -> anyhow::Result<Outcome> {
+pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     if let Some(folder) = args.images.as_ref().filter(|folder| !folder.is_dir()) {
         return Err(bad_input(format!("{}: is no folder of images", folder.display())));
     }
     let how = if args.headers { ImageCheck::Header } else { ImageCheck::Decode };
     let report = check(&args.annotations, args.images.as_deref(), how)?;
     let shown = if args.all { usize::MAX } else { SHOWN };
-    let text = if args.json { json(&report)? } else { listing(&report, shown) };
+    let shared = args.against.compare(&args.annotations, args.images.as_deref(), quiet)?;
+    let text = match &shared {
+        _ if args.json => json(&report, shared.as_ref())?,
+        Some(shared) => listing(&report, shown) + &against::listing(shared, shown),
+        None => listing(&report, shown),
+    };
     io::stdout().write_all(text.as_bytes())?;
-    match report.count(Severity::Error) {
-        0 => Ok(Outcome::Done),
-        errors => Err(bad_input(format!("{}: {}", report.annotation_file.display(), plural(errors, "error")))),
+    match (report.count(Severity::Error), shared.map_or(0, |shared| shared.equal())) {
+        (0, 0) => Ok(Outcome::Done),
+        (0, equal) => {
+            Err(bad_input(format!("{}: {} in the other set too", report.annotation_file.display(), plural(equal, "image"))))
+        }
+        (errors, _) => Err(bad_input(format!("{}: {}", report.annotation_file.display(), plural(errors, "error")))),
     }
 }
 
-fn json(report: &CheckReport) -> anyhow::Result<String> {
+fn json(report: &CheckReport, shared: Option<&Shared>) -> anyhow::Result<String> {
     let mut value = serde_json::to_value(report)?;
     if let Some(object) = value.as_object_mut() {
         for severity in [Severity::Error, Severity::Warning, Severity::Note] {
             object.insert(format!("{severity}s"), report.count(severity).into());
+        }
+        if let Some(shared) = shared {
+            object.insert("shared".into(), serde_json::to_value(shared)?);
         }
     }
     Ok(serde_json::to_string_pretty(&value)? + "\n")

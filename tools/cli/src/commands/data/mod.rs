@@ -1,9 +1,15 @@
 //! `data`: look at data sets, check them, make one.
 
+mod against;
 mod browse;
 mod check;
+mod convert;
 mod crops;
+mod document;
+mod fetch;
+mod merge;
 mod shapes;
+mod split;
 mod stats;
 
 use crate::exit::Outcome;
@@ -12,6 +18,11 @@ use crate::exit::Outcome;
 pub const EXAMPLES: &str = "\
 Examples:
   everything that is wrong:           repghost-det data check --annotations instances_train.json --images train/
+  images that val shares with train:  repghost-det data check --annotations train.json --images images/ --against val.json
+  a part to measure on:               repghost-det data split --annotations all.json --output split/ --stratify
+  two sets into one:                  repghost-det data merge a.json b.json --output both.json
+  YOLO to COCO:                       repghost-det data convert --annotations set/data.yaml --output set.json
+  COCO 2017:                          repghost-det data fetch coco2017 --output data/coco
   what is in it:                      repghost-det data stats --annotations instances_train.json
   samples as the network sees them:   repghost-det data browse experiments/demo.yaml --output sheet.png
   boxes as an image folder:           repghost-det data crops --annotations instances_train.json --images train/ --output crops/
@@ -29,6 +40,15 @@ enum Command {
     /// List every problem of an annotation file and its images, with image and annotation ids; exit code 2 where training would refuse.
     #[command(after_help = check::EXAMPLES)]
     Check(check::Args),
+    /// Write a set in another format: COCO, YOLO, Pascal VOC, CVAT.
+    #[command(after_help = convert::EXAMPLES)]
+    Convert(convert::Args),
+    /// Put several sets together into one COCO file.
+    #[command(after_help = merge::EXAMPLES)]
+    Merge(merge::Args),
+    /// Split a set into a training and a validation part, by groups that never cross.
+    #[command(after_help = split::EXAMPLES)]
+    Split(split::Args),
     /// Count images, objects and sizes, by class.
     #[command(after_help = stats::EXAMPLES)]
     Stats(stats::Args),
@@ -38,6 +58,9 @@ enum Command {
     /// Cut the objects of a detection set out of their images: one folder a class, for image classification.
     #[command(after_help = crops::EXAMPLES)]
     Crops(crops::Args),
+    /// Fetch a public data set: COCO 2017.
+    #[command(after_help = fetch::EXAMPLES)]
+    Fetch(fetch::Args),
     /// Write the built-in data set of simple figures: PNG images and COCO JSON with boxes and masks.
     #[command(after_help = shapes::EXAMPLES)]
     Shapes(shapes::Args),
@@ -46,10 +69,14 @@ enum Command {
 /// Runs `data`.
 pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     match args.command {
-        Command::Check(args) => check::run(args),
+        Command::Check(args) => check::run(args, quiet),
+        Command::Convert(args) => convert::run(args),
+        Command::Merge(args) => merge::run(args),
+        Command::Split(args) => split::run(args),
         Command::Stats(args) => stats::run(args),
         Command::Browse(args) => browse::run(args),
         Command::Crops(args) => crops::run(args, quiet),
+        Command::Fetch(args) => fetch::run(args, quiet),
         Command::Shapes(args) => shapes::run(args),
     }
 }

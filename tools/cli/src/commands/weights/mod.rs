@@ -1,7 +1,8 @@
-//! `weights`: look into weight files, rewrite them.
+//! `weights`: published weights by name, and weight files: look into them, rewrite them.
 
 mod convert;
 mod inspect;
+mod names;
 
 use std::path::Path;
 
@@ -14,6 +15,8 @@ use crate::exit::Outcome;
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
 Examples:
+  published weights:                 repghost-det weights list repghostnet
+  fetch some once:                   repghost-det weights fetch timm/repghostnet_130.in1k
   what is in it:                     repghost-det weights inspect repghostnet_1_0x.pth.tar
   a PyTorch file as safetensors:     repghost-det weights convert repghostnet_1_0x.pth.tar repghostnet_1_0x.safetensors
 
@@ -28,6 +31,15 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// List the published weights that are known by name, and which are on this machine.
+    #[command(after_help = names::LIST_EXAMPLES)]
+    List(names::ListArgs),
+    /// Fetch published weights into the caches that Python shares, and print their paths.
+    #[command(after_help = names::FETCH_EXAMPLES)]
+    Fetch(names::FetchArgs),
+    /// Print where published weights are on this machine.
+    #[command(after_help = names::WHERE_EXAMPLES)]
+    Where(names::WhereArgs),
     /// List names, shapes, form (training, deploy, folded), and what network it looks like.
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(inspect::Args),
@@ -37,8 +49,11 @@ enum Command {
 }
 
 /// Runs `weights`.
-pub fn run(args: Args) -> anyhow::Result<Outcome> {
+pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     match args.command {
+        Command::List(args) => names::list(args),
+        Command::Fetch(args) => names::fetch(args, quiet),
+        Command::Where(args) => names::place(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Convert(args) => convert::run(args),
     }

@@ -2,7 +2,7 @@
 
 use repghost_coco::classify::ClassifyConfig;
 use repghost_coco::decode::DecodeConfig;
-use repghost_coco::{AugmentConfig, OnBadAnnotation, OnUnreadableImage};
+use repghost_coco::{AugmentConfig, OnBadAnnotation, OnUnreadableImage, RepeatFactorConfig};
 use repghost_config::{Check, Checker};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,14 +13,41 @@ use crate::config::path::PathTemplate;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DataSource {
-    /// Annotated images: COCO JSON, YOLO, Pascal VOC, CVAT or LabelMe, recognised from what is there (their names are accepted, too).
+    /// Annotated images: COCO JSON, or another format, which is recognised from what is there.
     #[default]
-    #[serde(alias = "yolo", alias = "voc", alias = "cvat", alias = "labelme")]
     Coco,
+    /// YOLO: `data.yaml` or a folder of label files, and nothing else.
+    Yolo,
+    /// Pascal VOC: a folder of XML files, and nothing else.
+    Voc,
+    /// CVAT for images: its XML file, and nothing else.
+    Cvat,
+    /// LabelMe: a folder of JSON files, and nothing else.
+    Labelme,
     /// The built-in generator: nothing is read from disk.
     Shapes,
     /// One folder per class (image classification).
     ImageFolder,
+}
+
+impl DataSource {
+    /// The name, as an experiment file has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Coco => "coco",
+            Self::Yolo => "yolo",
+            Self::Voc => "voc",
+            Self::Cvat => "cvat",
+            Self::Labelme => "labelme",
+            Self::Shapes => "shapes",
+            Self::ImageFolder => "image_folder",
+        }
+    }
+
+    /// The one format that is accepted; `None` where any is.
+    pub fn only_format(self) -> Option<&'static str> {
+        matches!(self, Self::Yolo | Self::Voc | Self::Cvat | Self::Labelme).then(|| self.name())
+    }
 }
 
 /// The keys below `data`.
@@ -49,6 +76,8 @@ pub struct DataConfig {
     /// Memory for decoded images, so that later epochs read no file; 0 keeps none.
     #[schemars(range(max = 4_194_304), extend("x-unit" = "MiB"))]
     pub cache_mb: usize,
+    /// Repeat images with rare classes (LVIS). Null: every image comes once per epoch.
+    pub repeat_factor: Option<RepeatFactorConfig>,
     /// How samples are resized and augmented.
     pub augment: AugmentConfig,
     /// How images are cut and altered for classification (in place of `augment`).
@@ -70,6 +99,7 @@ impl Default for DataConfig {
             apply_exif: false,
             workers: 2,
             cache_mb: 0,
+            repeat_factor: None,
             augment: AugmentConfig::default(),
             classify: ClassifyConfig::default(),
             shapes: ShapesConfig::default(),
@@ -92,6 +122,9 @@ impl Check for DataConfig {
             for name in classes.iter().filter(|name| !seen.insert(name.as_str())) {
                 at.require(false, "classes", format!("'{name}' twice"), "each name once");
             }
+        }
+        if let Some(repeat_factor) = &self.repeat_factor {
+            at.part("repeat_factor", repeat_factor);
         }
         at.part("augment", &self.augment);
         at.part("classify", &self.classify);

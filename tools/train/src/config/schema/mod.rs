@@ -69,6 +69,12 @@ impl Check for Experiment {
         at.part("data", &self.data);
         at.part("model", &self.model);
         at.part("train", &self.train);
+        at.require(
+            self.data.repeat_factor.is_none() || self.task == Task::Detection,
+            "data.repeat_factor",
+            "a value",
+            "null, as task is classification: images are repeated for detectors only",
+        );
         let norms = &self.train.batch_norm;
         let loaded = self.init.backbone.is_some() || self.init.detector.is_some();
         at.require(

@@ -204,8 +204,9 @@ impl<'de> Deserialize<'de> for HeadName {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct InitConfig {
-    /// Weights of the backbone: a safetensors file of timm's, an official `.pth.tar`, or a plain state dict.
+    /// Weights of the backbone: a safetensors file of timm's, an official `.pth.tar`, a plain state dict, or a published name
+    /// (`timm/repghostnet_130.in1k`, `hf:ORG/NAME/FILE`; `repghost-det weights list`), which is fetched once.
     pub backbone: Option<PathTemplate>,
-    /// Weights of the whole detector.
+    /// Weights of the whole detector: a file, or a published name (`torchvision/maskrcnn_resnet50_fpn_coco`).
     pub detector: Option<PathTemplate>,
 }

@@ -14,12 +14,16 @@ pub struct TrainConfig {
     /// Passes over the training data.
     #[schemars(range(min = 1), extend("x-unit" = "epochs"))]
     pub epochs: usize,
+    /// Length in optimizer steps in place of `epochs`, rounded up to whole epochs: what a small set needs does not depend on its size. Null:
+    /// `epochs` counts.
+    #[schemars(range(min = 1), extend("x-unit" = "steps"))]
+    pub steps: Option<u64>,
     /// Images per batch.
     #[schemars(range(min = 1, max = 4096), extend("x-unit" = "images"))]
     pub batch_size: usize,
     /// Seed of everything that is drawn: initial weights, order, augmentation, sampling in heads.
     pub seed: u64,
-    /// Threads of libtorch within an operation. Null: one per processor.
+    /// Threads of libtorch within an operation. Null: one per core, no more than the container's quota allows.
     #[schemars(range(min = 1))]
     pub threads: Option<usize>,
     /// Copies of the network in threads of their own, each with a share of every batch (PyTorch's DistributedDataParallel within a
@@ -32,7 +36,7 @@ pub struct TrainConfig {
     pub precision: Precision,
     /// Only algorithms that give the same bits each time. On the CPU they always do; on a card they cost some speed.
     pub deterministic: bool,
-    /// Stop after this many optimizer steps (the schedule still plans for `epochs`).
+    /// Stop after this many optimizer steps (the schedule still plans for `epochs` or `steps`).
     #[schemars(extend("x-unit" = "steps"))]
     pub max_steps: Option<u64>,
     /// How weights are updated.
@@ -67,6 +71,7 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             epochs: 12,
+            steps: None,
             batch_size: 16,
             seed: 0,
             threads: None,

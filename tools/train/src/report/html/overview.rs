@@ -101,6 +101,8 @@ fn last_epoch(run: &RunData) -> Option<f64> {
 fn epochs(run: &RunData) -> String {
     let planned = run.loaded.experiment.train.epochs;
     match last_epoch(run) {
+        // A length in steps: the epochs that it makes depend on the data.
+        done if run.loaded.experiment.train.steps.is_some() => format!("{:.1}", done.unwrap_or(0.0)),
         Some(done) if done >= planned as f64 => planned.to_string(),
         Some(done) => format!("{:.1} of {planned}", done),
         None => format!("0 of {planned}"),
