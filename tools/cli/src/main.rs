@@ -44,6 +44,7 @@ fn main() {
     let code = match Cli::try_parse() {
         Ok(cli) => {
             logging::start(cli.verbose, cli.quiet);
+            repghost_train::runtime::set_threads(None);
             exit::report(commands::run(cli.command, cli.quiet), cli.verbose)
         }
         Err(e) => {

@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use repghost_coco::annotations::Severity;
-use repghost_coco::check::{check, CheckReport, ImageCheck};
+use repghost_coco::check::{check_as, CheckReport, ImageCheck};
+use repghost_coco::DecodeConfig;
 
 use crate::bad_input::bad_input;
 use crate::exit::Outcome;
@@ -16,6 +17,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   file and images, every image decoded:  repghost-det data check --annotations instances_train.json --images train/
   without decoding:                      repghost-det data check --annotations instances_train.json --images train/ --headers
+  photos annotated upright:              repghost-det data check --annotations instances_train.json --images train/ --apply-exif
   for a script:                          repghost-det data check --annotations instances_train.json --json
 
 Errors are what training refuses (or drops with data.on_bad_annotation=drop); warnings are read as the message says; notes are
@@ -35,9 +37,13 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     images: Option<PathBuf>,
 
-    /// Read only the headers of image files: quick, but a truncated file passes.
+    /// Read only the headers of image files: quick, but a damaged file that is no JPEG passes.
     #[arg(long, requires = "images")]
     headers: bool,
+
+    /// Judge images turned by their EXIF orientation, as data.apply_exif=true trains on them.
+    #[arg(long)]
+    apply_exif: bool,
 
     /// Print JSON, with every finding.
     #[arg(long)]
@@ -54,7 +60,8 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         return Err(bad_input(format!("{}: is no folder of images", folder.display())));
     }
     let how = if args.headers { ImageCheck::Header } else { ImageCheck::Decode };
-    let report = check(&args.annotations, args.images.as_deref(), how)?;
+    let decode = DecodeConfig { apply_exif: args.apply_exif, ..DecodeConfig::default() };
+    let report = check_as(&args.annotations, args.images.as_deref(), how, &decode)?;
     let shown = if args.all { usize::MAX } else { SHOWN };
     let text = if args.json { json(&report)? } else { listing(&report, shown) };
     io::stdout().write_all(text.as_bytes())?;

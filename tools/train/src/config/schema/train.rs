@@ -19,7 +19,7 @@ pub struct TrainConfig {
     pub batch_size: usize,
     /// Seed of everything that is drawn: initial weights, order, augmentation, sampling in heads.
     pub seed: u64,
-    /// Threads of libtorch within an operation. Null: one per processor.
+    /// Threads of libtorch within an operation. Null: one per processor that the process may use (the quota of a container counts).
     #[schemars(range(min = 1))]
     pub threads: Option<usize>,
     /// Copies of the network in threads of their own, each with a share of every batch (PyTorch's DistributedDataParallel within a
