@@ -11,6 +11,15 @@ pub fn area(b: Corners) -> f32 {
     (b[2] - b[0]) * (b[3] - b[1])
 }
 
+/// Intersection over union of two boxes: the definition that tests hold the matcher and NMS against, which compute it in blocks.
+#[cfg(test)]
+pub(crate) fn iou(a: Corners, b: Corners) -> f32 {
+    let w = (a[2].min(b[2]) - a[0].max(b[0])).max(0.0);
+    let h = (a[3].min(b[3]) - a[1].max(b[1])).max(0.0);
+    let inter = w * h;
+    inter / (area(a) + area(b) - inter)
+}
+
 /// A box cut to an image of `size` (height, width).
 pub fn clip(b: Corners, size: [i64; 2]) -> Corners {
     let (h, w) = (size[0] as f32, size[1] as f32);

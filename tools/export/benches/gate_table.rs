@@ -8,7 +8,11 @@ use repghost_heads::HeadConfig;
 /// Those of `names` that are asked for; all where none is.
 fn chosen(names: &[&'static str], asked: &[String]) -> Vec<&'static str> {
     let some: Vec<_> = names.iter().copied().filter(|name| asked.iter().any(|a| a == name)).collect();
-    if some.is_empty() { names.to_vec() } else { some }
+    if some.is_empty() {
+        names.to_vec()
+    } else {
+        some
+    }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

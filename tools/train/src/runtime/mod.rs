@@ -8,26 +8,26 @@ pub use compute::{device, Compute};
 /// this process may use: libtorch counts the machine's processors, not a container's quota. Results of convolutions may depend on the
 /// number in their last bits.
 pub fn set_threads(threads: Option<usize>) {
-    let default = || within(tch::get_num_threads(), std::thread::available_parallelism().map_or(usize::MAX, usize::from));
-    if let Some(n) = threads.map_or_else(default, |n| i32::try_from(n).ok()).filter(|n| *n > 0) {
-        tch::set_num_threads(n);
-    }
+    let allowed = std::thread::available_parallelism().map_or(usize::MAX, usize::from);
+    tch::set_num_threads(threads_to_use(threads, tch::get_num_threads(), allowed));
 }
 
-/// The threads to set where libtorch would take `own`; `None` where that is not too many.
-fn within(own: i32, available: usize) -> Option<i32> {
-    i32::try_from(available).ok().filter(|available| own > *available)
+/// libtorch starts a thread per processor of the machine; a container's quota (cgroups) may allow fewer, and threads beyond it wait for
+/// each other.
+fn threads_to_use(asked: Option<usize>, libtorch: i32, allowed: usize) -> i32 {
+    let number = |n: usize| i32::try_from(n).unwrap_or(i32::MAX).max(1);
+    asked.filter(|n| *n > 0).map_or(libtorch.min(number(allowed)).max(1), number)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::within;
+    use super::threads_to_use;
 
     #[test]
-    fn a_quota_lowers_the_number_and_nothing_raises_it() {
-        assert_eq!(within(32, 2), Some(2));
-        assert_eq!(within(2, 2), None);
-        assert_eq!(within(1, 8), None, "OMP_NUM_THREADS=1 stays");
-        assert_eq!(within(4, usize::MAX), None);
+    fn a_quota_limits_what_nobody_asked_for() {
+        assert_eq!(threads_to_use(None, 64, 4), 4);
+        assert_eq!(threads_to_use(None, 2, 64), 2, "OMP_NUM_THREADS stays");
+        assert_eq!(threads_to_use(Some(8), 64, 4), 8, "what is asked for is taken");
+        assert_eq!(threads_to_use(Some(0), 64, 4), 4);
     }
 }
