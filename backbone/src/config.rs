@@ -62,7 +62,7 @@ pub enum NormKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct BackboneConfig {
-    /// Network: a name of the [`registry`](crate::registry).
+    /// Network.
     pub name: String,
     /// Channel multiplier of the Ghost families and MobileNets.
     #[schemars(range(min = 0.05, max = 16.0))]

@@ -148,9 +148,9 @@ impl BackboneConfig {
         Ok(net)
     }
 
-    /// Levels of the network's taps, without building it; none for an unknown name.
+    /// Levels of the network's taps, without building it; none for an unknown name, or taps that the network does not have.
     pub fn levels(&self) -> Option<Vec<u32>> {
-        self.member().map(|member| self.levels_of(&member))
+        self.member().filter(|member| member.taps.contains(&self.taps)).map(|member| self.levels_of(&member))
     }
 
     fn levels_of(&self, member: &Member) -> Vec<u32> {

@@ -182,6 +182,9 @@ fn published_files_give_torchvisions_detections() {
         if let Some(proposals) = want["proposals"].as_u64() {
             overrides.push(format!("model.head.rpn.post_nms_top_n_test={proposals}"));
         }
+        if let Some(most) = want["max_detections"].as_u64() {
+            overrides.push(format!("eval.max_detections={most}"));
+        }
         let (found_rows, wanted) = (found(dir.path(), name, &file, &overrides), expected(want));
         assert!(wanted.len() >= 20, "{name}: {} detections to compare", wanted.len());
         assert_eq!(wanted[0].3.is_some(), name.starts_with("mask"), "{name}: torchvision's masks");
