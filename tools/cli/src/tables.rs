@@ -13,7 +13,9 @@ pub fn numbers(evaluations: &[Evaluation]) -> String {
         let _ = writeln!(text, "{:<6}{header}", "");
     }
     for evaluation in evaluations {
-        let values: String = evaluation.numbers.named().iter().map(|(_, value)| format!("{value:>8.4}")).collect();
+        // pycocotools' -1 stands for "nothing to measure".
+        let shown = |value: f64| if value < 0.0 { format!("{:>8}", "-") } else { format!("{value:>8.4}") };
+        let values: String = evaluation.numbers.named().iter().map(|(_, value)| shown(*value)).collect();
         let _ = writeln!(text, "{:<6}{values}", evaluation.iou_type.name());
     }
     text

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::annotations::raw::{self, RawFile};
 use crate::annotations::record::{read_annotation, Context, ReadAnnotation};
-use crate::annotations::{classes, dataset, AnnotationError, Finding, ImageRecord, Problem, Severity};
+use crate::annotations::{classes, dataset, suspicion, Annotation, AnnotationError, Finding, ImageRecord, Problem, Severity};
 use crate::decode::{self, DecodeConfig};
 use crate::error::DataError;
 use crate::formats::{self, Format, Place};
@@ -46,13 +46,16 @@ impl CheckReport {
     }
 }
 
+/// 16-bit images whose largest sample is below this are nearly black in 8 bits: 12-bit data has values up to 4095.
+const DARK: u16 = 4096;
+
 /// How image files are looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ImageCheck {
     /// Decoded from the first byte to the last.
     #[default]
     Decode,
-    /// Only their headers are read: quick, but a truncated file passes.
+    /// Only their headers (and the end marker of a JPEG) are read: quick, but other damaged files pass.
     Header,
 }
 
@@ -61,10 +64,23 @@ pub enum ImageCheck {
 /// # Errors
 /// Only where the annotation file cannot be read from disk; a file that is no COCO JSON is a finding.
 pub fn check(annotations: &Path, images: Option<&Path>, how: ImageCheck) -> Result<CheckReport, AnnotationError> {
+    check_as(annotations, images, how, &DecodeConfig::default())
+}
+
+/// As [`check`], with images decoded as an experiment's `data` has it.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_as(
+    annotations: &Path,
+    images: Option<&Path>,
+    how: ImageCheck,
+    decode: &DecodeConfig,
+) -> Result<CheckReport, AnnotationError> {
     let mut report =
         CheckReport { annotation_file: annotations.to_owned(), image_folder: images.map(Path::to_owned), ..Default::default() };
     if let Some(format) = formats::recognise(annotations) {
-        return check_other(format, annotations, images, how);
+        return check_other(format, annotations, images, how, decode);
     }
     let mut bytes = raw::read_bytes(annotations)?;
     let file: RawFile = match raw::parse(annotations, &mut bytes) {
@@ -77,20 +93,26 @@ pub fn check(annotations: &Path, images: Option<&Path>, how: ImageCheck) -> Resu
     };
     let records = check_records(&file, &[], &mut report);
     if let Some(folder) = images {
-        check_files(folder, &records, how, &mut report);
+        check_files(folder, &records, how, decode, &mut report);
     }
     Ok(report)
 }
 
 /// The same for a set in another format: what could not be translated comes first, then what is wrong with the records.
-fn check_other(format: &Format, path: &Path, images: Option<&Path>, how: ImageCheck) -> Result<CheckReport, AnnotationError> {
+fn check_other(
+    format: &Format,
+    path: &Path,
+    images: Option<&Path>,
+    how: ImageCheck,
+    decode: &DecodeConfig,
+) -> Result<CheckReport, AnnotationError> {
     let records = (format.read)(&Place { annotations: path, images, split: None })?;
     let mut report =
         CheckReport { annotation_file: path.to_owned(), image_folder: Some(records.root.clone()), ..Default::default() };
     report.findings.clone_from(&records.findings);
     let shapes = records.shapes();
     let list = check_records(&records.raw(&shapes), &records.places(), &mut report);
-    check_files(&records.root, &list, how, &mut report);
+    check_files(&records.root, &list, how, decode, &mut report);
     Ok(report)
 }
 
@@ -119,7 +141,8 @@ fn check_records(file: &RawFile, places: &[String], report: &mut CheckReport) ->
     if file.annotations.as_ref().is_some_and(Vec::is_empty) {
         problems.push(Problem::NoAnnotations);
     }
-    let categories = classes::read_categories(raw_categories, &mut problems);
+    let left_out = classes::placeholders(raw_categories, raw_annotations, None);
+    let categories = classes::read_categories(raw_categories, &left_out, &mut problems);
     report.findings.extend(problems.iter().map(|problem| Finding::new(problem, None, None)));
 
     let (images, findings) = dataset::read_images(raw_images);
@@ -149,6 +172,8 @@ fn check_records(file: &RawFile, places: &[String], report: &mut CheckReport) ->
             read
         })
         .collect();
+    let suspicions = suspicions(&read, &sizes, &known);
+    report.findings.extend(suspicions.iter().map(|problem| Finding::new(problem, None, None)));
     let mut ids = HashSet::with_capacity(read.len());
     for (number, annotation) in read.into_iter().enumerate() {
         let twice = annotation.id.filter(|&id| !ids.insert(id)).map(Problem::DuplicateAnnotationId);
@@ -162,53 +187,97 @@ fn check_records(file: &RawFile, places: &[String], report: &mut CheckReport) ->
     images
 }
 
+/// What only all records together show.
+fn suspicions(read: &[ReadAnnotation], sizes: &HashMap<i64, [u32; 2]>, known: &HashSet<i64>) -> Vec<Problem> {
+    let mut by_image: std::collections::BTreeMap<i64, Vec<Annotation>> = Default::default();
+    for annotation in read {
+        if let (Some(id), Some(record)) = (annotation.image_id, &annotation.record) {
+            let Annotation { id: number, category_id, label, bbox, area, iscrowd, .. } = *record;
+            let box_alone = Annotation { id: number, category_id, label, bbox, area, iscrowd, ..Annotation::default() };
+            by_image.entry(id).or_default().push(box_alone);
+        }
+    }
+    let boxes = by_image.iter().flat_map(|(id, objects)| {
+        let size = sizes.get(id).copied();
+        objects.iter().filter(|object| !object.iscrowd).filter_map(move |object| Some((object.bbox, size?)))
+    });
+    let found = [
+        suspicion::one_lower(read, known),
+        suspicion::corners(boxes),
+        suspicion::dense(by_image.iter().map(|(id, objects)| (*id, &objects[..]))),
+    ];
+    found.into_iter().flatten().collect()
+}
+
 fn is_mask_empty(read: &ReadAnnotation, sizes: &HashMap<i64, [u32; 2]>) -> bool {
     let (Some(record), Some(size)) = (&read.record, read.image_id.and_then(|id| sizes.get(&id))) else { return false };
     matches!(record.segmentation.to_rle(size[0], size[1]), Ok(Some(rle)) if rle.area() == 0)
 }
 
 /// Looks at every image file, in parallel.
-fn check_files(folder: &Path, images: &[ImageRecord], how: ImageCheck, report: &mut CheckReport) {
-    let findings: Vec<Option<Finding>> = images
-        .par_iter()
-        .map(|image| {
-            let problem = check_file(folder, image, how)?;
-            Some(Finding::new(&problem, Some(image.id), None).of_file(&image.file_name))
-        })
-        .collect();
-    report.findings.extend(findings.into_iter().flatten());
+fn check_files(folder: &Path, images: &[ImageRecord], how: ImageCheck, decode: &DecodeConfig, report: &mut CheckReport) {
+    let problems: Vec<Vec<Problem>> = images.par_iter().map(|image| check_image(folder, image, how, decode)).collect();
+    for (image, problems) in images.iter().zip(&problems) {
+        let findings = problems.iter().map(|problem| Finding::new(problem, Some(image.id), None).of_file(&image.file_name));
+        report.findings.extend(findings);
+    }
 }
 
-fn check_file(folder: &Path, image: &ImageRecord, how: ImageCheck) -> Option<Problem> {
-    let Ok(path) = decode::resolve(folder, &image.file_name) else {
-        return Some(Problem::PathLeaves(image.file_name.clone()));
-    };
-    let stored = DecodeConfig::default();
-    let size = match how {
-        ImageCheck::Decode => {
-            decode::read_image(&path, &stored).map(|pixels| [pixels.height() as usize, pixels.width() as usize])
+/// What is wrong with the files of every `step`-th image, by index; of the others only whether they are there. In parallel.
+pub fn check_images(
+    folder: &Path,
+    images: &[ImageRecord],
+    step: usize,
+    how: ImageCheck,
+    config: &DecodeConfig,
+) -> Vec<(usize, Problem)> {
+    let problems = |(i, image): (usize, &ImageRecord)| -> Vec<(usize, Problem)> {
+        let is_there = || decode::resolve(folder, &image.file_name).is_ok_and(|path| path.exists());
+        if i % step.max(1) != 0 && is_there() {
+            return Vec::new();
         }
-        ImageCheck::Header => decode::image_size(&path, &stored).map(|[width, height]| [height, width]),
+        check_image(folder, image, how, config).into_iter().map(|problem| (i, problem)).collect()
     };
-    let json = [image.height, image.width];
-    let size = match size {
-        Ok(size) => size.map(|side| side as u32),
-        Err(error) => return Some(file_problem(&path, error)),
-    };
-    if size == json {
-        return None;
-    }
-    // Some sets give sizes and boxes for the upright image of a file that is stored lying down.
-    let upright = decode::image_size(&path, &DecodeConfig { apply_exif: true, ..stored });
-    match upright {
-        Ok([width, height]) if [height as u32, width as u32] == json => Some(Problem::SizeTurned { json }),
-        _ => Some(Problem::SizeMismatch { json, file: size }),
-    }
+    images.par_iter().enumerate().flat_map_iter(problems).collect()
 }
 
-fn file_problem(path: &Path, error: DataError) -> Problem {
+/// What is wrong with the file of an image, which would be decoded as `config` has it.
+pub fn check_image(folder: &Path, image: &ImageRecord, how: ImageCheck, config: &DecodeConfig) -> Vec<Problem> {
+    let Ok(path) = decode::resolve(folder, &image.file_name) else {
+        return vec![Problem::PathLeaves(image.file_name.clone())];
+    };
+    let read = decode::read_bytes(&path).and_then(|bytes| Ok((decode::read_header(&bytes, &path, config)?, bytes)));
+    let (header, bytes) = match read {
+        Ok(read) => read,
+        Err(_) if !path.exists() => return vec![Problem::FileMissing(decode::missing::hint(folder, &image.file_name))],
+        Err(error) => return vec![unreadable(error)],
+    };
+    let mut problems = Vec::new();
+    if how == ImageCheck::Decode {
+        if let Err(error) = decode::decode_image(&bytes, &path, config) {
+            return vec![unreadable(error)];
+        }
+        let largest = header.sixteen_bit.then(|| decode::largest_sample(&bytes, config)).flatten();
+        problems.extend(largest.filter(|most| *most < DARK).map(Problem::Dark));
+    }
+    let json = [image.height, image.width];
+    let [stored, upright] = [header.stored, header.upright()].map(|[width, height]| [height as u32, width as u32]);
+    let (found, other) = if config.apply_exif { (upright, stored) } else { (stored, upright) };
+    if found != json {
+        // Some sets give sizes and boxes for the upright image of a file that is stored lying down.
+        problems.push(match other == json {
+            true if config.apply_exif => Problem::SizeStored { json },
+            true => Problem::SizeTurned { json },
+            false => Problem::SizeMismatch { json, file: found },
+        });
+    } else if header.orientation != 1 && !config.apply_exif {
+        problems.push(Problem::Orientation(header.orientation));
+    }
+    problems
+}
+
+fn unreadable(error: DataError) -> Problem {
     match error {
-        _ if !path.exists() => Problem::FileMissing,
         DataError::Read { source, .. } => Problem::Unreadable(source.to_string()),
         DataError::Image { reason, .. } => Problem::Unreadable(reason),
         other => Problem::Unreadable(other.to_string()),

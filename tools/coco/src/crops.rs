@@ -38,7 +38,7 @@ impl Default for CropOptions {
 /// What [`write_crops`] wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CropsWritten {
-    /// Class names with the number of crops, in the order of the labels.
+    /// Each class's folder below the one that was given, with the number of crops, in the order of the labels. Without a crop there is none.
     pub classes: Vec<(String, usize)>,
     /// Boxes below the least size.
     pub too_small: usize,
@@ -71,7 +71,7 @@ pub fn write_crops(
     let all: Vec<(Vec<usize>, usize)> = (0..dataset.len()).into_par_iter().map(one).collect::<Result<_, DataError>>()?;
     let count = |class: usize| all.iter().map(|(labels, _)| labels.iter().filter(|l| **l == class).count()).sum();
     Ok(CropsWritten {
-        classes: dataset.classes.iter().enumerate().map(|(i, c)| (c.name.clone(), count(i))).collect(),
+        classes: names.iter().enumerate().map(|(i, name)| (name.clone(), count(i))).collect(),
         too_small: all.iter().map(|(_, small)| small).sum(),
     })
 }
@@ -94,7 +94,7 @@ fn crops_of_image(
     let image = read_image(&path, &DecodeConfig::default())?;
     let (found, expected) = ([image.width(), image.height()], [record.width, record.height]);
     if found != expected {
-        return Err(DataError::SizeMismatch { path, found, expected });
+        return Err(DataError::SizeMismatch { path, found, expected, hint: "" });
     }
     let stem = Path::new(&record.file_name).with_extension("").to_string_lossy().replace(['/', '\\'], "_");
     let (mut written, mut too_small) = (vec![], 0);

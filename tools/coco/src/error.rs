@@ -15,6 +15,14 @@ pub enum DataError {
         /// The operating system's message.
         source: std::io::Error,
     },
+    /// An image that the annotation file names is not there.
+    #[error("{} is missing{hint}", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+        /// What is there in its place, or nothing.
+        hint: String,
+    },
     /// A file could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -44,7 +52,7 @@ pub enum DataError {
         limit: usize,
     },
     /// The annotation file speaks of another size, so that its boxes cannot be trusted.
-    #[error("{} is {}x{} pixels, its annotation file says {}x{}; see `apply_exif` if it is turned", path.display(), found[0], found[1], expected[0], expected[1])]
+    #[error("{} is {}x{} pixels, its annotation file says {}x{}{hint}", path.display(), found[0], found[1], expected[0], expected[1])]
     SizeMismatch {
         /// The file.
         path: PathBuf,
@@ -52,6 +60,8 @@ pub enum DataError {
         found: [u32; 2],
         /// Width and height in the annotation file.
         expected: [u32; 2],
+        /// What to do, or nothing.
+        hint: &'static str,
     },
     /// An index beyond the last sample.
     #[error("there is no sample {index} among {len}")]
@@ -101,7 +111,14 @@ pub enum DataError {
 impl DataError {
     /// True for errors of one image, that `on_unreadable_image: skip` may pass over.
     pub fn is_unreadable_image(&self) -> bool {
-        matches!(self, Self::Read { .. } | Self::Image { .. } | Self::TooManyPixels { .. } | Self::SizeMismatch { .. })
+        matches!(
+            self,
+            Self::Read { .. }
+                | Self::Missing { .. }
+                | Self::Image { .. }
+                | Self::TooManyPixels { .. }
+                | Self::SizeMismatch { .. }
+        )
     }
 
     /// A configuration error.

@@ -16,19 +16,36 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     repghost_files::write_bytes(path, bytes)
 }
 
-/// Writes a picture as PNG, as [`write_atomic`] does.
+/// Writes a picture in the format that its ending names (`.png`, `.jpg`, `.bmp`, `.webp`, …), as [`write_atomic`] does.
 ///
 /// # Errors
-/// The system's message.
-pub fn write_png(path: &Path, image: &RgbImage) -> io::Result<()> {
+/// An ending that names no format of pictures; the system's message.
+pub fn write_picture(path: &Path, image: &RgbImage) -> io::Result<()> {
+    let format = ImageFormat::from_path(path).ok().filter(ImageFormat::writing_enabled);
+    let unknown = || io::Error::new(io::ErrorKind::InvalidInput, "the ending names no kind of picture; take .png or .jpg");
     let mut bytes = Cursor::new(Vec::new());
-    image.write_to(&mut bytes, ImageFormat::Png).map_err(io::Error::other)?;
+    image.write_to(&mut bytes, format.ok_or_else(unknown)?).map_err(io::Error::other)?;
     write_atomic(path, bytes.get_ref())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::write_atomic;
+    use super::*;
+
+    #[test]
+    fn pictures_are_what_their_endings_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let picture = RgbImage::new(4, 4);
+        for (name, format) in [("a.png", ImageFormat::Png), ("b.JPG", ImageFormat::Jpeg), ("c.bmp", ImageFormat::Bmp)] {
+            write_picture(&folder.path().join(name), &picture).unwrap();
+            let bytes = std::fs::read(folder.path().join(name)).unwrap();
+            assert_eq!(image::guess_format(&bytes).unwrap(), format, "{name}");
+        }
+        for name in ["d.txt", "e"] {
+            let error = write_picture(&folder.path().join(name), &picture).unwrap_err();
+            assert!(error.to_string().contains(".png or .jpg") && !folder.path().join(name).exists());
+        }
+    }
 
     #[test]
     fn writes_into_new_folders_and_leaves_no_trace() {

@@ -30,6 +30,7 @@ pub mod browse;
 mod buffers;
 pub mod check;
 pub mod classify;
+pub mod contents;
 pub mod crops;
 pub mod decode;
 pub mod detections;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::annotations::{Annotation, Dataset, ImageRecord};
-use crate::decode::{read_image, resolve, DecodeConfig};
+use crate::decode::{missing, read_image, resolve, DecodeConfig};
 use crate::error::DataError;
 use crate::mask::MaskShape;
 use crate::sample::Sample;
@@ -64,10 +64,20 @@ impl Source for CocoSource {
     fn load(&self, index: usize) -> Result<Sample, DataError> {
         let record = self.dataset.images.get(index).ok_or(DataError::NoSuchSample { index, len: self.len() })?;
         let path = resolve(&self.root, &record.file_name)?;
-        let image = read_image(&path, &self.decode)?;
+        let image = read_image(&path, &self.decode).map_err(|error| match error {
+            DataError::Read { source, path } if source.kind() == std::io::ErrorKind::NotFound => {
+                DataError::Missing { hint: missing::hint(&self.root, &record.file_name), path }
+            }
+            other => other,
+        })?;
         if image.dimensions() != (record.width, record.height) {
             let (found, expected) = ([image.width(), image.height()], [record.width, record.height]);
-            return Err(DataError::SizeMismatch { path, found, expected });
+            let hint = match found == [expected[1], expected[0]] {
+                true if self.decode.apply_exif => "; data.apply_exif=false keeps images as they are stored",
+                true => "; data.apply_exif=true turns images by their EXIF orientation",
+                false => "",
+            };
+            return Err(DataError::SizeMismatch { path, found, expected, hint });
         }
         Ok(Sample { image, ..annotated(record, self.dataset.training_objects(index), self.masks) })
     }

@@ -96,6 +96,56 @@ fn bad_annotations_are_refused_or_dropped() {
     assert_eq!(set.report.dropped_first.len(), 3);
 }
 
+/// Roboflow's exports have a category 0 without objects, named like the project.
+#[test]
+fn categories_that_are_no_classes_are_left_out() {
+    let options = DatasetOptions::default();
+    let objects = object(r#""category_id": 1, "bbox": [0, 0, 4, 4]"#);
+    let names = |categories: &str, options: &DatasetOptions| {
+        let set = load(IMAGE, &objects, categories, options).unwrap();
+        (set.classes.names().join(","), set.report.warnings.len())
+    };
+    let root = r#"{"id": 0, "name": "cells", "supercategory": "none"}, {"id": 1, "name": "red", "supercategory": "cells"}"#;
+    let namesake = r#"{"id": 0, "name": "red", "supercategory": "none"}, {"id": 1, "name": "red", "supercategory": "red"}"#;
+    let own_group =
+        r#"{"id": 1, "name": "person", "supercategory": "person"}, {"id": 2, "name": "car", "supercategory": "vehicle"}"#;
+    assert_eq!(names(root, &options), ("red".into(), 1));
+    assert_eq!(names(namesake, &options), ("red".into(), 1));
+    assert_eq!(names(own_group, &options), ("person,car".into(), 0));
+    // A class that is asked for is one.
+    let asked = DatasetOptions { classes: Some(vec!["cells".into(), "red".into()]), ..Default::default() };
+    assert_eq!(names(root, &asked), ("cells,red".into(), 0));
+    let asked = DatasetOptions { classes: Some(vec!["red".into()]), ..Default::default() };
+    assert_eq!(names(namesake, &asked), ("red".into(), 1));
+}
+
+#[test]
+fn a_validation_set_may_lack_classes_but_not_all() {
+    let objects = object(r#""category_id": 90, "bbox": [0, 0, 4, 4]"#);
+    let with = |names: &[&str]| {
+        let classes = Some(names.iter().map(|n| n.to_string()).collect());
+        load(IMAGE, &objects, CATEGORIES, &DatasetOptions { classes, absent_classes: true, ..Default::default() })
+    };
+    let set = with(&["cow", "cat", "hen"]).unwrap();
+    let ids: Vec<i64> = set.classes.iter().map(|class| class.category_id).collect();
+    assert_eq!((ids, set.classes.names()), (vec![91, 3, 92], vec!["cow", "cat", "hen"]));
+    assert_eq!((set.report.absent, set.report.not_wanted), (vec!["cow".to_string(), "hen".into()], vec![("owl".to_string(), 1)]));
+    // A name in other letters was meant to be there.
+    let message = with(&["Cat", "dog"]).unwrap_err().to_string();
+    assert!(message.contains(r#"did you mean "cat"?"#), "{message}");
+    assert!(with(&["cow", "hen"]).unwrap_err().to_string().contains("\"cow\" is not among"));
+}
+
+#[test]
+fn category_ids_one_lower_are_refused_even_where_bad_records_are_dropped() {
+    let objects = [2, 6, 89].map(|id| object(&format!(r#""category_id": {id}, "bbox": [0, 0, 4, 4]"#))).join(",");
+    for on_bad_annotation in [OnBadAnnotation::Error, OnBadAnnotation::Drop] {
+        let options = DatasetOptions { on_bad_annotation, ..Default::default() };
+        let message = load(IMAGE, &objects, CATEGORIES, &options).unwrap_err().to_string();
+        assert!(message.contains("category ids 2 to 89, each one lower"), "{message}");
+    }
+}
+
 #[test]
 fn real_sets_load() {
     let sets = [

@@ -1,9 +1,12 @@
 //! Metadata of an exported file, in ONNX's `metadata_props`.
 
+use std::path::Path;
+
 use repghost_coco::Normalize;
 use repghost_train::config::portable::portable;
+use repghost_train::config::Loaded;
 use repghost_train::detection::model::{keys, Class};
-use repghost_train::Experiment;
+use repghost_train::{Experiment, TrainError};
 
 use crate::error::ExportError;
 use crate::model::Model;
@@ -78,11 +81,24 @@ impl Metadata {
     }
 }
 
+/// The experiment that an exported file was made from, with overrides.
+///
+/// # Errors
+/// A file that cannot be read, was not written by this program, or holds no experiment; values that cannot work.
+pub fn experiment_of(path: &Path, overrides: &[String]) -> Result<Loaded, ExportError> {
+    let bytes = std::fs::read(path).map_err(ExportError::io(path))?;
+    let metadata = Metadata::of(&decode(path, &bytes)?);
+    let format = |why: String| ExportError::Format { path: path.into(), why };
+    metadata.part().map_err(format)?;
+    let text = metadata.get(keys::EXPERIMENT).ok_or_else(|| format("its metadata holds no experiment".into()))?;
+    Ok(Loaded::parse(text, path, overrides).map_err(TrainError::from)?)
+}
+
 /// Reads a file's messages.
 ///
 /// # Errors
 /// Bytes that are no ONNX file.
-pub fn decode(path: &std::path::Path, bytes: &[u8]) -> Result<proto::Model, ExportError> {
+pub fn decode(path: &Path, bytes: &[u8]) -> Result<proto::Model, ExportError> {
     use prost::Message;
     proto::Model::decode(bytes).map_err(|e| ExportError::Format { path: path.into(), why: format!("no ONNX file: {e}") })
 }

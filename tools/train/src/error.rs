@@ -52,6 +52,28 @@ pub enum TrainError {
         /// Subfolders that were not searched.
         folders: usize,
     },
+    /// Images of a split that cannot be used, found before the first step.
+    #[error("{what}: {count} of {total} images cannot be used ({first}); `repghost-det data check` lists them, data.on_unreadable_image=skip leaves them out")]
+    BadImages {
+        /// `data.train` or `data.val`.
+        what: String,
+        /// How many.
+        count: usize,
+        /// Images of the split.
+        total: usize,
+        /// The first few, with their causes.
+        first: String,
+    },
+    /// A mask head, and objects without outlines.
+    #[error("{path}: none of its {objects} objects has an outline (segmentation), which model.head.name={head} learns; take model.head.name=faster_rcnn for boxes alone", path = .path.display())]
+    NoOutlines {
+        /// The annotation file.
+        path: PathBuf,
+        /// The head.
+        head: String,
+        /// Objects in it.
+        objects: usize,
+    },
     /// Every image of an epoch was skipped as unreadable.
     #[error("not a single image of epoch {epoch} could be read; look at data.train.images, or set data.on_unreadable_image: error to see the first cause")]
     EmptyEpoch {

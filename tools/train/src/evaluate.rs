@@ -10,12 +10,14 @@ use crate::config::data_paths::Split;
 use crate::config::Experiment;
 use crate::detection::data::SplitData;
 use crate::detection::engine::LibtorchPool;
+use crate::detection::files::looked_at;
 use crate::detection::{data, model};
 use crate::engine::EnginePool;
 use crate::error::TrainError;
 use crate::inference::{run, Job};
-use crate::model::Class;
+use crate::model::{shortened, Class};
 use crate::plots::precision_recall;
+use crate::run::folder::write_json;
 use crate::weights_file::WeightsFile;
 
 /// Detections and their numbers.
@@ -46,13 +48,16 @@ impl Measured {
         self.evaluations.last().map(|e| e.numbers.ap).filter(|ap| *ap >= 0.0).unwrap_or(f64::NAN)
     }
 
-    /// Writes `metrics.json` and `detections.json` into a folder.
+    /// Writes `metrics.json`, `detections.json` and the `classes.json` of its category ids into a folder.
     ///
     /// # Errors
     /// The disk's.
     pub fn write(&self, folder: &Path) -> Result<(), TrainError> {
         let numbers = folder.join("metrics.json");
         write_metrics(&numbers, &self.evaluations).map_err(TrainError::io(numbers))?;
+        if let Some(first) = self.evaluations.first() {
+            write_classes(folder, first.classes.iter().map(|class| (class.category_id, class.name.as_str())))?;
+        }
         Ok(write_detections(&folder.join("detections.json"), &self.detections)?)
     }
 
@@ -66,6 +71,15 @@ impl Measured {
     }
 }
 
+/// Writes `classes.json`, a list of category ids and names as COCO's `categories`, for detections in the same folder.
+///
+/// # Errors
+/// The disk's.
+pub fn write_classes<'a>(folder: &Path, classes: impl Iterator<Item = (i64, &'a str)>) -> Result<(), TrainError> {
+    let list: Vec<serde_json::Value> = classes.map(|(id, name)| serde_json::json!({"id": id, "name": name})).collect();
+    write_json(&folder.join("classes.json"), &list)
+}
+
 /// The numbers that a line about an evaluation shows.
 pub fn short(measured: &Measured) -> Vec<(String, f64)> {
     let named =
@@ -73,13 +87,27 @@ pub fn short(measured: &Measured) -> Vec<(String, f64)> {
     named.collect()
 }
 
-/// Validation data whose labels are those of a detector's classes, matched by name.
+/// Validation data of a detector's classes, matched by name: of all of them, or of those that `data.classes` names.
 ///
 /// # Errors
-/// Data that cannot be read, classes that it does not have.
+/// Data that cannot be read or has none of the classes; names in `data.classes` that the detector doesn't have.
 pub fn validation_data(e: &Experiment, classes: &[Class]) -> Result<SplitData, TrainError> {
     let names: Vec<String> = classes.iter().map(|c| c.name.clone()).collect();
-    data::open(e, Split::Val, Some(&names))
+    let wanted = e.data.classes.as_ref().unwrap_or(&names);
+    if let Some(unknown) = wanted.iter().find(|name| !names.contains(name)) {
+        let problem = format!("the weights have no class '{unknown}'; they have {}", shortened(&names));
+        return Err(TrainError::setting("data.classes", problem));
+    }
+    looked_at(e, Split::Val, data::open(e, Split::Val, Some(wanted))?)
+}
+
+/// Classes by label with the ids that they have in a data set. Those that it doesn't have get ids of their own.
+fn with_ids_of(classes: &[Class], truth: &Dataset) -> Vec<Class> {
+    let largest = truth.classes.iter().map(|class| class.category_id).max().unwrap_or(0);
+    let id = |(i, class): (usize, &Class)| {
+        truth.classes.by_name(&class.name).map_or(largest.saturating_add(1 + i as i64), |found| found.category_id)
+    };
+    classes.iter().enumerate().map(|(i, class)| Class { id: id((i, class)), name: class.name.clone() }).collect()
 }
 
 /// Measures a detector in any runtime on validation data ([`validation_data`]). `None` where `stop` was raised.
@@ -94,7 +122,7 @@ pub fn evaluate_detector(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Measured>, TrainError> {
     // The ids of the file that is measured on, which may differ from those that were trained on.
-    let classes = model::classes_of(&val.dataset);
+    let classes = with_ids_of(pool.classes(), &val.dataset);
     let job = Job {
         source: val.source.as_ref(),
         pool,
@@ -104,7 +132,8 @@ pub fn evaluate_detector(
         threads: e.train.threads,
     };
     let Some(inferred) = run(&job, stop, progress, None)? else { return Ok(None) };
-    let detections = inferred.images.into_iter().flat_map(|image| image.objects).collect();
+    let mut detections: Vec<Detection> = inferred.images.into_iter().flat_map(|image| image.objects).collect();
+    detections.retain(|detection| val.dataset.classes.by_category(detection.category_id).is_some());
     Measured::new(&val.dataset, detections, data::wants_masks(e)).map(Some)
 }
 

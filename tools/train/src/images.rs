@@ -1,9 +1,12 @@
 //! Image files: finding them, and reading them as a source of samples without objects.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use repghost_coco::decode::{image_size, is_hidden, is_image, DecodeConfig, IMAGE_ENDINGS};
-use repghost_coco::{read_image, DataError, Sample, SampleTarget, Source};
+use repghost_coco::decode::{
+    decode_image, image_size, is_hidden, is_image, read_bytes, read_header, DecodeConfig, IMAGE_ENDINGS,
+};
+use repghost_coco::{DataError, Sample, SampleTarget, Source};
 
 use crate::error::TrainError;
 
@@ -85,12 +88,18 @@ impl FoundImages {
 pub struct ImageFiles {
     paths: Vec<PathBuf>,
     decode: DecodeConfig,
+    turned: AtomicUsize,
 }
 
 impl ImageFiles {
     /// A source over files.
     pub fn new(paths: Vec<PathBuf>, decode: DecodeConfig) -> Self {
-        Self { paths, decode }
+        Self { paths, decode, turned: AtomicUsize::new(0) }
+    }
+
+    /// Images that were read so far and turned upright by their EXIF orientation.
+    pub fn turned(&self) -> usize {
+        self.turned.load(Ordering::Relaxed)
     }
 }
 
@@ -106,7 +115,10 @@ impl Source for ImageFiles {
 
     fn load(&self, index: usize) -> Result<Sample, DataError> {
         let path = self.paths.get(index).ok_or(DataError::NoSuchSample { index, len: self.paths.len() })?;
-        let image = read_image(path, &self.decode)?;
+        let bytes = read_bytes(path)?;
+        let image = decode_image(&bytes, path, &self.decode)?;
+        let turned = self.decode.apply_exif && read_header(&bytes, path, &self.decode)?.orientation != 1;
+        self.turned.fetch_add(usize::from(turned), Ordering::Relaxed);
         let target = SampleTarget {
             image_id: index as i64 + 1,
             file_name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),

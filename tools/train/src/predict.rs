@@ -5,13 +5,14 @@ use std::sync::atomic::AtomicBool;
 
 use repghost_coco::annotations::{ClassList, LabelMode};
 use repghost_coco::draw::{draw_objects, of_detections, Style};
-use repghost_coco::{write_detections, Detection, RgbImage};
+use repghost_coco::{write_detections, DecodeConfig, Detection, RgbImage};
 
 use crate::config::Experiment;
 use crate::detection::infer::ImageDetections;
 use crate::detection::pictures;
 use crate::engine::EnginePool;
 use crate::error::TrainError;
+use crate::evaluate::write_classes;
 use crate::images::{FoundImages, ImageFiles};
 use crate::inference::{run, Job};
 use crate::model::Class;
@@ -23,6 +24,8 @@ pub struct PredictOptions {
     pub images: Vec<PathBuf>,
     /// Search subfolders too.
     pub recursive: bool,
+    /// Take pixels as they are stored, in place of turning images upright by their EXIF orientation.
+    pub as_stored: bool,
     /// Folder for `detections.json` and the pictures.
     pub output: PathBuf,
     /// Detections above this score are kept, in the file and in the pictures. Unset: the experiment's in the file, and a higher one in the
@@ -41,9 +44,16 @@ pub struct Predicted {
     pub unreadable: Vec<String>,
     /// What was passed over in folders, in words.
     pub passed_over: Option<String>,
+    /// Images that were turned upright by their EXIF orientation.
+    pub turned: usize,
 }
 
 impl PredictOptions {
+    /// How the images are decoded.
+    pub fn decode(&self) -> DecodeConfig {
+        DecodeConfig { apply_exif: !self.as_stored, ..DecodeConfig::default() }
+    }
+
     /// The experiment with the threshold of these options: the one that the detector is to be built from.
     ///
     /// # Errors
@@ -76,8 +86,9 @@ pub fn predict(
     let found = FoundImages::find(&options.images, options.recursive)?;
     let passed_over = found.passed_over();
     let writer = PredictionWriter::new(options, &found.paths, pool.classes())?;
+    let source = ImageFiles::new(found.paths, options.decode());
     let job = Job {
-        source: &ImageFiles::new(found.paths, e.data.decode()),
+        source: &source,
         pool,
         classes: pool.classes(),
         score_threshold: e.eval.score_threshold,
@@ -87,7 +98,13 @@ pub fn predict(
     let draw = |i: usize, image, detections: &ImageDetections| writer.draw(i, image, detections);
     let Some(inferred) = run(&job, stop, progress, Some(&draw))? else { return Ok(None) };
     let detections = writer.list(&inferred.images)?;
-    Ok(Some(Predicted { images: inferred.images.len(), detections, unreadable: inferred.unreadable, passed_over }))
+    Ok(Some(Predicted {
+        images: inferred.images.len(),
+        detections,
+        unreadable: inferred.unreadable,
+        passed_over,
+        turned: source.turned(),
+    }))
 }
 
 /// Writes pictures of images with their detections, and the list of all detections.
@@ -137,6 +154,7 @@ impl PredictionWriter {
         };
         let detections: Vec<Detection> = images.iter().flat_map(named).collect();
         write_detections(&self.folder.join("detections.json"), &detections)?;
+        write_classes(&self.folder, self.classes.iter().map(|class| (class.category_id, class.name.as_str())))?;
         Ok(detections.len())
     }
 }

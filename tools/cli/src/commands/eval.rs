@@ -26,6 +26,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   trained weights:    repghost-det eval runs/mine --weights runs/mine/weights/best.safetensors --output eval/
   on other data:      repghost-det eval runs/mine --weights W data.val.images=DIR data.val.annotations=FILE
+  of some classes:    repghost-det eval runs/mine --weights W 'data.classes=[person, dog]'
   an exported file:   repghost-det eval runs/mine --weights detector.onnx --baseline runs/mine/weights/best.safetensors
   a classifier:       repghost-det eval experiments/imagenet/repghostnet_1.0x.yaml --weights repghostnet_100.safetensors
   boxes:              repghost-det eval --annotations instances_val.json --detections detections.json
@@ -33,7 +34,7 @@ Examples:
   both, as a file:    repghost-det eval --annotations instances_val.json --detections detections.json --iou-type bbox,segm --output eval/
   some classes only:  repghost-det eval --annotations instances_val.json --detections detections.json --classes person,dog
 
-The numbers are those of pycocotools to the ninth digit; -1 stands where there is nothing to measure.";
+The numbers are those of pycocotools to the ninth digit; a dash (-1 in metrics.json) stands where there is nothing to measure.";
 
 /// Arguments of `eval`.
 #[derive(Debug, clap::Args)]
@@ -91,11 +92,18 @@ fn measure(args: &Args, weights: &Path, quiet: bool) -> anyhow::Result<Outcome> 
         let mut progress = |done, total| shown.update(done, total);
         let e = &loaded.experiment;
         let pool = runtime::open(e, weights, provider, Classes::OfValidationData)?;
-        let measured = evaluate_detector(e, pool.as_ref(), &validation_data(e, pool.classes())?, &stop, &mut progress)?;
+        let val = validation_data(e, pool.classes())?;
+        for note in &val.notes {
+            tracing::warn!("{}", note.trim_start_matches("warning: "));
+        }
+        let measured = evaluate_detector(e, pool.as_ref(), &val, &stop, &mut progress)?;
         shown.clear();
         Ok(measured)
     };
     let Some(measured) = run(weights, provider)? else { return Ok(Outcome::Interrupted) };
+    if measured.headline().is_nan() {
+        tracing::warn!("nothing is measured: the validation data has no object of these classes");
+    }
     let mut text = String::new();
     for evaluation in measured.evaluations.iter().filter(|_| !args.files.summary) {
         text.push_str(&tables::classes(evaluation));
@@ -120,7 +128,8 @@ fn changes(after: &[Evaluation], before: &[Evaluation]) -> String {
     let mut text = String::new();
     for (a, b) in after.iter().zip(before) {
         let pairs = a.numbers.named().into_iter().zip(b.numbers.named());
-        let values: String = pairs.map(|((_, a), (_, b))| format!("{:>+8.4}", a - b)).collect();
+        let change = |a: f64, b: f64| if a < 0.0 || b < 0.0 { format!("{:>8}", "-") } else { format!("{:>+8.4}", a - b) };
+        let values: String = pairs.map(|((_, a), (_, b))| change(a, b)).collect();
         // Writing into a string cannot fail.
         let _ = writeln!(text, "{:<6}{values}", a.iou_type.name());
     }

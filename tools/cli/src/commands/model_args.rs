@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use repghost_export::engine_pool::EXTENSION;
+use repghost_export::metadata::experiment_of;
 use repghost_train::config::published::published;
 use repghost_train::config::{built_in, overrides, Loaded};
 use repghost_train::model::read_experiment;
@@ -15,7 +17,7 @@ use crate::commands::device::DeviceArgs;
 #[derive(Debug, clap::Args)]
 pub struct ModelArgs {
     /// Experiment file or run folder, `key=value` overrides, images and folders of images. CONFIG may be left out where the weights file
-    /// describes its network, as those of a run do.
+    /// describes its network, as those of a run and exported files do.
     #[arg(value_name = "CONFIG|KEY=VALUE|IMAGE|DIR", required = true)]
     items: Vec<String>,
 
@@ -52,6 +54,7 @@ impl ModelArgs {
         };
         let loaded = match &config {
             Some(config) => read_experiment(config, &overrides)?,
+            None if weights.extension().is_some_and(|x| x == EXTENSION) => experiment_of(&weights, &overrides)?,
             None => WeightsFile::read(&weights)?.experiment(&overrides)?,
         };
         Ok(ModelInput { loaded, weights, images: paths })

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use repghost_export::runtime::Runtime;
 use repghost_train::classification;
-use repghost_train::config::{Experiment, Task};
+use repghost_train::config::{Experiment, Origin, Task};
 use repghost_train::predict::{predict, PredictOptions};
 use repghost_train::WeightsFile;
 
@@ -24,11 +24,12 @@ Examples:
   and its folders:   repghost-det predict runs/mine photos/ --recursive --output out/
   some files:        repghost-det predict runs/mine --weights W a.jpg b.png --output out/ --score-threshold 0.5
   fast on a CPU:     repghost-det predict runs/mine --weights W photos/ --output out/ --runtime onnxruntime
-  an exported file:  repghost-det predict runs/mine --weights detector.onnx photos/ --output out/
+  an exported file:  repghost-det predict --weights detector.onnx photos/ --output out/
   other image size:  repghost-det predict runs/mine --weights W a.jpg --output out/ data.augment.resize.size=640
   a classifier:      repghost-det predict experiments/imagenet/repghostnet_1.0x.yaml --weights W photos/ --output out/
 
-Without --weights, the best weights of the run folder are taken. Of a detector, OUT/detections.json is a COCO results list with file_name; boxes are x, y, width, height in pixels of the file.
+Without --weights, the best weights of the run folder are taken. Of a detector, OUT/detections.json is a COCO results list with file_name, OUT/classes.json names its category ids; boxes are x, y, width, height in pixels of the image,
+turned upright by its EXIF orientation.
 Of a classifier, OUT/predictions.json lists each file's most probable classes.";
 
 /// Arguments of `predict`.
@@ -63,8 +64,10 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     if images.is_empty() {
         return Err(bad_input("no image is named: expected files or folders behind the experiment"));
     }
-    let options =
-        PredictOptions { images, recursive: args.recursive, output: args.output, score_threshold: args.score_threshold };
+    // Photos are shown upright, whatever the training data was; who asks for the stored pixels gets them.
+    let as_stored = loaded.origin("data.apply_exif") == Origin::CommandLine && !loaded.experiment.data.apply_exif;
+    let (recursive, output, score_threshold) = (args.recursive, args.output, args.score_threshold);
+    let options = PredictOptions { images, recursive, as_stored, output, score_threshold };
     if loaded.experiment.task == Task::Classification {
         if args.score_threshold.is_some() {
             return Err(bad_input("--score-threshold applies to detectors; a classifier always predicts one class per image"));
@@ -82,11 +85,16 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     shown.clear();
     let Some(predicted) = predicted else { return Ok(Outcome::Interrupted) };
     println!("{} detections in {} images: {}", predicted.detections, predicted.images, options.output.display());
-    Ok(notices(predicted.passed_over, &predicted.unreadable))
+    Ok(notices(predicted.passed_over, predicted.turned, &predicted.unreadable))
 }
 
 /// Prints what was left out. Images that could not be read are a failure.
-fn notices(passed_over: Option<String>, unreadable: &[String]) -> Outcome {
+fn notices(passed_over: Option<String>, turned: usize, unreadable: &[String]) -> Outcome {
+    if turned > 0 {
+        tracing::info!(
+            "{turned} images were turned upright by their EXIF orientation (data.apply_exif=false takes them as stored)"
+        );
+    }
     if let Some(text) = passed_over {
         tracing::info!("{text}");
     }
@@ -114,5 +122,5 @@ fn classify(e: &Experiment, weights: &Path, options: &PredictOptions, quiet: boo
         writeln!(out, "{}  {}  {:.4}", p.file_name, p.class, p.probability)?;
     }
     writeln!(out, "{} images: {}", predicted.predictions.len(), options.output.join("predictions.json").display())?;
-    Ok(notices(predicted.passed_over, &predicted.unreadable))
+    Ok(notices(predicted.passed_over, predicted.turned, &predicted.unreadable))
 }

@@ -3,12 +3,12 @@
 //! COCO's 80 categories have ids from 1 to 90 with gaps. A head wants numbers without gaps ([`LabelMode::Contiguous`]), except
 //! for torchvision's published ones, whose 91 outputs are the category ids themselves ([`LabelMode::CategoryIds`]).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::error::AnnotationError;
 use super::problem::Problem;
-use super::raw::RawCategory;
+use super::raw::{RawAnnotation, RawCategory};
 use super::record::read_id;
 
 /// The largest category id that may serve as a label: a head has that many outputs.
@@ -101,6 +101,11 @@ impl ClassList {
         self.by_category.get(&category_id).and_then(|&index| self.classes.get(index))
     }
 
+    /// The class of a name.
+    pub fn by_name(&self, name: &str) -> Option<&Class> {
+        self.classes.iter().find(|class| class.name == name)
+    }
+
     /// The name of a label; its number where the list has none.
     pub fn name(&self, label: i64) -> String {
         self.by_label(label).map_or_else(|| label.to_string(), |class| class.name.clone())
@@ -112,11 +117,35 @@ impl ClassList {
     }
 }
 
-/// Categories of a file as `(id, name)`, in its order, with what is wrong with them.
-pub(crate) fn read_categories(raw: &[RawCategory], problems: &mut Vec<Problem>) -> Vec<(i64, String)> {
+/// Which categories are no classes: those without an object that are another's `supercategory`, or whose name a category with objects has.
+/// Roboflow's exports have one, named like the project, as category 0. A name that is `wanted` and that one category has is kept.
+pub(crate) fn placeholders(raw: &[RawCategory], annotations: &[RawAnnotation], wanted: Option<&[String]>) -> Vec<bool> {
+    let used: HashSet<i64> = annotations.iter().filter_map(|a| a.category_id.number()).map(|id| id as i64).collect();
+    let id = |category: &RawCategory| category.id.number().map(|id| id as i64);
+    let has_objects = |category: &RawCategory| id(category).is_none_or(|id| used.contains(&id));
+    let is_placeholder = |category: &RawCategory| {
+        let Some(name) = category.name.text().filter(|_| !has_objects(category)) else { return false };
+        let namesakes = raw.iter().filter(|other| other.name.text() == Some(name)).count();
+        if namesakes == 1 && wanted.is_some_and(|wanted| wanted.iter().any(|w| w == name)) {
+            return false;
+        }
+        raw.iter()
+            .filter(|other| id(other) != id(category))
+            .any(|other| other.supercategory.text() == Some(name) || other.name.text() == Some(name) && has_objects(other))
+    };
+    raw.iter().map(is_placeholder).collect()
+}
+
+/// Categories of a file as `(id, name)`, in its order, with what is wrong with them. Those that are no classes (`left_out`) are a note each.
+pub(crate) fn read_categories(raw: &[RawCategory], left_out: &[bool], problems: &mut Vec<Problem>) -> Vec<(i64, String)> {
     let (mut by_id, mut by_name) = (HashMap::new(), HashMap::new());
     let mut categories = Vec::with_capacity(raw.len());
-    for category in raw {
+    for (category, left_out) in raw.iter().zip(left_out) {
+        if *left_out {
+            let (id, name) = (category.id.to_string(), category.name.text().unwrap_or_default().to_owned());
+            problems.push(Problem::CategoryLeftOut { id, name });
+            continue;
+        }
         let Some(id) = read_id(&category.id, "category id", problems) else { continue };
         let name = category.name.text().map(str::to_owned).unwrap_or_else(|| {
             problems.push(Problem::NoCategoryName(id));
@@ -136,21 +165,43 @@ pub(crate) fn read_categories(raw: &[RawCategory], problems: &mut Vec<Problem>) 
     categories
 }
 
-/// The wanted ones among a file's categories.
+/// What to choose among a file's categories.
+pub(crate) struct Wanted<'a> {
+    /// Names in the order of their labels; all categories by id where `None`.
+    pub names: Option<&'a [String]>,
+    /// What a label is.
+    pub labels: LabelMode,
+    /// Whether names may be missing, as long as one is there.
+    pub may_be_absent: bool,
+}
+
+/// The wanted ones among a file's categories, and the names that it lacks. Those get ids that the file doesn't use.
 pub(crate) fn select(
     path: &Path,
-    mut categories: Vec<(i64, String)>,
-    wanted: Option<&[String]>,
-    mode: LabelMode,
-) -> Result<ClassList, AnnotationError> {
-    let chosen = match wanted {
+    categories: Vec<(i64, String)>,
+    wanted: &Wanted,
+) -> Result<(ClassList, Vec<String>), AnnotationError> {
+    let mut absent = Vec::new();
+    let mut free = categories.iter().map(|(id, _)| *id).max().unwrap_or(0).max(0);
+    // A name that differs in its case or blanks only was meant to be there.
+    let plain = |name: &str| name.trim().to_lowercase();
+    let lacks = |name: &str| wanted.may_be_absent && !categories.iter().any(|(_, have)| plain(have) == plain(name));
+    let chosen = match wanted.names {
         None => {
-            categories.sort_by_key(|&(id, _)| id);
-            categories
+            let mut all = categories.clone();
+            all.sort_by_key(|&(id, _)| id);
+            all
         }
         Some(names) => {
             let mut chosen: Vec<(i64, String)> = Vec::with_capacity(names.len());
+            let none_is_there = names.iter().all(|name| lacks(name));
             for name in names {
+                if !none_is_there && lacks(name) {
+                    free += 1;
+                    absent.push(name.clone());
+                    chosen.push((free, name.clone()));
+                    continue;
+                }
                 let mut matches = categories.iter().filter(|(_, have)| have == name);
                 let found = matches.next().ok_or_else(|| unknown_class(path, name, &categories))?;
                 if let Some((second, _)) = matches.next() {
@@ -166,7 +217,8 @@ pub(crate) fn select(
             chosen
         }
     };
-    ClassList::new(chosen, mode).map_err(|reason| AnnotationError::Classes { path: path.to_owned(), reason })
+    let list = ClassList::new(chosen, wanted.labels);
+    list.map(|list| (list, absent)).map_err(|reason| AnnotationError::Classes { path: path.to_owned(), reason })
 }
 
 fn unknown_class(path: &Path, wanted: &str, categories: &[(i64, String)]) -> AnnotationError {

@@ -17,6 +17,7 @@ use super::error::AnnotationError;
 use super::problem::{Finding, Problem, Severity};
 use super::raw::{self, RawFile};
 use super::record::{self, Annotation, Context, ImageRecord};
+use super::suspicion;
 
 /// Bad records named in a message at most.
 pub(crate) const FIRST_SHOWN: usize = 3;
@@ -45,6 +46,8 @@ pub struct DatasetOptions {
     pub segmentations: bool,
     /// Whether images without an object to train on stay.
     pub keep_empty_images: bool,
+    /// Whether wanted classes may be missing from the file (not all of them), as a small validation set has not every class.
+    pub absent_classes: bool,
 }
 
 impl Default for DatasetOptions {
@@ -55,6 +58,7 @@ impl Default for DatasetOptions {
             on_bad_annotation: OnBadAnnotation::Error,
             segmentations: true,
             keep_empty_images: true,
+            absent_classes: false,
         }
     }
 }
@@ -78,6 +82,14 @@ pub struct LoadReport {
     pub without_area: usize,
     /// Images that were left out because no object to train on is in them.
     pub empty_images: usize,
+    /// Images that were left out because they cannot be read.
+    pub unreadable: usize,
+    /// Wanted classes that the file doesn't have.
+    pub absent: Vec<String>,
+    /// Classes of the file that are not wanted and have objects, with their number.
+    pub not_wanted: Vec<(String, usize)>,
+    /// What a person should look at: categories that are no classes, boxes that are probably corners, very many objects.
+    pub warnings: Vec<String>,
 }
 
 /// The objects of one image before its pixels are read.
@@ -87,6 +99,25 @@ pub struct SampleAnnotations {
     pub image: ImageRecord,
     /// Its objects, crowds included.
     pub annotations: Vec<Annotation>,
+}
+
+impl LoadReport {
+    /// Lines for a person about what was left out and what looks wrong, in the words of `what` (such as `data.val`).
+    pub fn notes(&self, what: &str) -> Vec<String> {
+        let mut notes: Vec<String> = self.warnings.iter().map(|warning| format!("{what}: {warning}")).collect();
+        if self.dropped > 0 {
+            let first: Vec<String> = self.dropped_first.iter().map(Finding::to_string).collect();
+            notes.push(format!("{what}: {} bad annotations were dropped ({}, …)", self.dropped, first.join("; ")));
+        }
+        if !self.absent.is_empty() {
+            notes.push(format!("{what}: has no class {}; they are not measured", self.absent.join(", ")));
+        }
+        if !self.not_wanted.is_empty() {
+            let names: Vec<String> = self.not_wanted.iter().map(|(name, count)| format!("{name} ({count} objects)")).collect();
+            notes.push(format!("{what}: {} left out, as no wanted class", names.join(", ")));
+        }
+        notes
+    }
 }
 
 /// An annotation file in memory.
@@ -170,12 +201,17 @@ impl Dataset {
         let raw_annotations = file.annotations.unwrap_or_default();
 
         let mut problems = Vec::new();
-        let categories = classes::read_categories(&raw_categories, &mut problems);
+        let names = options.classes.as_deref();
+        let left_out = classes::placeholders(&raw_categories, &raw_annotations, names);
+        let categories = classes::read_categories(&raw_categories, &left_out, &mut problems);
         let findings = problems.iter().map(|problem| Finding::new(problem, None, None)).collect();
         refuse(path, "categories", findings)?;
         let known: HashSet<i64> = categories.iter().map(|&(id, _)| id).collect();
         let in_file = listed(categories.iter().map(|(_, name)| name.as_str()));
-        let classes = classes::select(path, categories, options.classes.as_deref(), options.labels)?;
+        let wanted = classes::Wanted { names, labels: options.labels, may_be_absent: options.absent_classes };
+        let (classes, absent) = classes::select(path, categories.clone(), &wanted)?;
+        let left_out = problems.iter().filter(|problem| matches!(problem, Problem::CategoryLeftOut { .. }));
+        let mut warnings: Vec<String> = left_out.map(Problem::to_string).collect();
 
         let (images, findings) = read_images(&raw_images);
         refuse(path, "images", findings)?;
@@ -190,7 +226,12 @@ impl Dataset {
             raw_annotations.par_iter().enumerate().map(|(i, raw)| record::read_annotation(raw, i, &context)).collect();
 
         let annotations_in_file = read.len() + bad.len();
-        let mut report = LoadReport { images_in_file: images.len(), annotations_in_file, ..Default::default() };
+        let mut report = LoadReport { images_in_file: images.len(), annotations_in_file, absent, ..Default::default() };
+        // Dropping the unknown ones would leave objects of wrong classes.
+        if let Some(problem) = suspicion::one_lower(&read, &known) {
+            return Err(AnnotationError::Classes { path: path.to_owned(), reason: problem.to_string() });
+        }
+        let mut other_classes: HashMap<i64, usize> = HashMap::new();
         let mut objects: Vec<Vec<Annotation>> = vec![Vec::new(); images.len()];
         for (number, annotation) in read.into_iter().enumerate() {
             let slot = annotation.image_id.and_then(|id| index.get(&id)).and_then(|&i| objects.get_mut(i));
@@ -201,7 +242,12 @@ impl Dataset {
                         let finding = Finding::new(problem, annotation.image_id, annotation.id);
                         bad.push(places.get(number).map_or(finding.clone(), |place| finding.at(place)));
                     }
-                    None => report.other_classes += usize::from(!annotation.wanted),
+                    None => {
+                        report.other_classes += usize::from(!annotation.wanted);
+                        if let (false, Some(id)) = (annotation.wanted, annotation.category_id) {
+                            *other_classes.entry(id).or_default() += 1;
+                        }
+                    }
                 },
             }
         }
@@ -213,10 +259,52 @@ impl Dataset {
                 report.dropped_first = bad;
             }
         }
-        let mut dataset = Dataset { path: path.to_owned(), images, classes, report, category_ids: known, objects };
+        report.not_wanted =
+            categories.into_iter().filter_map(|(id, name)| other_classes.get(&id).map(|count| (name, *count))).collect();
+        let mut category_ids = known;
+        category_ids.extend(classes.iter().map(|class| class.category_id));
+        let mut dataset = Dataset { path: path.to_owned(), images, classes, report, category_ids, objects };
         dataset.count();
+        let boxes = dataset.with_objects().flat_map(|(image, objects)| {
+            let size = [image.height, image.width];
+            objects.iter().filter(|object| !object.iscrowd).map(move |object| (object.bbox, size))
+        });
+        warnings.extend(suspicion::corners(boxes).map(|problem| problem.to_string()));
+        let dense = suspicion::dense(dataset.with_objects().map(|(image, objects)| (image.id, objects)));
+        warnings.extend(dense.map(|problem| problem.to_string()));
+        dataset.report.warnings = warnings;
         dataset.leave_out_empty(options, &in_file)?;
         Ok(dataset)
+    }
+
+    /// The images with all their objects.
+    fn with_objects(&self) -> impl Iterator<Item = (&ImageRecord, &[Annotation])> {
+        self.images.iter().zip(self.objects.iter().map(Vec::as_slice))
+    }
+
+    /// The set without some of its images, which cannot be read.
+    ///
+    /// # Errors
+    /// No image left.
+    pub fn without(mut self, unreadable: &HashSet<usize>) -> Result<Self, AnnotationError> {
+        let keep: Vec<bool> = (0..self.len()).map(|index| !unreadable.contains(&index)).collect();
+        let images = self.len();
+        self.keep(&keep);
+        self.report.unreadable = images - self.len();
+        match self.is_empty() {
+            true => {
+                let reason = "none can be read; `repghost-det data check` lists the causes".to_owned();
+                Err(AnnotationError::Empty { path: self.path, left: 0, images, reason })
+            }
+            false => Ok(self),
+        }
+    }
+
+    fn keep(&mut self, flags: &[bool]) {
+        let mut flag = flags.iter();
+        self.images.retain(|_| flag.next().copied().unwrap_or(false));
+        let mut flag = flags.iter();
+        self.objects.retain(|_| flag.next().copied().unwrap_or(false));
     }
 
     fn count(&mut self) {
@@ -230,10 +318,7 @@ impl Dataset {
     fn leave_out_empty(&mut self, options: &DatasetOptions, in_file: &str) -> Result<(), AnnotationError> {
         if !options.keep_empty_images {
             let keep: Vec<bool> = (0..self.len()).map(|index| self.training_objects(index).next().is_some()).collect();
-            let mut flags = keep.iter();
-            self.images.retain(|_| flags.next().copied().unwrap_or(false));
-            let mut flags = keep.iter();
-            self.objects.retain(|_| flags.next().copied().unwrap_or(false));
+            self.keep(&keep);
             self.report.empty_images = self.report.images_in_file - self.images.len();
         }
         if self.is_empty() {

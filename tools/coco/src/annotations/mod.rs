@@ -16,6 +16,7 @@ pub(crate) mod raw;
 pub mod record;
 pub mod rle;
 pub mod segmentation;
+pub mod suspicion;
 
 pub use classes::{Class, ClassList, LabelMode};
 pub use coco80::COCO_CATEGORIES;

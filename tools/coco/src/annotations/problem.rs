@@ -106,7 +106,7 @@ pub enum Problem {
     NoCategories,
     #[error("no image has an annotation: there is nothing to train on")]
     NoAnnotations,
-    #[error("{field} is {found}, an integer is expected")]
+    #[error("{field} is {found}, an integer is expected{}", if found.starts_with('"') { " (text ids: write numbers, without quotes)" } else { "" })]
     BadId { field: &'static str, found: String },
     #[error("{field} is the float {found}; it is read as an integer")]
     FloatId { field: &'static str, found: String },
@@ -126,6 +126,16 @@ pub enum Problem {
     DuplicateCategoryName { name: String, first: i64, second: i64 },
     #[error("category {0} has no name; `category {0}` serves")]
     NoCategoryName(i64),
+    #[error(
+        "category {id} ({name:?}) has no object and is the group of another, or has its name: it is no class and is left out"
+    )]
+    CategoryLeftOut { id: String, name: String },
+    #[error("annotations use category ids {first} to {last}, each one lower than the file's: add 1 to every category_id")]
+    IdsOneLower { first: i64, last: i64 },
+    #[error("{beyond} of {total} boxes reach beyond their images as x, y, width, height, and none does as x1, y1, x2, y2: they are probably corners")]
+    LooksLikeCorners { beyond: usize, total: usize },
+    #[error("{images} images have more than 100 objects of one class (image {image} has {most}): AP counts the best 100 detections of a class in an image")]
+    Dense { images: usize, most: usize, image: i64 },
     #[error("category id 0 ({0:?}) is allowed; torchvision's heads keep 0 for the background, ours number classes themselves")]
     CategoryZero(String),
     #[error("file name {0:?} is used by more than one image")]
@@ -178,14 +188,20 @@ pub enum Problem {
     RleSize { found: [u32; 2], expected: [u32; 2] },
     #[error("file name {0:?} leaves the image folder")]
     PathLeaves(String),
-    #[error("the file is missing")]
-    FileMissing,
+    #[error("the file is missing{0}")]
+    FileMissing(String),
     #[error("the file cannot be decoded: {0}")]
     Unreadable(String),
     #[error("the annotations give {} x {}, the file is {} x {} (width x height)", json[1], json[0], file[1], file[0])]
     SizeMismatch { json: [u32; 2], file: [u32; 2] },
-    #[error("the annotations give {} x {}, which is the file turned by its EXIF orientation: read it with EXIF applied", json[1], json[0])]
+    #[error("the annotations give {} x {}, which is the file turned by its EXIF orientation: set data.apply_exif=true", json[1], json[0])]
     SizeTurned { json: [u32; 2] },
+    #[error("the annotations give {} x {}, which is the file as stored, not turned by its EXIF orientation: set data.apply_exif=false", json[1], json[0])]
+    SizeStored { json: [u32; 2] },
+    #[error("EXIF orientation {0}: boxes have to be for the stored pixels, as in COCO; data.apply_exif=true turns the image")]
+    Orientation(u8),
+    #[error("16 bits per sample, of which the upper 8 are kept; the largest is {0} of 65535, so the image is nearly black: rescale it to 8 bits")]
+    Dark(u16),
 }
 
 impl Problem {
@@ -209,6 +225,10 @@ impl Problem {
             DuplicateCategoryName { .. } => "duplicate-category-name",
             NoCategoryName(_) => "no-category-name",
             CategoryZero(_) => "category-id-zero",
+            CategoryLeftOut { .. } => "category-left-out",
+            IdsOneLower { .. } => "category-ids-one-lower",
+            LooksLikeCorners { .. } => "bbox-corners",
+            Dense { .. } => "dense-image",
             DuplicateFileName(_) => "duplicate-file-name",
             BadFileName(_) => "bad-file-name",
             BadImageSize { .. } => "bad-image-size",
@@ -234,10 +254,13 @@ impl Problem {
             RleBroken { .. } => "rle-broken",
             RleSize { .. } => "rle-size",
             PathLeaves(_) => "path-leaves-folder",
-            FileMissing => "file-missing",
+            FileMissing(_) => "file-missing",
             Unreadable(_) => "image-unreadable",
             SizeMismatch { .. } => "size-mismatch",
             SizeTurned { .. } => "size-turned-by-exif",
+            SizeStored { .. } => "size-not-turned",
+            Orientation(_) => "exif-orientation",
+            Dark(_) => "sixteen-bit-dark",
         }
     }
 
@@ -246,9 +269,9 @@ impl Problem {
         use Problem::*;
         match self {
             // COCO's own files hold boxes a little beyond the border and crowds of odd area; those are read as they stand.
-            AnnotationIdZero | BoxCrosses { .. } | NoArea | BoolCrowd(_) | CategoryZero(_) | BoxFromMask | SizeTurned { .. } => {
-                Severity::Note
-            }
+            AnnotationIdZero | BoxCrosses { .. } | NoArea | BoolCrowd(_) | CategoryZero(_) | BoxFromMask => Severity::Note,
+            CategoryLeftOut { .. } => Severity::Note,
+            LooksLikeCorners { .. } | Dense { .. } | Orientation(_) | Dark(_) => Severity::Warning,
             FloatId { .. } | NoAnnotationId | DuplicateAnnotationId(_) | DuplicateCategoryName { .. } | NoCategoryName(_) => {
                 Severity::Warning
             }

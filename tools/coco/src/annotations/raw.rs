@@ -12,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::value::RawValue;
 
 use super::error::AnnotationError;
+use crate::contents::{mistaken_for, without_mark};
 
 /// The three lists of an annotation file; `None` where the key is absent.
 #[derive(serde::Deserialize)]
@@ -67,6 +68,8 @@ pub(crate) struct RawCategory<'a> {
     pub id: Scalar<'a>,
     #[serde(borrow, default)]
     pub name: Scalar<'a>,
+    #[serde(borrow, default)]
+    pub supercategory: Scalar<'a>,
 }
 
 /// Whatever stands where one number, text or flag is expected.
@@ -222,19 +225,24 @@ impl<'de> Visitor<'de> for BoxVisitor {
 
 /// The bytes of a file.
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, AnnotationError> {
+    if path.is_dir() {
+        let source = std::io::Error::new(std::io::ErrorKind::IsADirectory, "it is a folder, a file is expected");
+        return Err(AnnotationError::Read { path: path.to_owned(), source });
+    }
     std::fs::read(path).map_err(|source| AnnotationError::Read { path: path.to_owned(), source })
 }
 
-/// Parses `bytes` into `T`. Python writes NaN and Infinity into JSON; such bytes are first rewritten with nulls, which a box
-/// reads as NaN, hence the `&mut`.
+/// Parses `bytes` into `T`; a byte-order mark is passed over. Python writes NaN and Infinity into JSON; such bytes are first rewritten with
+/// nulls, which a box reads as NaN, hence the `&mut`.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(path: &Path, bytes: &'a mut Vec<u8>) -> Result<T, AnnotationError> {
     if let Some(clean) = without_non_finite(bytes) {
         *bytes = clean;
     }
-    serde_json::from_slice(bytes).map_err(|error| {
+    serde_json::from_slice(without_mark(bytes)).map_err(|error| {
         let text = error.to_string();
-        let reason = match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
+        let reason = match without_mark(bytes).iter().find(|b| !b.is_ascii_whitespace()) {
             None => "it is empty".to_owned(),
+            Some(_) if mistaken_for(bytes).is_some() => mistaken_for(bytes).unwrap_or_default().to_owned(),
             Some(b'[')
                 if error.is_data() && text.starts_with("invalid type: integer") || text.starts_with("invalid type: map") =>
             {
@@ -252,8 +260,9 @@ pub(crate) fn parse_list<'a, T: Deserialize<'a>>(path: &Path, bytes: &'a mut Vec
     if let Some(clean) = without_non_finite(bytes) {
         *bytes = clean;
     }
-    serde_json::from_slice(bytes).map_err(|error| {
-        let reason = match bytes.iter().find(|b| !b.is_ascii_whitespace()) {
+    serde_json::from_slice(without_mark(bytes)).map_err(|error| {
+        let reason = match without_mark(bytes).iter().find(|b| !b.is_ascii_whitespace()) {
+            Some(_) if mistaken_for(bytes).is_some() => mistaken_for(bytes).unwrap_or_default().to_owned(),
             Some(b'[') => error.to_string(),
             Some(b'{') => "it is an object; a JSON list of detections is expected (is it an annotation file?)".to_owned(),
             _ => format!("a JSON list of detections is expected ({error})"),
@@ -322,5 +331,10 @@ mod tests {
         assert!(message("[{}]").contains("it is a list"), "{}", message("[{}]"));
         assert!(message("{\"images\": [{\"id\": 1, ").contains("ends too early"));
         assert!(message("  ").contains("empty"));
+        assert!(message("\u{feff}  ").contains("empty"));
+        assert!(message("<html>").contains("web page"));
+        let marked = parse::<RawFile>(Path::new("a.json"), &mut "\u{feff}{\"images\": []}".as_bytes().to_vec())
+            .map(|f| f.images.is_some());
+        assert!(matches!(marked, Ok(true)));
     }
 }

@@ -103,6 +103,7 @@ pub(crate) struct Context<'a> {
 pub(crate) struct ReadAnnotation {
     pub id: Option<i64>,
     pub image_id: Option<i64>,
+    pub category_id: Option<i64>,
     /// Whether its category is one of the wanted ones (true where unknown).
     pub wanted: bool,
     pub record: Option<Annotation>,
@@ -191,7 +192,7 @@ pub(crate) fn read_annotation(raw: &RawAnnotation, position: usize, context: &Co
         }
         _ => None,
     };
-    ReadAnnotation { id, image_id, wanted, record, problems }
+    ReadAnnotation { id, image_id, category_id, wanted, record, problems }
 }
 
 fn read_crowd(scalar: &Scalar, problems: &mut Vec<Problem>) -> Option<bool> {

@@ -9,7 +9,7 @@ use zune_jpeg::JpegDecoder;
 
 use crate::buffers::black;
 
-use super::{check_pixels, DecodeConfig, Refusal};
+use super::{check_pixels, DecodeConfig, Header, Refusal};
 
 /// Largest side that the format can express.
 const MAX_SIDE: usize = 65_535;
@@ -27,7 +27,7 @@ pub(super) fn is_jpeg(bytes: &[u8]) -> bool {
 pub(super) fn decode(bytes: &[u8], config: &DecodeConfig) -> Result<RgbImage, Refusal> {
     let (mut decoder, [width, height]) = open(bytes, config)?;
     if !is_complete(bytes) {
-        return Err(Refusal::Broken("image file is truncated (JPEG data without its end marker)".into()));
+        return Err(Refusal::truncated());
     }
     let mut stored = black(width as u32, height as u32);
     decoder.decode_into(&mut stored).map_err(|e| Refusal::Broken(e.to_string()))?;
@@ -48,6 +48,15 @@ pub(super) fn size(bytes: &[u8], config: &DecodeConfig) -> Result<[usize; 2], Re
         Some(Orientation::Rotate90 | Orientation::Rotate270 | Orientation::Rotate90FlipH | Orientation::Rotate270FlipH)
     );
     Ok(if turned { [height, width] } else { [width, height] })
+}
+
+pub(super) fn header(bytes: &[u8], config: &DecodeConfig) -> Result<Header, Refusal> {
+    let (decoder, stored) = open(bytes, config)?;
+    if !is_complete(bytes) {
+        return Err(Refusal::truncated());
+    }
+    let orientation = decoder.exif().and_then(|exif| Orientation::from_exif_chunk(exif)).map_or(1, Orientation::to_exif);
+    Ok(Header { stored, orientation, sixteen_bit: false })
 }
 
 /// A decoder over bytes in memory.

@@ -4,7 +4,8 @@
 //! *content* decides who decodes. What follows is what every COCO trainer in Python gets from Pillow, since box coordinates and
 //! published accuracies rest on it:
 //!
-//! - gray is repeated into three channels; an alpha channel is dropped, not blended; 16-bit samples keep their high byte;
+//! - gray is repeated into three channels; an alpha channel is dropped, not blended;
+//! - 16-bit samples keep their high byte, as OpenCV has it (Pillow cuts 16-bit gray off at 255, which leaves white);
 //! - CMYK is taken as Adobe writes it (inverted);
 //! - the EXIF orientation is ignored (COCO's width and height are those of the stored pixels) unless asked for;
 //! - a truncated file is an error. Half a picture with gray below would train on boxes over nothing.
@@ -12,6 +13,7 @@
 //! The number of pixels is checked in the header, before anything is allocated.
 
 mod jpeg;
+pub mod missing;
 mod names;
 mod other;
 
@@ -52,6 +54,10 @@ enum Refusal {
 }
 
 impl Refusal {
+    fn truncated() -> Self {
+        Self::Broken("image file is truncated (JPEG data without its end marker)".into())
+    }
+
     fn about(self, path: &Path, config: &DecodeConfig) -> DataError {
         let path = path.into();
         match self {
@@ -79,6 +85,44 @@ pub fn decode_image(bytes: &[u8], path: &Path, config: &DecodeConfig) -> Result<
     decoded.map_err(|refusal| refusal.about(path, config))
 }
 
+/// What the header of an image file shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// Width and height of the stored pixels.
+    pub stored: [usize; 2],
+    /// The EXIF orientation, 1 (none) to 8.
+    pub orientation: u8,
+    /// Whether a sample has 16 bits.
+    pub sixteen_bit: bool,
+}
+
+impl Header {
+    /// Width and height once the image is turned by its EXIF orientation.
+    pub fn upright(&self) -> [usize; 2] {
+        let [width, height] = self.stored;
+        // Orientations from 5 on swap the axes.
+        if self.orientation >= 5 {
+            [height, width]
+        } else {
+            [width, height]
+        }
+    }
+}
+
+/// Reads the header of an image that is in memory; a JPEG has to have its end marker, too. `path` is for messages only.
+///
+/// # Errors
+/// As [`read_image`], as far as the header tells.
+pub fn read_header(bytes: &[u8], path: &Path, config: &DecodeConfig) -> Result<Header, DataError> {
+    let header = if jpeg::is_jpeg(bytes) { jpeg::header(bytes, config) } else { other::header(bytes, config) };
+    header.map_err(|refusal| refusal.about(path, config))
+}
+
+/// The largest sample of an image with 16 bits per sample; `None` for others, and for what cannot be decoded.
+pub fn largest_sample(bytes: &[u8], config: &DecodeConfig) -> Option<u16> {
+    other::largest_sample(bytes, config)
+}
+
 /// Width and height of an image file as [`read_image`] would give them, from its header alone.
 ///
 /// # Errors
@@ -90,6 +134,7 @@ pub fn image_size(path: &Path, config: &DecodeConfig) -> Result<[usize; 2], Data
 }
 
 /// The path of an annotation's `file_name` under the image folder.
+/// Backslashes are taken for slashes where no file has the name as it stands.
 ///
 /// # Errors
 /// [`DataError::OutsideRoot`] for absolute names and names with `..`: an annotation file is data and may not choose which files
@@ -100,10 +145,18 @@ pub fn resolve(root: &Path, name: &str) -> Result<PathBuf, DataError> {
     if name.is_empty() || name.contains('\0') || !stays {
         return Err(DataError::OutsideRoot { root: root.into(), name: name.into() });
     }
-    Ok(root.join(relative))
+    let path = root.join(relative);
+    if name.contains('\\') && !path.exists() {
+        return Ok(missing::with_slashes(root, name).unwrap_or(path));
+    }
+    Ok(path)
 }
 
-fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
+/// The bytes of an image file.
+///
+/// # Errors
+/// No such file, or none that can be read.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
     let failed = |source| DataError::Read { path: path.into(), source };
     // A pipe or a device would block or never end.
     if !fs::metadata(path).map_err(failed)?.is_file() {

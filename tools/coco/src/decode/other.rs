@@ -5,7 +5,8 @@ use std::io::Cursor;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader, Limits, RgbImage};
 
-use super::{check_pixels, DecodeConfig, Refusal};
+use super::{check_pixels, DecodeConfig, Header, Refusal};
+use crate::contents::mistaken_for;
 
 /// Bytes that one pixel may cost while decoding (RGBA of 16 bits, twice).
 const BYTES_PER_PIXEL: u64 = 16;
@@ -27,6 +28,25 @@ pub(super) fn size(bytes: &[u8], config: &DecodeConfig) -> Result<[usize; 2], Re
     Ok(if turned { [height as usize, width as usize] } else { [width as usize, height as usize] })
 }
 
+pub(super) fn header(bytes: &[u8], config: &DecodeConfig) -> Result<Header, Refusal> {
+    let mut decoder = open(bytes, config)?;
+    let (width, height) = decoder.dimensions();
+    let orientation = decoder.orientation().map_or(1, Orientation::to_exif);
+    let sixteen_bit = decoder.color_type().bits_per_pixel() / u16::from(decoder.color_type().channel_count()) == 16;
+    Ok(Header { stored: [width as usize, height as usize], orientation, sixteen_bit })
+}
+
+pub(super) fn largest_sample(bytes: &[u8], config: &DecodeConfig) -> Option<u16> {
+    let most = |samples: &[u16]| samples.iter().copied().max();
+    match DynamicImage::from_decoder(open(bytes, config).ok()?).ok()? {
+        DynamicImage::ImageLuma16(i) => most(i.as_raw()),
+        DynamicImage::ImageLumaA16(i) => most(i.as_raw()),
+        DynamicImage::ImageRgb16(i) => most(i.as_raw()),
+        DynamicImage::ImageRgba16(i) => most(i.as_raw()),
+        _ => None,
+    }
+}
+
 fn open<'a>(bytes: &'a [u8], config: &DecodeConfig) -> Result<impl ImageDecoder + 'a, Refusal> {
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
@@ -34,6 +54,7 @@ fn open<'a>(bytes: &'a [u8], config: &DecodeConfig) -> Result<impl ImageDecoder 
     if reader.format().is_none() {
         return Err(Refusal::Broken(match bytes.len() {
             0 => "the file is empty".into(),
+            _ if mistaken_for(bytes).is_some() => mistaken_for(bytes).unwrap_or_default().into(),
             _ => "its content is none of JPEG, PNG, BMP, GIF, WebP, TIFF".into(),
         }));
     }
@@ -46,7 +67,7 @@ fn open<'a>(bytes: &'a [u8], config: &DecodeConfig) -> Result<impl ImageDecoder 
     Ok(decoder)
 }
 
-/// Drops alpha, repeats gray, keeps the high byte of 16-bit samples: what Pillow does.
+/// Drops alpha and repeats gray, as Pillow does; keeps the high byte of 16-bit samples.
 fn to_rgb(image: DynamicImage) -> RgbImage {
     let (width, height) = (image.width(), image.height());
     let high = |v: &u16| (v >> 8) as u8;

@@ -188,7 +188,11 @@ impl Records {
             file_name: Scalar::Missing,
             segmentation: shape.as_deref(),
         });
-        let categories = self.categories.iter().enumerate().map(|(i, name)| RawCategory { id: id(i), name: text(name) });
+        let categories = self.categories.iter().enumerate().map(|(i, name)| RawCategory {
+            id: id(i),
+            name: text(name),
+            supercategory: Scalar::Missing,
+        });
         RawFile {
             images: Some(images.collect()),
             annotations: Some(annotations.collect()),

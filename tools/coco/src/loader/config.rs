@@ -14,7 +14,7 @@ pub enum OnUnreadableImage {
     /// Reading stops with an error that names the file.
     #[default]
     Error,
-    /// They are left out of their batches, and counted.
+    /// They are left out, counted and named.
     Skip,
 }
 

@@ -38,7 +38,14 @@ struct Shared {
     transform: Arc<dyn Transform>,
     config: LoaderConfig,
     cache: Option<Cache>,
-    unreadable: Mutex<Vec<String>>,
+    unreadable: Mutex<Unreadable>,
+}
+
+/// Images that were skipped, each once.
+#[derive(Default)]
+struct Unreadable {
+    messages: Vec<String>,
+    reported: usize,
 }
 
 impl Loader {
@@ -133,9 +140,25 @@ impl Loader {
         self.shared.sample(epoch, index)
     }
 
+    /// A line about the unreadable images that were skipped since the last call, where there are any.
+    pub fn new_unreadable(&self) -> Vec<String> {
+        /// Images named in the line at most.
+        const SHOWN: usize = 3;
+        let Ok(mut list) = self.shared.unreadable.lock() else { return Vec::new() };
+        let new = list.messages.get(list.reported..).unwrap_or_default();
+        if new.is_empty() {
+            return Vec::new();
+        }
+        let more = if new.len() > SHOWN { "; …" } else { "" };
+        let first = new.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("; ");
+        let line = format!("{} images could not be read and are skipped ({first}{more})", new.len());
+        list.reported = list.messages.len();
+        vec![line]
+    }
+
     /// Messages of the unreadable images that were skipped so far.
     pub fn unreadable(&self) -> Vec<String> {
-        self.shared.unreadable.lock().map(|list| list.clone()).unwrap_or_default()
+        self.shared.unreadable.lock().map(|list| list.messages.clone()).unwrap_or_default()
     }
 }
 
@@ -177,8 +200,8 @@ impl Shared {
 
     fn note_unreadable(&self, message: String) {
         if let Ok(mut list) = self.unreadable.lock() {
-            if !list.contains(&message) {
-                list.push(message);
+            if !list.messages.contains(&message) {
+                list.messages.push(message);
             }
         }
     }

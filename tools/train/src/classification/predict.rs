@@ -50,6 +50,8 @@ pub struct Predicted {
     pub unreadable: Vec<String>,
     /// What was passed over in folders, in words.
     pub passed_over: Option<String>,
+    /// Images that were turned upright by their EXIF orientation.
+    pub turned: usize,
 }
 
 /// Predicts on files and folders, and writes `predictions.json` into a folder. `None` when `stop` was raised: nothing is written then.
@@ -70,12 +72,13 @@ pub fn predict(
         Ok(e.data.classes.clone().filter(|c| c.len() == count).unwrap_or(model::numbers(count)))
     })?;
     ready.net.fuse(FuseLevel::All);
-    let loader = data::predict_loader(e, Arc::new(ImageFiles::new(paths.clone(), e.data.decode())))?;
+    let images = Arc::new(ImageFiles::new(paths.clone(), options.decode()));
+    let loader = data::predict_loader(e, images.clone())?;
     let Some(scored) = infer::run(&ready.net, &loader, stop, progress)? else { return Ok(None) };
     let predictions: Vec<Prediction> = scored.iter().map(|s| prediction(s, &paths, &ready.classes)).collect();
     std::fs::create_dir_all(output).map_err(TrainError::io(output))?;
     write_json(&output.join("predictions.json"), &predictions)?;
-    Ok(Some(Predicted { predictions, unreadable: loader.unreadable(), passed_over }))
+    Ok(Some(Predicted { predictions, unreadable: loader.unreadable(), passed_over, turned: images.turned() }))
 }
 
 fn prediction(scored: &ImageScores, paths: &[PathBuf], classes: &[String]) -> Prediction {

@@ -1,5 +1,6 @@
 //! An experiment's data: splits with their loaders, ground truth and classes.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use repghost_coco::repeat_factor::repeat_factors;
@@ -16,6 +17,10 @@ pub struct SplitData {
     pub dataset: Arc<Dataset>,
     /// Samples.
     pub source: Arc<dyn Source>,
+    /// Folder of the images; none for pictures that are made in memory.
+    pub root: Option<PathBuf>,
+    /// Lines for a person: what was left out, what looks wrong.
+    pub notes: Vec<String>,
 }
 
 /// Whether the experiment's head is trained on masks.
@@ -48,13 +53,21 @@ fn coco(e: &Experiment, split: Split, classes: Option<&[String]>, masks: bool) -
         segmentations: masks,
         // Evaluation counts false alarms on empty images too.
         keep_empty_images: split == Split::Val || e.data.keep_empty,
+        // The classes of a trained network, of which a small set may have some only.
+        absent_classes: split == Split::Val && classes.is_some(),
         ..Default::default()
     };
     let place = Place { annotations: &paths.annotations, images: paths.images.as_deref(), split: Some(split.key()) };
-    let (dataset, images) = Dataset::open(&place, &options)?;
-    let dataset = Arc::new(dataset);
-    let source = Arc::new(CocoSource::new(dataset.clone(), images.unwrap_or_default(), e.data.decode(), masks));
-    Ok(SplitData { dataset, source })
+    let (mut dataset, images) = Dataset::open(&place, &options)?;
+    if e.data.classes.is_some() {
+        // Left out on purpose.
+        dataset.report.not_wanted.clear();
+    }
+    let notes = dataset.report.notes(&format!("data.{}", split.key()));
+    let notes = notes.into_iter().map(|note| format!("warning: {note}")).collect();
+    let (dataset, root) = (Arc::new(dataset), images.unwrap_or_default());
+    let source = Arc::new(CocoSource::new(dataset.clone(), &root, e.data.decode(), masks));
+    Ok(SplitData { dataset, source, root: Some(root), notes })
 }
 
 fn built_in(e: &Experiment, split: Split, masks: bool) -> Result<SplitData, TrainError> {
@@ -65,7 +78,7 @@ fn built_in(e: &Experiment, split: Split, masks: bool) -> Result<SplitData, Trai
     };
     let dataset = Arc::new(shapes::dataset(s.seed, first, count as u64, &s.picture));
     let source = Arc::new(ShapesSource { seed: s.seed, first, count, config: s.picture.clone(), masks });
-    Ok(SplitData { dataset, source })
+    Ok(SplitData { dataset, source, root: None, notes: vec![] })
 }
 
 /// What both loaders share.
@@ -108,8 +121,8 @@ pub fn repeats(e: &Experiment, data: &SplitData, loader: &Loader) -> Option<Stri
     Some(format!("repeat factor: {} images stand for {} per epoch ({named})", loader.len(), loader.images_per_epoch()))
 }
 
-/// A loader to measure on: every image once, in order, nothing drawn. An unreadable image is an error whatever the experiment has, as the
-/// numbers would be of other data.
+/// A loader to measure on: every image once, in order, nothing drawn. Images that cannot be used were left out of the data set, and named, or
+/// refused ([`files::looked_at`](super::files::looked_at)); one that breaks later is an error, as the numbers would be of other data.
 ///
 /// # Errors
 /// Settings out of range.

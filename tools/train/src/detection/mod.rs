@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`data`] | splits: loaders, ground truth, class names |
 //! | [`model`] | the detector of an experiment, initial weights, freezing, weight files with metadata |
+//! | [`files`] | a look at a split's image files before the first step |
 //! | [`engine`] | a detector in libtorch as an [`Engine`](crate::engine::Engine) |
 //! | [`infer`] | detections in original pixels |
 //! | [`pictures`] | ground truth beside prediction |
@@ -11,6 +12,7 @@
 
 pub mod data;
 pub mod engine;
+pub mod files;
 pub mod infer;
 pub mod model;
 pub mod pictures;

@@ -9,6 +9,7 @@ use repghost_heads::{Detector, Losses};
 use tch::{Device, Kind};
 
 use super::engine::LibtorchPool;
+use super::files::looked_at;
 use super::model::{self, Class};
 use super::{data, pictures};
 use crate::config::data_paths::Split;
@@ -36,6 +37,8 @@ pub struct DetectionTask {
     /// The detector on the same storage, so that it evaluates what was trained so far.
     evaluator: LibtorchPool,
     truth: Arc<Dataset>,
+    /// The classes with the ids of the validation data, which may differ from those of the training data.
+    val_classes: Vec<Class>,
     source: Arc<dyn Source>,
     metadata: BTreeMap<String, String>,
     experiment: Experiment,
@@ -51,16 +54,21 @@ impl DetectionTask {
         let e = &loaded.experiment;
         // First: libtorch looks for its CUDA half once.
         let compute = Compute::start(e)?;
-        let train = data::open(e, Split::Train, None)?;
+        let open = |split, names: Option<&[String]>| looked_at(e, split, data::open(e, split, names)?);
+        let train = open(Split::Train, None)?;
         let classes = model::classes_of(&train.dataset);
         let names: Vec<String> = classes.iter().map(|c| c.name.clone()).collect();
-        let val = data::open(e, Split::Val, Some(&names))?;
+        let val = open(Split::Val, Some(&names))?;
         let mut notes = vec![compute.note(), summary(&train.dataset, &val.dataset, &names)];
+        for (split, data) in [(Split::Train, &train), (Split::Val, &val)] {
+            notes.extend(data.notes.iter().cloned());
+            notes.extend(outlines(e, split, &data.dataset)?);
+        }
         let detector = model::build(e, classes.len())?;
         notes.extend(model::initialise(e, &detector)?);
         notes.extend(apply_freezing(e, &detector.backbone().body)?);
         detector.convert(compute.device, Kind::Float);
-        let source = val.source.clone();
+        let (source, truth) = (val.source.clone(), val.dataset.clone());
         let loader = data::train_loader(e, &train)?;
         notes.extend(data::repeats(e, &train, &loader));
         Ok(Self {
@@ -70,9 +78,10 @@ impl DetectionTask {
             train: loader,
             val: data::eval_loader(e, val.source)?,
             evaluator: LibtorchPool::resized(e, shared(e, &detector, classes.len(), compute.device)?, classes.clone()),
-            truth: val.dataset,
+            truth: truth.clone(),
             source,
             detector,
+            val_classes: model::classes_of(&truth),
             classes,
             compute,
             notes,
@@ -110,12 +119,8 @@ impl Source for LoaderSource<'_> {
 
 fn summary(train: &Dataset, val: &Dataset, names: &[String]) -> String {
     let objects = |d: &Dataset| (0..d.len()).map(|i| d.training_objects(i).count()).sum::<usize>();
-    let dropped = match train.report.dropped {
-        0 => String::new(),
-        n => format!("; {n} bad annotations were dropped"),
-    };
     format!(
-        "data: {} images with {} objects to train on, {} with {} to measure on, {} classes ({}){dropped}",
+        "data: {} images with {} objects to train on, {} with {} to measure on, {} classes ({})",
         train.len(),
         objects(train),
         val.len(),
@@ -123,6 +128,28 @@ fn summary(train: &Dataset, val: &Dataset, names: &[String]) -> String {
         names.len(),
         shortened(names)
     )
+}
+
+/// Counts objects without an outline, which a mask head cannot learn.
+///
+/// # Errors
+/// A split with objects of which none has one.
+fn outlines(e: &Experiment, split: Split, dataset: &Dataset) -> Result<Option<String>, TrainError> {
+    if !data::wants_masks(e) {
+        return Ok(None);
+    }
+    let objects = || (0..dataset.len()).flat_map(|i| dataset.training_objects(i));
+    let (total, without) = (objects().count(), objects().filter(|(object, _)| object.segmentation.is_none()).count());
+    if total > 0 && total == without {
+        let (path, head) = (dataset.path.clone(), e.model.head.name().to_string());
+        return Err(TrainError::NoOutlines { path, head, objects: total });
+    }
+    let effect = match split {
+        Split::Train => "they are learned as background",
+        Split::Val => "their boxes stand for their masks",
+    };
+    let what = split.key();
+    Ok((without > 0).then(|| format!("warning: data.{what}: {without} of {total} objects have no outline: {effect}")))
 }
 
 impl Task for DetectionTask {
@@ -171,7 +198,7 @@ impl Task for DetectionTask {
         let job = Job {
             source: &LoaderSource(&self.val),
             pool: &self.evaluator,
-            classes: &self.classes,
+            classes: &self.val_classes,
             score_threshold: self.experiment.eval.score_threshold,
             skip_unreadable: false,
             threads: self.experiment.train.threads,
@@ -189,6 +216,10 @@ impl Task for DetectionTask {
 
     fn metadata(&self) -> BTreeMap<String, String> {
         self.metadata.clone()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.train.new_unreadable()
     }
 }
 

@@ -42,11 +42,11 @@ impl Progress {
         Self { bars, total_steps, steps_per_epoch, started, first_step: done, shown: None, quiet }
     }
 
-    /// A line for people, above the bars.
+    /// A line for people, above the bars; with `quiet` warnings alone.
     pub fn print(&self, line: &str) {
         match &self.bars {
             Some(bars) => bars.multi.suspend(|| eprintln!("{line}")),
-            None if self.quiet => {}
+            None if self.quiet && !line.starts_with("warning") => {}
             None => eprintln!("{line}"),
         }
     }
@@ -149,11 +149,17 @@ fn numbers(r: &StepRecord) -> String {
 fn evaluation(r: &EvalRecord) -> String {
     // Recalls are in the files.
     let shown = r.metrics.iter().filter(|(name, _)| !name.contains("/AR"));
-    let numbers: Vec<String> = shown.map(|(name, v)| format!("{name} {v:.4}")).collect();
+    // pycocotools' -1 stands for "no such object".
+    let value = |v: f64| if v < 0.0 { "-".to_string() } else { format!("{v:.4}") };
+    let numbers: Vec<String> = shown.map(|(name, v)| format!("{name} {}", value(*v))).collect();
+    let numbers = match r.headline.is_nan() {
+        true => "not measured, as the validation data has no object of these classes".to_string(),
+        false => numbers.join(", "),
+    };
     let best = if r.best { ", the best so far" } else { "" };
     let which = if r.ema { "average of weights, " } else { "" };
     let seconds = duration(Duration::from_secs_f64(r.seconds));
-    format!("evaluation after epoch {} ({which}{seconds}{best}): {}", r.epoch, numbers.join(", "))
+    format!("evaluation after epoch {} ({which}{seconds}{best}): {numbers}", r.epoch)
 }
 
 /// `45 s`, `12 min 05 s`, `3 h 07 min`.

@@ -73,7 +73,11 @@ fn epoch<T: Task>(run: &mut Run<T>, hooks: &mut [Box<dyn Hook<T>>]) -> Result<()
             return Err(TrainError::EmptyEpoch { epoch: run.progress.epoch + 1 });
         };
         let no_more = batches.is_empty();
+        let epoch = run.progress.epoch + 1;
         let event = run.advance(report, no_more);
+        if event.epoch_ended || event.last {
+            run.messages.extend(run.task.warnings().into_iter().map(|text| format!("warning: epoch {epoch}: {text}")));
+        }
         if event.epoch_ended || event.last {
             // Stops the loader's threads before an evaluation needs the processors.
             feed = None;

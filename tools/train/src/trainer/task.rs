@@ -69,6 +69,11 @@ pub trait Task {
     /// Data that cannot be read, a disk that is full.
     fn evaluate(&self, context: &mut EvalContext) -> Result<Evaluation, TrainError>;
 
+    /// What a person should look at since the last call, such as images that were skipped; called at the end of each epoch.
+    fn warnings(&self) -> Vec<String> {
+        vec![]
+    }
+
     /// Metadata of weight files: experiment, classes.
     fn metadata(&self) -> BTreeMap<String, String> {
         BTreeMap::new()

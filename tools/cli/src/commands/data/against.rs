@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use repghost_coco::duplicates::{shared_images, sheet, Images, Likeness, Shared};
-use repghost_coco::files::write_png;
+use repghost_coco::files::write_picture;
 use repghost_coco::{DataError, Dataset, DatasetOptions, OnBadAnnotation, Place};
 
 use crate::bad_input::bad_input;
@@ -64,7 +64,7 @@ impl AgainstArgs {
         }
         if let Some(path) = self.pairs.as_ref().filter(|_| !found.pairs.is_empty()) {
             let sheet = sheet(&found.pairs, &first_root, &second_root, PAIRS_SHOWN, CELL)?;
-            write_png(path, &sheet).map_err(|source| DataError::Write { path: path.clone(), source })?;
+            write_picture(path, &sheet).map_err(|source| DataError::Write { path: path.clone(), source })?;
             if found.pairs.len() > PAIRS_SHOWN {
                 tracing::info!("{}: the first {PAIRS_SHOWN} of {} pairs", path.display(), found.pairs.len());
             }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use repghost_coco::browse::{browse, BrowseOptions};
-use repghost_coco::files::write_png;
+use repghost_coco::files::write_picture;
 use repghost_coco::{ClassList, DataError, LabelMode, Loader};
 use repghost_train::config::data_paths::Split;
 use repghost_train::config::{Experiment, Loaded, Task};
@@ -84,7 +84,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         cell: args.cell,
     };
     let sheet = browse(&loader, &classes, &options)?;
-    write_png(&args.output, &sheet).map_err(|source| DataError::Write { path: args.output.clone(), source })?;
+    write_picture(&args.output, &sheet).map_err(|source| DataError::Write { path: args.output.clone(), source })?;
     let shown = (args.count as usize).min(loader.len().saturating_sub(args.skip));
     writeln!(io::stdout(), "{shown} of {} images of {}: {}", loader.len(), split.key(), args.output.display())?;
     Ok(Outcome::Done)

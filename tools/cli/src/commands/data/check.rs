@@ -6,8 +6,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use repghost_coco::annotations::Severity;
-use repghost_coco::check::{check, CheckReport, ImageCheck};
+use repghost_coco::check::{check_as, CheckReport, ImageCheck};
 use repghost_coco::duplicates::Shared;
+use repghost_coco::DecodeConfig;
 
 use super::against::{self, AgainstArgs};
 use crate::bad_input::bad_input;
@@ -20,6 +21,7 @@ Examples:
   without decoding:                      repghost-det data check --annotations instances_train.json --images train/ --headers
   images shared with another set, drawn: repghost-det data check --annotations train.json --images train/ \
                                            --against val.json --against-images val/ --pairs shared.png
+  photos annotated upright:              repghost-det data check --annotations instances_train.json --images train/ --apply-exif
   for a script:                          repghost-det data check --annotations instances_train.json --json
 
 Errors are what training refuses (or drops with data.on_bad_annotation=drop); warnings are read as the message describes; notes are
@@ -39,9 +41,13 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     images: Option<PathBuf>,
 
-    /// Read only the headers of image files: quick, but a truncated file passes.
+    /// Read only the headers of image files: quick, but a damaged file that is no JPEG passes.
     #[arg(long, requires = "images")]
     headers: bool,
+
+    /// Judge images turned by their EXIF orientation, as data.apply_exif=true trains on them.
+    #[arg(long)]
+    apply_exif: bool,
 
     /// Print JSON, with every finding.
     #[arg(long)]
@@ -61,7 +67,8 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         return Err(bad_input(format!("{}: is no folder of images", folder.display())));
     }
     let how = if args.headers { ImageCheck::Header } else { ImageCheck::Decode };
-    let report = check(&args.annotations, args.images.as_deref(), how)?;
+    let decode = DecodeConfig { apply_exif: args.apply_exif, ..DecodeConfig::default() };
+    let report = check_as(&args.annotations, args.images.as_deref(), how, &decode)?;
     let shown = if args.all { usize::MAX } else { SHOWN };
     let shared = args.against.compare(&args.annotations, args.images.as_deref(), quiet)?;
     let text = match &shared {

@@ -78,7 +78,10 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     let written = written?;
     let mut out = io::stdout();
     for (class, count) in &written.classes {
-        writeln!(out, "{count:>8}  {}", folder.join(class).display())?;
+        match count {
+            0 => writeln!(out, "{count:>8}  of {class}: no folder")?,
+            _ => writeln!(out, "{count:>8}  {}", folder.join(class).display())?,
+        }
     }
     if written.too_small > 0 {
         writeln!(out, "{:>8}  boxes below {} px were left out", written.too_small, options.min_size)?;

@@ -13,7 +13,7 @@ use crate::exit::Outcome;
 pub const EXAMPLES: &str = "\
 Examples:
   all tensors:         repghost-det weights inspect model.safetensors
-  the head only:       repghost-det weights inspect model.safetensors --summary
+  what it is, shortly: repghost-det weights inspect model.safetensors --summary
   for a script:        repghost-det weights inspect model.safetensors --json";
 
 /// Arguments of `weights inspect`.
@@ -23,7 +23,7 @@ pub struct Args {
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// Leave the list of tensors out.
+    /// Leave the list of tensors out, and shorten the metadata.
     #[arg(long, conflicts_with = "json")]
     summary: bool,
 
@@ -63,7 +63,7 @@ fn as_text(found: &Inspection, list: bool) -> String {
         let _ = writeln!(text, "{name:<10}{value}");
     }
     for (key, value) in &found.metadata {
-        let _ = writeln!(text, "{:<10}{key} = {value}", "metadata");
+        let _ = writeln!(text, "{:<10}{key} = {}", "metadata", if list { value.clone() } else { brief(value) });
     }
     if !found.foreign.is_empty() {
         let _ = writeln!(text, "{:<10}{} (named in the file, not executed)", "foreign", found.foreign.join(", "));
@@ -76,6 +76,18 @@ fn as_text(found: &Inspection, list: bool) -> String {
         }
     }
     text
+}
+
+/// A value of the metadata in a line: that of an experiment has a hundred.
+fn brief(value: &str) -> String {
+    /// Characters shown.
+    const SHOWN: usize = 60;
+    let first: String = value.lines().next().unwrap_or_default().chars().take(SHOWN).collect();
+    match value.lines().count() {
+        0 | 1 if first.len() == value.len() => first,
+        0 | 1 => format!("{first}… ({} characters)", value.chars().count()),
+        lines => format!("{first} … ({lines} lines)"),
+    }
 }
 
 fn as_json(found: &Inspection) -> serde_json::Value {

@@ -66,9 +66,10 @@ pub struct DataConfig {
     pub keep_empty: bool,
     /// What happens to annotations that would poison training.
     pub on_bad_annotation: OnBadAnnotation,
-    /// What happens to images that cannot be decoded.
+    /// What happens to images that are missing, cannot be decoded or have another size than their annotations give.
     pub on_unreadable_image: OnUnreadableImage,
-    /// Turn images upright by their EXIF tag. COCO's annotations are made for the pixels as stored, hence false.
+    /// Turn images upright by their EXIF orientation. COCO's annotations are made for the pixels as stored, hence false; those of tools that
+    /// show photos upright need true. (`predict` turns images unless this is false on its command line.)
     pub apply_exif: bool,
     /// Decoding threads; 0 decodes in the training thread. The batches are the same for any number.
     #[schemars(range(max = 256))]

@@ -63,6 +63,11 @@ fn measure_and_keep<T: Task>(run: &mut Run<T>) -> Result<(Evaluation, bool), Tra
     let evaluation = measure(run)?;
     let value = match evaluation {
         Evaluation::Done { headline, .. } if is_better(headline, run.progress.best) => headline,
+        Evaluation::Done { headline, .. } if headline.is_nan() && run.progress.best.is_none() => {
+            // Nothing can be compared: the best weights are the last ones.
+            run.write_weights("best")?;
+            return Ok((evaluation, false));
+        }
         _ => return Ok((evaluation, false)),
     };
     run.progress.best = Some(Best { step: run.progress.step, value });
