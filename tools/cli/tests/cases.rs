@@ -124,19 +124,29 @@ fn a_root_category_is_no_class() {
     assert!(check.code == 0 && check.stdout.contains("category-left-out"), "{}", check.stdout);
 }
 
-/// The validation file numbers the classes otherwise: every evaluation goes by their names.
+/// The validation file numbers the classes otherwise: the same run finds the same objects, under the ids of the file that it is measured on.
 #[test]
 fn another_order_of_classes_gives_the_same_numbers() {
-    let Some(case) = Case::open("split_other_order") else { return };
-    assert_fine(&case.train(&["train.epochs=20", "train.eval_every=0", "train.optimizer.lr=5.0e-3"]), &[]);
-    let in_run = case.json("run/metrics.json");
-    assert_fine(&case.eval(&[]), &[]);
-    let after = case.json("eval/metrics.json");
-    let [in_run, after] = [&in_run, &after].map(|m| m["bbox"]["AP50"].as_f64().unwrap());
+    let (Some(sound), Some(other)) = (Case::open("sound"), Case::open("split_other_order")) else { return };
+    let trained = |case: &Case| {
+        // Everything that is found counts, so that a few steps find something.
+        assert_fine(&case.train(&["train.epochs=2", "eval.score_threshold=0"]), &[]);
+        let found = case.json("run/detections.json").as_array().unwrap().clone();
+        assert!(found.len() > 100, "{} detections", found.len());
+        (found, case.json("run/metrics.json"))
+    };
+    let ((expected, numbers), (mut found, same_numbers)) = (trained(&sound), trained(&other));
+    for detection in &mut found {
+        detection["category_id"] = (3 - detection["category_id"].as_i64().unwrap()).into();
+    }
+    assert!(found == expected, "the detections differ by more than the ids of their classes");
+    assert_eq!(numbers, same_numbers);
+    let red = serde_json::json!({"id": 2, "name": "red"});
+    assert!(other.json("run/classes.json").as_array().unwrap().contains(&red));
+    // What was measured in the run is measured after it.
+    assert_fine(&other.eval(&[]), &[]);
+    let [in_run, after] = [&same_numbers, &other.json("eval/metrics.json")].map(|m| m["bbox"]["AP50"].as_f64().unwrap());
     assert!((in_run - after).abs() < 0.02, "{in_run} during training, {after} after it");
-    assert!(in_run > 0.2, "the run learned too little to tell the classes apart: AP50 {in_run}");
-    let ids: Vec<Value> = case.json("run/classes.json").as_array().unwrap().clone();
-    assert!(ids.contains(&serde_json::json!({"id": 2, "name": "red"})), "ids of the validation data: {ids:?}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Writes a picture in the format that its ending names (`.png`, `.jpg`, `.bmp`, `.webp`, …), as [`write_atomic`] does.
 ///
 /// # Errors
-/// An ending that names no format of pictures; what the system says.
+/// An ending that names no format of pictures; the system's message.
 pub fn write_picture(path: &Path, image: &RgbImage) -> io::Result<()> {
     let format = ImageFormat::from_path(path).ok().filter(ImageFormat::writing_enabled);
     let unknown = || io::Error::new(io::ErrorKind::InvalidInput, "the ending names no kind of picture; take .png or .jpg");

@@ -115,7 +115,14 @@ fn good_sets_give_nothing_or_what_is_known() {
     let report = check(&folder.join("annotations/edge.json"), Some(&folder.join("images")), ImageCheck::Decode).unwrap();
     expect(
         &report,
-        &[("polygon-numbers", 1), ("bbox-zero-size", 3), ("bbox-outside", 1), ("bbox-crosses-border", 2), ("mask-empty", 5)],
+        &[
+            ("polygon-numbers", 1),
+            ("bbox-zero-size", 3),
+            ("bbox-outside", 1),
+            ("bbox-crosses-border", 2),
+            ("mask-empty", 5),
+            ("exif-orientation", 7),
+        ],
     );
 }
 
