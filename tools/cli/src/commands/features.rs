@@ -16,7 +16,7 @@ use crate::exit::Outcome;
 pub const EXAMPLES: &str = "\
 Examples:
   of a trained detector:    repghost-det features runs/mine a.jpg --output maps.safetensors
-  of a published backbone:  repghost-det features experiments/retinanet.yaml --weights repghostnet_130.safetensors a.jpg --output maps.safetensors
+  of a published backbone:  repghost-det features experiments/retinanet.yaml --weights timm/repghostnet_130.in1k a.jpg --output maps.safetensors
 
 Names are levels: C2, C3, … of the backbone, P3, P4, … of a detector's pyramid; with several images NAME/C3.";
 
