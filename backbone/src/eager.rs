@@ -27,6 +27,11 @@ impl Eager {
     }
 }
 
+fn geometry(layer: &Conv2d) -> Conv {
+    let c = &layer.config;
+    Conv { stride: c.stride, padding: c.padding, dilation: c.dilation, groups: c.groups }
+}
+
 impl Ops for Eager {
     type Value = Tensor;
 
@@ -46,11 +51,22 @@ impl Ops for Eager {
                 return y;
             }
         }
-        let geometry = Conv { stride: c.stride, padding: c.padding, dilation: c.dilation, groups: c.groups };
-        if let Some(y) = cpu::conv2d(x, &layer.weight, layer.bias.as_ref(), &geometry) {
+        if let Some(y) = cpu::conv2d(x, &layer.weight, layer.bias.as_ref(), &geometry(layer)) {
             return y;
         }
         x.conv2d(&layer.weight, layer.bias.as_ref(), [c.stride; 2], c.padding, [c.dilation; 2], c.groups)
+    }
+
+    fn conv2d_levels(&mut self, xs: &[Tensor], layer: &Conv2d) -> Vec<Tensor> {
+        match cpu::conv2d_levels(xs, &layer.weight, layer.bias.as_ref(), &geometry(layer)) {
+            Some(ys) => ys,
+            None => xs.iter().map(|x| self.conv2d(x, layer)).collect(),
+        }
+    }
+
+    /// All at once: the filters are transformed once for all of them, and small levels fill what large ones leave.
+    fn levels<R>(&mut self, xs: &[Tensor], mut f: impl FnMut(&mut Self, &[Tensor]) -> Vec<R>) -> Vec<R> {
+        f(self, xs)
     }
 
     fn conv_transpose2d(&mut self, x: &Tensor, layer: &ConvTranspose2d) -> Tensor {

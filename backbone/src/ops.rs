@@ -57,6 +57,17 @@ pub trait Ops {
 
     /// Cross-correlation with zero padding.
     fn conv2d(&mut self, x: &Self::Value, layer: &Conv2d) -> Self::Value;
+    /// The convolutions of pyramid levels that share a layer.
+    fn conv2d_levels(&mut self, xs: &[Self::Value], layer: &Conv2d) -> Vec<Self::Value> {
+        xs.iter().map(|x| self.conv2d(x, layer)).collect()
+    }
+
+    /// Runs `f`, which returns one result per level, on pyramid levels that share their layers: level by level, or on all of them at once
+    /// in a reader that gains from it.
+    fn levels<R>(&mut self, xs: &[Self::Value], mut f: impl FnMut(&mut Self, &[Self::Value]) -> Vec<R>) -> Vec<R> {
+        xs.iter().flat_map(|x| f(self, std::slice::from_ref(x))).collect()
+    }
+
     /// Transposed convolution (the mask head's upsampling).
     fn conv_transpose2d(&mut self, x: &Self::Value, layer: &ConvTranspose2d) -> Self::Value;
     /// `x @ weight^T + bias` on `[N, in]`.

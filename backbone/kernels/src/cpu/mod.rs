@@ -7,15 +7,17 @@
 //! | `winograd` | dense 3x3, stride 1 |
 //! | `depthwise` | 3x3 and 5x5, stride 1 and 2 |
 //! | `simd` | the vector unit, chosen at run time |
+//! | `threads` | work shared out among threads |
 //! | `workspace` | buffers that threads keep |
 //!
-//! Results do not depend on the number of threads, so a run repeats bit for bit on a machine type. The threads are rayon's: they sleep
-//! while libtorch's work, and the other way round.
+//! Results do not depend on the number of threads, so a run repeats bit for bit on a machine type. There are as many as libtorch uses on the
+//! thread that calls (`tch::get_num_threads`).
 
 mod conv;
 mod depthwise;
 mod simd;
+mod threads;
 mod winograd;
 mod workspace;
 
-pub use conv::{conv2d, conv2d_levels, enabled, set_enabled, Conv};
+pub use conv::{available, conv2d, conv2d_levels, enabled, set_enabled, Conv};

@@ -3,13 +3,12 @@
 //! A thread takes some 48 tiles through all three stages on its own, so that threads never wait for each other and everything between the
 //! stages stays in the cache.
 
-use rayon::prelude::*;
-
 use super::filter::FilterLayout;
 use super::product::{over_channels, PANEL, ROWS};
 use super::scheme::{Scheme, MAX_A};
 use super::tiles::{read_patch, tiles, Maps, Tile};
 use crate::cpu::simd::{self, Kernel, Simd, LANES};
+use crate::cpu::threads::{self, for_each};
 use crate::cpu::workspace::{with_mine, Address};
 
 /// Tiles per thread at a time, a multiple of [`ROWS`].
@@ -220,11 +219,13 @@ pub(crate) unsafe fn convolve<F: Scheme>(
     let outputs: Vec<Address<f32>> = outputs.iter().map(|p| Address(*p)).collect();
     let (filter, bias) = (Address(filter.cast_mut()), bias.map(|b| Address(b.cast_mut())));
     // As many chunks of equal size as keep all threads busy.
-    let threads = rayon::current_num_threads();
+    let work = all.len() * summed * results * F::A * F::A;
+    let threads = threads::threads(work);
     let chunks = all.len().div_ceil(CHUNK).next_multiple_of(threads);
     let chunk = all.len().div_ceil(chunks).next_multiple_of(ROWS).min(CHUNK);
     let (input, output) = (ChunkLayout::new(chunk, summed), ChunkLayout::new(chunk, results));
-    all.par_chunks(chunk).for_each(|tiles| {
+    for_each(all.len().div_ceil(chunk), work, |i| {
+        let tiles = &all[i * chunk..all.len().min((i + 1) * chunk)];
         let inputs: Vec<*const f32> = inputs.iter().map(|p| p.get().cast_const()).collect();
         let outputs: Vec<*mut f32> = outputs.iter().map(|p| p.get()).collect();
         let length = input.len::<F>();

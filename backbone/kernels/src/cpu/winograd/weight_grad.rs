@@ -3,14 +3,13 @@
 //! All threads transform some 240 tiles together, then share the products by frequency; each sum belongs to one thread, so the result does
 //! not depend on their number.
 
-use rayon::prelude::*;
-
 use super::filter::{transform_back, FilterLayout};
 use super::forward::{ChunkLayout, TransformInput};
 use super::product::{over_tiles, PANEL};
 use super::scheme::{Scheme, MAX_A};
 use super::tiles::{read_patch, tiles, Maps, Tile};
 use crate::cpu::simd::{self, Kernel, Simd, LANES};
+use crate::cpu::threads::for_each;
 use crate::cpu::workspace::{with_shared, Address};
 
 /// Tiles at a time.
@@ -115,7 +114,9 @@ pub(crate) unsafe fn weight_gradient<F: Scheme>(
         let (from, out) = (Address(sums.add(lengths[0])), Address(sums.add(lengths[0] + lengths[1])));
         let sums = Address(sums);
         for tiles in all.chunks(chunk) {
-            tiles.par_chunks(PIECE).enumerate().for_each(|(piece, tiles)| {
+            let transformed = tiles.len() * (inputs + outputs) * F::A * F::A * F::A;
+            for_each(tiles.len().div_ceil(PIECE), transformed, |piece| {
+                let tiles = &tiles[piece * PIECE..tiles.len().min((piece + 1) * PIECE)];
                 let xs: Vec<*const f32> = xs.iter().map(|p| p.get().cast_const()).collect();
                 let grads: Vec<*const f32> = grads.iter().map(|p| p.get().cast_const()).collect();
                 let first = piece * PIECE;
@@ -140,7 +141,7 @@ pub(crate) unsafe fn weight_gradient<F: Scheme>(
                     _scheme: scheme,
                 });
             });
-            (0..F::A * F::A * layout.results).into_par_iter().for_each(|i| {
+            for_each(F::A * F::A * layout.results, tiles.len() * inputs * outputs * F::A * F::A, |i| {
                 let (f, k) = (i / layout.results, i % layout.results);
                 simd::run(Products {
                     input: from.get().add(f * input.stride),
