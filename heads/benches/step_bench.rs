@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use repghost_backbone::synthetic::uniform;
 use repghost_backbone::{Backbone, BackboneConfig, Eager, Role, Tree};
-use repghost_heads::detector::HeadConfig;
 use repghost_heads::anchors::AnchorConfig;
+use repghost_heads::detector::HeadConfig;
 use repghost_heads::fpn::FpnConfig;
 use repghost_heads::losses::BoxLoss;
 use repghost_heads::rcnn::MaskRcnnConfig;

@@ -66,13 +66,7 @@ impl<const K: usize, const T: usize> Kernel for Octet<K, T> {
 ///
 /// # Safety
 /// `x`, `weight` (`[channels, 1, K, K]`), `bias` and `y` have the sizes of `g`.
-pub(crate) unsafe fn forward(
-    g: &Geometry,
-    x: *const f32,
-    weight: *const f32,
-    bias: Option<*const f32>,
-    y: *mut f32,
-) {
+pub(crate) unsafe fn forward(g: &Geometry, x: *const f32, weight: *const f32, bias: Option<*const f32>, y: *mut f32) {
     match (g.kernel, g.stride) {
         (3, 1) => unsafe { octets::<3, 1>(g, x, weight, bias, y) },
         (3, 2) => unsafe { octets::<3, 2>(g, x, weight, bias, y) },
