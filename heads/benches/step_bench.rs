@@ -87,6 +87,7 @@ fn main() {
     let (width, size, batch, steps) = (number(1, 0.5), number(2, 320.0) as i64, number(3, 4.0) as usize, number(4, 5.0) as usize);
     let objects = number(5, 7.0) as usize;
     tch::manual_seed(0);
+    cpu::keep_memory();
     cpu::set_enabled(std::env::var_os("KERNELS").is_none_or(|kernels| kernels != "libtorch"));
     let network = Network::new(model, width);
     let parameters: Vec<Tensor> =

@@ -1,7 +1,8 @@
-//! A whole RetinaNet with this project's convolutions against libtorch's: outputs and the gradient of every parameter of pyramid and head.
+//! A whole RetinaNet with this project's convolutions against libtorch's: outputs and the gradient of every parameter.
 //!
 //! Behind a ReLU any change in the order of summation moves single gradients by 1e-4 to 3e-3, fp64 against fp32 too: an input within
-//! rounding of zero lands on either side. So the towers have a smooth activation here, and the bound is tight.
+//! rounding of zero lands on either side. So the towers have a smooth activation here, and the bound is tight: 1e-5, or twice libtorch's own
+//! error where that is larger (the first layers of a deep network).
 
 use repghost_backbone::layers::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, Linear};
 use repghost_backbone::synthetic::{fill, input};
@@ -105,7 +106,7 @@ fn outputs_and_gradients_of_a_smooth_network_equal_those_in_double_precision() {
         let (own, libtorch) = (off(found, right), off(theirs, right));
         differ += usize::from(own != libtorch);
         println!("{name}: off by {own:.1e}, libtorch {libtorch:.1e}");
-        assert!(own < 1e-5, "the gradient of {name} is off by {own:.1e}, libtorch's by {libtorch:.1e}");
+        assert!(own < f64::max(1e-5, 2.0 * libtorch), "the gradient of {name} is off by {own:.1e}, libtorch's by {libtorch:.1e}");
     }
     assert!(differ > gradients.len() / 2, "only {differ} of {} gradients came from other kernels", gradients.len());
 }

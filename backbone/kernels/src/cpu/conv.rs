@@ -61,7 +61,7 @@ fn choose(weight: &[i64], conv: &Conv) -> Option<Kernel> {
     }
 }
 
-fn is_ours(x: &Tensor) -> bool {
+pub(super) fn is_ours(x: &Tensor) -> bool {
     x.device() == Device::Cpu && x.kind() == Kind::Float && x.dim() == 4 && x.numel() > 0
 }
 
@@ -89,19 +89,19 @@ pub fn available() -> bool {
 }
 
 /// Runs a kernel on as many threads as libtorch would use here.
-fn on_threads<R>(f: impl FnOnce() -> R) -> R {
+pub(super) fn on_threads<R>(f: impl FnOnce() -> R) -> R {
     with_threads(tch::get_num_threads().max(1) as usize, f)
 }
 
-fn is_float(weight: &Tensor, bias: Option<&Tensor>) -> bool {
+pub(super) fn is_float(weight: &Tensor, bias: Option<&Tensor>) -> bool {
     [Some(weight), bias].iter().flatten().all(|t| t.device() == Device::Cpu && t.kind() == Kind::Float)
 }
 
-fn read(t: &Tensor) -> *const f32 {
+pub(super) fn read(t: &Tensor) -> *const f32 {
     t.data_ptr() as *const f32
 }
 
-fn write(t: &Tensor) -> *mut f32 {
+pub(super) fn write(t: &Tensor) -> *mut f32 {
     t.data_ptr() as *mut f32
 }
 

@@ -57,7 +57,7 @@ mod tests {
     fn every_number_comes_once() {
         for (count, threads) in [(0, 4), (1, 4), (1000, 1), (1000, 3)] {
             let calls: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
-            with_threads(threads, || for_each(count, usize::MAX / 2, |i| drop(calls[i].fetch_add(1, Ordering::Relaxed))));
+            with_threads(threads, || for_each(count, usize::MAX / 2, |i| _ = calls[i].fetch_add(1, Ordering::Relaxed)));
             assert!(calls.iter().all(|c| c.load(Ordering::Relaxed) == 1), "{count} numbers, {threads} threads");
         }
     }

@@ -62,6 +62,9 @@ impl Compute {
         let half = half(precision, device)?;
         multiply(precision, device)?;
         cpu::set_enabled(are_own(e.train.kernels, half));
+        if device == Device::Cpu {
+            cpu::keep_memory();
+        }
         if device == Device::Cpu && e.train.kernels == Kernels::Libtorch {
             words += "; libtorch's convolutions";
         }

@@ -35,8 +35,8 @@ pub struct TrainConfig {
     /// of mantissa); `bf16` and `fp16` (in half precision where that is safe, losses and weights in 32 bits; `fp16` with a loss scale).
     pub precision: Precision,
     /// Convolutions on a CPU, in training and wherever libtorch runs the network: `fast` takes this program's own kernels for the layers
-    /// that they were measured to be faster for (dense 3x3 by Winograd's algorithm, depthwise 3x3 and 5x5), `libtorch` none. Rounding
-    /// errors are of one size; the bits differ. Cards and `bf16` are not concerned.
+    /// that they were measured to be faster for (dense 3x3 by Winograd's algorithm, depthwise 3x3 and 5x5; batch norm in training),
+    /// `libtorch` none. Rounding errors are of one size; the bits differ. Cards and `bf16` are not concerned.
     pub kernels: Kernels,
     /// Only algorithms that give the same bits each time. On the CPU they always do; on a card they cost some speed.
     pub deterministic: bool,
