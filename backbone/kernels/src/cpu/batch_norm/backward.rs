@@ -79,23 +79,36 @@ impl<const K: usize> Backward<'_, K> {
         }
     }
 
+    /// Adds eight values to sums of `g` and of `g d`. Lanes that are not there have no gradient.
+    #[inline(always)]
+    unsafe fn add<S: Simd>(&self, at: usize, left: usize, sum: &Sum<S, K>, means: [S::V; K], sums: [S::V; 3]) -> [S::V; 3] {
+        unsafe {
+            let (xs, g) = self.values::<S>(at, left, sum);
+            let mut sums = sums;
+            sums[0] = S::add(sums[0], g);
+            for k in 0..K {
+                sums[1 + k] = S::fma(g, S::sub(xs[k], means[k]), sums[1 + k]);
+            }
+            sums
+        }
+    }
+
     #[inline(always)]
     unsafe fn segment<S: Simd>(&self, at: usize, count: usize, sum: &Sum<S, K>, means: [S::V; K], sums: &mut [f64; 3]) {
         unsafe {
             let zero = S::splat(0.0);
             // Two vectors per sum hide the latency of an addition.
-            let mut parts = [[zero; 4]; 3];
-            for (n, i) in (0..count).step_by(LANES).enumerate() {
-                let (xs, g) = self.values::<S>(at + i, LANES.min(count - i), sum);
-                let side = n % 2;
-                parts[0][side] = S::add(parts[0][side], g);
-                for k in 0..K {
-                    // Lanes that are not there have no gradient.
-                    parts[1 + k][side] = S::fma(g, S::sub(xs[k], means[k]), parts[1 + k][side]);
-                }
+            let (mut even, mut odd) = ([zero; 3], [zero; 3]);
+            let pairs = count - count % (2 * LANES);
+            for i in (0..pairs).step_by(2 * LANES) {
+                even = self.add::<S>(at + i, LANES, sum, means, even);
+                odd = self.add::<S>(at + i + LANES, LANES, sum, means, odd);
             }
-            for (sum, part) in sums.iter_mut().zip(parts).take(1 + K) {
-                *sum += total::<S>(part);
+            for i in (pairs..count).step_by(LANES) {
+                even = self.add::<S>(at + i, LANES.min(count - i), sum, means, even);
+            }
+            for (i, sum) in sums.iter_mut().enumerate().take(1 + K) {
+                *sum += total::<S>([even[i], odd[i], zero, zero]);
             }
         }
     }

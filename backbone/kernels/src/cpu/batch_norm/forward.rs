@@ -50,16 +50,20 @@ impl Kernel for Statistics<'_> {
 unsafe fn segment<S: Simd>(x: *const f32, count: usize) -> Moments {
     unsafe {
         let zero = S::splat(0.0);
-        let (blocks, tail) = (count / (4 * LANES), count % (4 * LANES));
-        let rest = x.add(count - tail);
+        // Blocks of four vectors, up to three vectors, up to seven values.
+        let (blocks, vectors) = (count / (4 * LANES), count / LANES % 4);
+        let (after, rest) = (x.add(blocks * 4 * LANES), x.add(count - count % LANES));
         let mut sums = [zero; 4];
         for i in 0..blocks {
             for (j, sum) in sums.iter_mut().enumerate() {
                 *sum = S::add(*sum, S::load(x.add((4 * i + j) * LANES)));
             }
         }
+        for i in 0..vectors {
+            sums[0] = S::add(sums[0], S::load(after.add(i * LANES)));
+        }
         let mut sum = total::<S>(sums);
-        for i in 0..tail {
+        for i in 0..count % LANES {
             sum += f64::from(*rest.add(i));
         }
         let mean = sum / count as f64;
@@ -67,15 +71,26 @@ unsafe fn segment<S: Simd>(x: *const f32, count: usize) -> Moments {
         let mut sums = [zero; 4];
         for i in 0..blocks {
             for (j, sum) in sums.iter_mut().enumerate() {
-                let d = S::sub(S::load(x.add((4 * i + j) * LANES)), centre);
-                *sum = S::fma(d, d, *sum);
+                *sum = add_square::<S>(x.add((4 * i + j) * LANES), centre, *sum);
             }
         }
+        for i in 0..vectors {
+            sums[0] = add_square::<S>(after.add(i * LANES), centre, sums[0]);
+        }
         let mut squares = total::<S>(sums);
-        for i in 0..tail {
+        for i in 0..count % LANES {
             squares += (f64::from(*rest.add(i)) - mean).powi(2);
         }
         Moments { count: count as f64, mean, squares }
+    }
+}
+
+// A function, not a closure: one that is called from two places is not inlined, and would be compiled without vector instructions.
+#[inline(always)]
+unsafe fn add_square<S: Simd>(x: *const f32, centre: S::V, sum: S::V) -> S::V {
+    unsafe {
+        let d = S::sub(S::load(x), centre);
+        S::fma(d, d, sum)
     }
 }
 
