@@ -1,11 +1,12 @@
 //! The reader that executes a network on tensors.
 
-use repghost_kernels::cpu::{self, Conv};
+use repghost_kernels::cpu::{self, Conv, Normed};
 use repghost_kernels::cuda::depthwise;
 use tch::Tensor;
 
 use crate::dropout::dropout;
 use crate::layers::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, Linear};
+use crate::module::Named;
 use crate::ops::{Activation, Ops};
 
 /// Executes each operation at once. Gradients are recorded as usual (wrap in `tch::no_grad` for inference).
@@ -27,6 +28,26 @@ impl Eager {
     }
 }
 
+fn geometry(layer: &Conv2d) -> Conv {
+    let c = &layer.config;
+    Conv { stride: c.stride, padding: c.padding, dilation: c.dilation, groups: c.groups }
+}
+
+fn normed<'a>(x: &'a Tensor, layer: &'a BatchNorm) -> Normed<'a> {
+    Normed {
+        x,
+        weight: &layer.weight,
+        bias: &layer.bias,
+        running: [&layer.running_mean, &layer.running_var],
+        momentum: layer.config.momentum,
+        eps: layer.config.eps,
+    }
+}
+
+fn count_batch(layer: &BatchNorm) {
+    let _ = layer.num_batches_tracked.shallow_clone().g_add_scalar_(1);
+}
+
 impl Ops for Eager {
     type Value = Tensor;
 
@@ -46,11 +67,22 @@ impl Ops for Eager {
                 return y;
             }
         }
-        let geometry = Conv { stride: c.stride, padding: c.padding, dilation: c.dilation, groups: c.groups };
-        if let Some(y) = cpu::conv2d(x, &layer.weight, layer.bias.as_ref(), &geometry) {
+        if let Some(y) = cpu::conv2d(x, &layer.weight, layer.bias.as_ref(), &geometry(layer)) {
             return y;
         }
         x.conv2d(&layer.weight, layer.bias.as_ref(), [c.stride; 2], c.padding, [c.dilation; 2], c.groups)
+    }
+
+    fn conv2d_levels(&mut self, xs: &[Tensor], layer: &Conv2d) -> Vec<Tensor> {
+        match cpu::conv2d_levels(xs, &layer.weight, layer.bias.as_ref(), &geometry(layer)) {
+            Some(ys) => ys,
+            None => xs.iter().map(|x| self.conv2d(x, layer)).collect(),
+        }
+    }
+
+    /// All at once: the filters are transformed once for all of them, and small levels fill what large ones leave.
+    fn levels<R>(&mut self, xs: &[Tensor], mut f: impl FnMut(&mut Self, &[Tensor]) -> Vec<R>) -> Vec<R> {
+        f(self, xs)
     }
 
     fn conv_transpose2d(&mut self, x: &Tensor, layer: &ConvTranspose2d) -> Tensor {
@@ -61,13 +93,36 @@ impl Ops for Eager {
         x.linear(&layer.weight, Some(&layer.bias))
     }
 
+    fn batch_norm_sum(&mut self, parts: &[(&Tensor, &Named<BatchNorm>)], activation: Activation) -> Tensor {
+        let relu = match activation {
+            Activation::Relu => Some(true),
+            Activation::Identity => Some(false),
+            _ => None,
+        };
+        if self.train && parts.iter().all(|(_, layer)| !layer.use_running_stats.get()) {
+            let normed: Vec<Normed> = parts.iter().map(|(x, layer)| normed(x, layer)).collect();
+            if let Some(sum) = cpu::batch_norm_sum(&normed, relu.unwrap_or(false)) {
+                parts.iter().for_each(|(_, layer)| count_batch(layer));
+                return if relu.is_some() { sum } else { self.activation(&sum, activation) };
+            }
+        }
+        let mut normed = parts.iter().map(|(x, layer)| self.batch_norm(x, layer));
+        let first = normed.next().expect("a sum has parts");
+        let sum = normed.fold(first, |sum, y| sum + y);
+        self.activation(&sum, activation)
+    }
+
     fn batch_norm(&mut self, x: &Tensor, layer: &BatchNorm) -> Tensor {
         // A single value per channel has no variance: PyTorch's module refuses it, the bare operator writes NaN into the running
         // variance. Here such a batch (one image, 1x1 map) is normalised by the running statistics and leaves them alone.
         let values = x.numel() as i64 / x.size()[1].max(1);
         let train = self.train && !layer.use_running_stats.get() && values > 1;
         if train {
-            let _ = layer.num_batches_tracked.shallow_clone().g_add_scalar_(1);
+            if let Some(y) = cpu::batch_norm_sum(&[normed(x, layer)], false) {
+                count_batch(layer);
+                return y;
+            }
+            count_batch(layer);
         }
         x.batch_norm(
             Some(&layer.weight),

@@ -13,6 +13,7 @@
 //! A new backbone needs no change in any reader. A method here takes the *layer* (weights and geometry), not loose tensors, so that
 //! every reader finds what it needs: Eager the weights, Cost the kernel size, Onnx the initializers.
 
+use crate::module::{Module, Named};
 use crate::layers::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, Linear};
 
 /// Point-wise non-linearities, by the definitions of PyTorch.
@@ -57,12 +58,40 @@ pub trait Ops {
 
     /// Cross-correlation with zero padding.
     fn conv2d(&mut self, x: &Self::Value, layer: &Conv2d) -> Self::Value;
+    /// The convolutions of pyramid levels that share a layer.
+    fn conv2d_levels(&mut self, xs: &[Self::Value], layer: &Conv2d) -> Vec<Self::Value> {
+        xs.iter().map(|x| self.conv2d(x, layer)).collect()
+    }
+
+    /// Runs `f`, which returns one result per level, on pyramid levels that share their layers: level by level, or on all of them at once
+    /// in a reader that gains from it.
+    fn levels<R>(&mut self, xs: &[Self::Value], mut f: impl FnMut(&mut Self, &[Self::Value]) -> Vec<R>) -> Vec<R> {
+        xs.iter().flat_map(|x| f(self, std::slice::from_ref(x))).collect()
+    }
+
     /// Transposed convolution (the mask head's upsampling).
     fn conv_transpose2d(&mut self, x: &Self::Value, layer: &ConvTranspose2d) -> Self::Value;
     /// `x @ weight^T + bias` on `[N, in]`.
     fn linear(&mut self, x: &Self::Value, layer: &Linear) -> Self::Value;
     /// Batch normalisation.
     fn batch_norm(&mut self, x: &Self::Value, layer: &BatchNorm) -> Self::Value;
+    /// The sum of normalised maps, each by its own batch norm, and an activation.
+    fn batch_norm_sum(&mut self, parts: &[(&Self::Value, &Named<BatchNorm>)], activation: Activation) -> Self::Value
+    where
+        Self: Sized,
+    {
+        let mut sum: Option<Self::Value> = None;
+        for (x, norm) in parts {
+            let y = norm.forward(self, x);
+            sum = Some(match sum {
+                Some(sum) => self.add(&sum, &y),
+                None => y,
+            });
+        }
+        let sum = sum.expect("a sum has parts");
+        self.activation(&sum, activation)
+    }
+
     /// Group normalisation.
     fn group_norm(&mut self, x: &Self::Value, layer: &GroupNorm) -> Self::Value;
     /// A point-wise non-linearity.

@@ -1,17 +1,21 @@
 //! Times training steps (forward, backward, gradient clipping, SGD with momentum) on random images, in the protocol of
 //! `tools/fixtures/step_bench.py`, which times torchvision's heads on timm's backbone:
-//! `step_bench {retinanet|mask_rcnn} [width 0.5] [size 320] [batch 4] [steps 5]
-//! [objects 7]`. Prints the median and the process's peak memory.
+//! `step_bench {retinanet|narrow|mask_rcnn|classify} [width 0.5] [size 320] [batch 4] [steps 5] [objects 7]`. `narrow` is the RetinaNet of
+//! experiments/small.yaml, `classify` the backbone with its classifier of 1000 classes. `KERNELS=libtorch` in the environment leaves all
+//! convolutions to libtorch. Prints the median and the process's peak memory.
 
 use std::time::Instant;
 
 use repghost_backbone::synthetic::uniform;
-use repghost_backbone::{BackboneConfig, Eager, Role, Tree};
+use repghost_backbone::{Backbone, BackboneConfig, Eager, Role, Tree};
+use repghost_heads::anchors::AnchorConfig;
 use repghost_heads::detector::HeadConfig;
 use repghost_heads::fpn::FpnConfig;
+use repghost_heads::losses::BoxLoss;
 use repghost_heads::rcnn::MaskRcnnConfig;
 use repghost_heads::retinanet::RetinaNetConfig;
-use repghost_heads::{CroppedMask, ImageBatch, Target};
+use repghost_heads::{CroppedMask, Detector, ImageBatch, Target};
+use repghost_kernels::cpu;
 use tch::{Device, Kind, Tensor};
 
 const LEARNING_RATE: f64 = 1e-3;
@@ -20,6 +24,61 @@ const WEIGHT_DECAY: f64 = 1e-4;
 const MAX_NORM: f64 = 10.0;
 /// torchvision's 91 outputs are a background and 90 classes for Mask R-CNN, 91 classes for RetinaNet.
 const OUTPUTS: i64 = 91;
+const IMAGENET_CLASSES: i64 = 1000;
+
+/// What is trained.
+enum Network {
+    Detector(Box<Detector>),
+    Classifier(Box<Backbone>),
+}
+
+impl Network {
+    fn new(model: &str, width: f64) -> Self {
+        let backbone = BackboneConfig { width, dropout: Some(0.0), ..BackboneConfig::default() };
+        let (head, channels, classes) = match model {
+            "classify" => {
+                let network = backbone.build_classifier(IMAGENET_CLASSES).expect("a width that there is");
+                return Self::Classifier(Box::new(network));
+            }
+            "retinanet" => (HeadConfig::RetinaNet(RetinaNetConfig::default()), 256, OUTPUTS),
+            "narrow" => (HeadConfig::RetinaNet(narrow()), 64, OUTPUTS),
+            _ => (HeadConfig::MaskRcnn(MaskRcnnConfig::default()), 256, OUTPUTS - 1),
+        };
+        let body = backbone.build_features().expect("a width that there is");
+        let fpn = FpnConfig { channels, ..FpnConfig::default() };
+        Self::Detector(Box::new(head.build(body, &fpn, classes).expect("a head that there is")))
+    }
+
+    fn tree(&self) -> &dyn Tree {
+        match self {
+            Self::Detector(d) => d.as_ref(),
+            Self::Classifier(b) => b.as_ref(),
+        }
+    }
+
+    /// The sum of all losses.
+    fn loss(&self, images: ImageBatch, targets: &[Target]) -> Tensor {
+        match self {
+            Self::Detector(d) => {
+                let losses = d.losses(&mut Eager::train(), &images, targets);
+                if std::env::var_os("SHOW_LOSSES").is_some() {
+                    println!("{:?}", losses.iter().map(|(name, loss)| (name, loss.double_value(&[]))).collect::<Vec<_>>());
+                }
+                losses.total()
+            }
+            Self::Classifier(b) => {
+                let labels = Tensor::arange(images.pixels.size()[0], (Kind::Int64, Device::Cpu));
+                b.classify(&mut Eager::train(), &images.pixels).cross_entropy_for_logits(&labels)
+            }
+        }
+    }
+}
+
+/// The head of experiments/small.yaml.
+fn narrow() -> RetinaNetConfig {
+    let anchors = AnchorConfig { octave_base_scale: 3.0, scales_per_octave: 2, ..AnchorConfig::default() };
+    RetinaNetConfig { tower_depth: 2, group_norm: true, box_loss: BoxLoss::Giou, anchors, ..RetinaNetConfig::default() }
+}
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
@@ -28,33 +87,27 @@ fn main() {
     let (width, size, batch, steps) = (number(1, 0.5), number(2, 320.0) as i64, number(3, 4.0) as usize, number(4, 5.0) as usize);
     let objects = number(5, 7.0) as usize;
     tch::manual_seed(0);
-    let (head, classes) = match model {
-        "retinanet" => (HeadConfig::RetinaNet(RetinaNetConfig::default()), OUTPUTS),
-        _ => (HeadConfig::MaskRcnn(MaskRcnnConfig::default()), OUTPUTS - 1),
-    };
-    let body = BackboneConfig { width, ..BackboneConfig::default() }.build_features().expect("a width that there is");
-    let detector = head.build(body, &FpnConfig::default(), classes).expect("the default head");
+    cpu::keep_memory();
+    cpu::set_enabled(std::env::var_os("KERNELS").is_none_or(|kernels| kernels != "libtorch"));
+    let network = Network::new(model, width);
     let parameters: Vec<Tensor> =
-        detector.named_tensors().into_iter().filter(|e| e.role == Role::Parameter).map(|e| e.tensor).collect();
+        network.tree().named_tensors().into_iter().filter(|e| e.role == Role::Parameter).map(|e| e.tensor).collect();
     println!("params {}", parameters.iter().map(Tensor::numel).sum::<usize>());
     let mut velocity: Vec<Option<Tensor>> = parameters.iter().map(|_| None).collect();
-    let targets: Vec<Target> = (0..batch).map(|i| target(i, objects, size as f32, model != "retinanet")).collect();
+    let targets: Vec<Target> = (0..batch).map(|i| target(i, objects, size as f32, model == "mask_rcnn")).collect();
     let (mut times, mut cpu) = (Vec::new(), Vec::new());
     for _ in 0..=steps {
         let pixels = Tensor::rand([batch as i64, 3, size, size], (Kind::Float, Device::Cpu));
         let images = ImageBatch { pixels, sizes: vec![[size, size]; batch] };
         let (start, cpu_start) = (Instant::now(), cpu_seconds());
-        let losses = detector.losses(&mut Eager::train(), &images, &targets);
+        let loss = network.loss(images, &targets);
         for p in &parameters {
             p.shallow_clone().zero_grad();
         }
-        losses.total().backward();
+        loss.backward();
         tch::no_grad(|| update(&parameters, &mut velocity));
         times.push(start.elapsed().as_secs_f64());
         cpu.push(cpu_seconds() - cpu_start);
-        if std::env::var_os("SHOW_LOSSES").is_some() {
-            println!("{:?}", losses.iter().map(|(name, loss)| (name, loss.double_value(&[]))).collect::<Vec<_>>());
-        }
     }
     let ([median, min], [cpu, _]) = (middle(&times[1..]), middle(&cpu[1..]));
     let peak = peak_megabytes();

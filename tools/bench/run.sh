@@ -12,7 +12,8 @@ if ! "$python" -c "import torch, torchvision, timm, pycocotools" 2>/dev/null; th
   python3 -m venv "$root/.deps/peers"
   "$root/.deps/peers/bin/pip" install --quiet --disable-pip-version-check torch==2.11.0 torchvision==0.26.0 timm pycocotools
 fi
-cargo bench --quiet --package repghost-coco --package repghost-heads --benches --no-run
+echo "machine: $(nproc) cores of $(grep -m1 "model name" /proc/cpuinfo 2>/dev/null | cut -d: -f2 | xargs || uname -m), $(uname -m)"
+cargo bench --package repghost-coco --package repghost-heads --benches --no-run
 rust_bench() { cargo bench --quiet --package "$1" --bench "$2" -- "${@:3}"; }
 
 both() { # name, our command, --, their command
@@ -33,7 +34,9 @@ else
   echo "loader skipped: BENCH_IMAGES names no folder"
 fi
 both retinanet rust_bench repghost-heads step_bench retinanet 0.5 320 4 5 -- "$python" tools/fixtures/step_bench.py retinanet 050 320 4 5
+both narrow rust_bench repghost-heads step_bench narrow 0.5 320 8 5 -- "$python" tools/fixtures/step_bench.py narrow 050 320 8 5
 both mask_rcnn rust_bench repghost-heads step_bench mask_rcnn 0.5 320 4 3 -- "$python" tools/fixtures/step_bench.py mask_rcnn 050 320 4 3
+both classify rust_bench repghost-heads step_bench classify 1.0 224 32 3 -- "$python" tools/fixtures/step_bench.py classify 100 224 32 3
 both operators rust_bench repghost-heads op_bench 5 -- "$python" tools/fixtures/op_bench.py
 if [ -n "${BENCH_MODEL:-}" ] && [ -n "${BENCH_PHOTOS:-}" ]; then
   cargo build --release --quiet --package repghost-det

@@ -182,6 +182,12 @@ impl Module for GhostModule {
     fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
         let x1 = self.primary.forward(ops, x);
         let y = self.cheap.forward(ops, &x1);
+        // The paper's module in training is one sum of normalised maps.
+        if let (Reuse::Add(_), Some(cheap), [AddedBranch { conv: None, bn: Some(identity) }]) =
+            (&self.reuse, &self.cheap_bn, self.branches.as_slice())
+        {
+            return ops.batch_norm_sum(&[(&y, cheap), (&x1, identity)], self.activation);
+        }
         let mut y = self.cheap_bn.forward(ops, &y);
         match self.reuse {
             Reuse::Concat => {

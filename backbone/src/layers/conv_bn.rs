@@ -44,8 +44,10 @@ impl Tree for ConvBn {
 impl Module for ConvBn {
     fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
         let y = self.conv.forward(ops, x);
-        let y = self.bn.forward(ops, &y);
-        ops.activation(&y, self.activation)
+        match &self.bn {
+            Some(bn) => ops.batch_norm_sum(&[(&y, bn)], self.activation),
+            None => ops.activation(&y, self.activation),
+        }
     }
 }
 

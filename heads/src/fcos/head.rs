@@ -31,14 +31,15 @@ impl Tower {
         Self((0..config.tower_depth).map(layer).collect())
     }
 
-    fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
-        let mut x = O::share(x);
+    fn forward<O: Ops>(&self, ops: &mut O, levels: &[O::Value]) -> Vec<O::Value> {
+        let mut xs: Vec<O::Value> = levels.iter().map(O::share).collect();
         for (i, (conv, norm)) in self.0.iter().enumerate() {
-            x = ops.scope(&format!("conv.{}", STEP * i), |ops| ops.conv2d(&x, conv));
-            x = ops.scope(&format!("conv.{}", STEP * i + 1), |ops| ops.group_norm(&x, norm));
-            x = ops.scope(&format!("conv.{}", STEP * i + 2), |ops| ops.activation(&x, Activation::Relu));
+            xs = ops.scope(&format!("conv.{}", STEP * i), |ops| ops.conv2d_levels(&xs, conv));
+            xs = ops.scope(&format!("conv.{}", STEP * i + 1), |ops| xs.iter().map(|x| ops.group_norm(x, norm)).collect());
+            let relu = |ops: &mut O| xs.iter().map(|x| ops.activation(x, Activation::Relu)).collect();
+            xs = ops.scope(&format!("conv.{}", STEP * i + 2), relu);
         }
-        x
+        xs
     }
 }
 
@@ -94,34 +95,31 @@ impl FcosHead {
     /// Outputs of all levels, joined.
     pub fn forward<O: Ops>(&self, ops: &mut O, pyramid: &[O::Value]) -> FcosOutputs<O::Value> {
         let logits = ops.scope("classification_head", |ops| {
-            let levels: Vec<O::Value> = pyramid
-                .iter()
-                .map(|x| {
-                    let x = self.classification.forward(ops, x);
-                    predict(ops, "cls_logits", &x, &self.cls_logits)
-                })
-                .collect();
+            let levels = ops.levels(pyramid, |ops, xs| {
+                let xs = self.classification.forward(ops, xs);
+                predict(ops, "cls_logits", &xs, &self.cls_logits)
+            });
             ops.concat(&levels, 1)
         });
         let (distances, centerness) = ops.scope("regression_head", |ops| {
-            let (mut distances, mut centerness) = (Vec::new(), Vec::new());
-            for x in pyramid {
-                let x = self.regression.forward(ops, x);
-                let d = predict(ops, "bbox_reg", &x, &self.bbox_reg);
-                distances.push(ops.scope("relu", |ops| ops.activation(&d, Activation::Relu)));
-                centerness.push(predict(ops, "bbox_ctrness", &x, &self.bbox_ctrness));
-            }
+            let levels = ops.levels(pyramid, |ops, xs| {
+                let xs = self.regression.forward(ops, xs);
+                let ds = predict(ops, "bbox_reg", &xs, &self.bbox_reg);
+                let ds: Vec<_> = ops.scope("relu", |ops| ds.iter().map(|d| ops.activation(d, Activation::Relu)).collect());
+                ds.into_iter().zip(predict(ops, "bbox_ctrness", &xs, &self.bbox_ctrness)).collect()
+            });
+            let (distances, centerness): (Vec<_>, Vec<_>) = levels.into_iter().unzip();
             (ops.concat(&distances, 1), ops.concat(&centerness, 1))
         });
         FcosOutputs { logits, distances, centerness }
     }
 }
 
-/// `[N, H W, outputs]` of one level.
-fn predict<O: Ops>(ops: &mut O, name: &str, x: &O::Value, layer: &Conv2d) -> O::Value {
+/// `[N, H W, outputs]` of each level.
+fn predict<O: Ops>(ops: &mut O, name: &str, xs: &[O::Value], layer: &Conv2d) -> Vec<O::Value> {
     ops.scope(name, |ops| {
-        let y = ops.conv2d(x, layer);
-        ops.flatten_positions(&y, layer.outputs())
+        let ys = ops.conv2d_levels(xs, layer);
+        ys.iter().map(|y| ops.flatten_positions(y, layer.outputs())).collect()
     })
 }
 

@@ -42,24 +42,27 @@ impl RpnHead {
 
     /// Outputs of all levels, joined.
     pub fn forward<O: Ops>(&self, ops: &mut O, pyramid: &[O::Value]) -> RpnOutputs<O::Value> {
-        let (mut logits, mut deltas) = (Vec::new(), Vec::new());
-        for x in pyramid {
-            let mut x = O::share(x);
+        let levels = ops.levels(pyramid, |ops, levels| {
+            let mut xs: Vec<O::Value> = levels.iter().map(O::share).collect();
             for (i, conv) in self.convs.iter().enumerate() {
-                x = ops.scope(&format!("conv.{i}.0"), |ops| ops.conv2d(&x, conv));
-                x = ops.scope(&format!("conv.{i}.1"), |ops| ops.activation(&x, Activation::Relu));
+                xs = ops.scope(&format!("conv.{i}.0"), |ops| ops.conv2d_levels(&xs, conv));
+                xs = ops.scope(&format!("conv.{i}.1"), |ops| xs.iter().map(|x| ops.activation(x, Activation::Relu)).collect());
             }
-            logits.push(ops.scope("cls_logits", |ops| {
-                let y = ops.conv2d(&x, &self.cls_logits);
-                ops.flatten_positions(&y, 1)
-            }));
-            deltas.push(ops.scope("bbox_pred", |ops| {
-                let y = ops.conv2d(&x, &self.bbox_pred);
-                ops.flatten_positions(&y, 4)
-            }));
-        }
+            let logits = predict(ops, "cls_logits", &xs, &self.cls_logits, 1);
+            logits.into_iter().zip(predict(ops, "bbox_pred", &xs, &self.bbox_pred, 4)).collect()
+        });
+        let (logits, deltas): (Vec<_>, Vec<_>) = levels.into_iter().unzip();
         RpnOutputs { logits: ops.concat(&logits, 1), deltas: ops.concat(&deltas, 1) }
     }
+}
+
+/// `[N, H W A, per_anchor]` of each level.
+fn predict<O: Ops>(ops: &mut O, name: &str, xs: &[O::Value], layer: &Conv2d, per_anchor: i64) -> Vec<O::Value> {
+    let one = |ops: &mut O, x: &O::Value| {
+        let y = ops.conv2d(x, layer);
+        ops.flatten_positions(&y, per_anchor)
+    };
+    ops.scope(name, |ops| xs.iter().map(|x| one(ops, x)).collect())
 }
 
 impl Tree for RpnHead {

@@ -48,19 +48,19 @@ impl Subnet {
         Self { predict: conv(last, anchors * per_anchor, true, bias), tower, name, per_anchor }
     }
 
-    /// `[N, H W A, per_anchor]` of one level.
-    fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
-        let mut x = O::share(x);
+    /// `[N, H W A, per_anchor]` of each level.
+    fn forward<O: Ops>(&self, ops: &mut O, levels: &[O::Value]) -> Vec<O::Value> {
+        let mut xs: Vec<O::Value> = levels.iter().map(O::share).collect();
         for (i, (conv, norm)) in self.tower.iter().enumerate() {
-            x = ops.scope(&format!("conv.{i}.0"), |ops| ops.conv2d(&x, conv));
+            xs = ops.scope(&format!("conv.{i}.0"), |ops| ops.conv2d_levels(&xs, conv));
             if let Some(norm) = norm {
-                x = ops.scope(&format!("conv.{i}.1"), |ops| ops.group_norm(&x, norm));
+                xs = ops.scope(&format!("conv.{i}.1"), |ops| xs.iter().map(|x| ops.group_norm(x, norm)).collect());
             }
-            x = ops.scope(&format!("conv.{i}"), |ops| ops.activation(&x, Activation::Relu));
+            xs = ops.scope(&format!("conv.{i}"), |ops| xs.iter().map(|x| ops.activation(x, Activation::Relu)).collect());
         }
         ops.scope(self.name, |ops| {
-            let y = ops.conv2d(&x, &self.predict);
-            ops.flatten_positions(&y, self.per_anchor)
+            let ys = ops.conv2d_levels(&xs, &self.predict);
+            ys.iter().map(|y| ops.flatten_positions(y, self.per_anchor)).collect()
         })
     }
 }
@@ -127,7 +127,7 @@ impl RetinaNetHead {
     pub fn forward<O: Ops>(&self, ops: &mut O, pyramid: &[O::Value]) -> RawOutputs<O::Value> {
         let mut run = |name: &str, subnet: &Subnet| {
             ops.scope(name, |ops| {
-                let levels: Vec<O::Value> = pyramid.iter().map(|x| subnet.forward(ops, x)).collect();
+                let levels = ops.levels(pyramid, |ops, xs| subnet.forward(ops, xs));
                 ops.concat(&levels, 1)
             })
         };

@@ -8,8 +8,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use fast_image_resize::images::Image;
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use rayon::prelude::*;
 use serde::Serialize;
@@ -165,15 +166,15 @@ fn brightness(picture: &RgbImage, width: u32, height: u32) -> Vec<f32> {
     let rgb = picture.pixels().map(|p| (299 * u32::from(p.0[0]) + 587 * u32::from(p.0[1]) + 114 * u32::from(p.0[2])) / 1000);
     let gray: Vec<u8> = rgb.map(|v| v as u8).collect();
     let (w, h) = picture.dimensions();
-    let mut small = Image::new(width, height, PixelType::U8);
+    let mut small = vec![0; (width * height) as usize];
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box));
-    let resized = Image::from_vec_u8(w, h, gray, PixelType::U8)
-        .ok()
-        .and_then(|from| Resizer::new().resize(&from, &mut small, &options).ok());
-    match resized {
-        Some(()) => small.buffer().iter().map(|v| f32::from(*v)).collect(),
-        None => vec![0.0; (width * height) as usize],
+    if let (Ok(from), Ok(mut to)) =
+        (TypedImageRef::<U8>::from_buffer(w, h, &gray), TypedImage::<U8>::from_buffer(width, height, &mut small))
+    {
+        // An empty picture stays black.
+        let _ = Resizer::new().resize_typed(&from, &mut to, &options);
     }
+    small.into_iter().map(f32::from).collect()
 }
 
 fn difference_hash(picture: &RgbImage) -> u64 {

@@ -5,8 +5,9 @@
 
 use std::cell::RefCell;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,11 +47,12 @@ pub fn resize(image: &RgbImage, width: usize, height: usize, filter: Filter) -> 
     });
     let options = ResizeOptions::new().resize_alg(alg);
     let mut out = black(width, height);
-    // Both buffers are exactly width x height x 3 bytes and of one pixel type, so that no step of this can fail.
+    // Both buffers are exactly width x height x 3 bytes, so that no step of this can fail. (With pixel types that are chosen at run time, this
+    // crate would hold the kernels of all of them: three minutes of compilation.)
     let source =
-        ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3).expect("an RgbImage's buffer fits");
-    let mut target = Image::from_slice_u8(width, height, &mut out, PixelType::U8x3).expect("an RgbImage's buffer fits");
-    RESIZER.with_borrow_mut(|r| r.resize(&source, &mut target, &options)).expect("same pixel type, no crop");
+        TypedImageRef::<U8x3>::from_buffer(image.width(), image.height(), image.as_raw()).expect("an RgbImage's buffer fits");
+    let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut out).expect("an RgbImage's buffer fits");
+    RESIZER.with_borrow_mut(|r| r.resize_typed(&source, &mut target, &options)).expect("no crop");
     out
 }
 

@@ -77,6 +77,9 @@ impl Subject<'_> {
             let [before, after] = speeds([&float.model, &quantized.files[0].model], input.shape, &input.pixels)?;
             let ratio = before / after;
             notes.push(format!("onnxruntime, one thread: {before:.2} ms in float, {after:.2} ms in int8 ({ratio:.2}x)"));
+            if ratio < 1.0 {
+                notes.push("on this CPU int8 is slower: conversions cost more than thin layers gain (docs/latency.md); it is for TensorRT".into());
+            }
         }
         let mut metadata = vec![("int8_calibration_images".to_string(), used.to_string())];
         if matches!(part, Part::Raw | Part::Detector) {

@@ -1,22 +1,18 @@
 //! From tensors to kernels: which convolutions are ours, and their place in autograd's graph.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::LazyLock;
 
 use tch::{Device, Kind, Tensor};
 
 use super::depthwise::{self, Geometry};
 use super::simd;
+use super::threads::with_threads;
 use super::winograd::{Convolution, Maps};
 use crate::custom_op::with_backward;
 
-/// Names the kernels that a process starts with, `fast` or `libtorch`: runs every test of the workspace with either.
-const VARIABLE: &str = "REPGHOST_KERNELS";
+static ENABLED: AtomicBool = AtomicBool::new(true);
 
-static ENABLED: LazyLock<AtomicBool> = LazyLock::new(|| AtomicBool::new(std::env::var_os(VARIABLE).is_some_and(|v| v == "fast")));
-
-/// Whether [`conv2d`] takes any convolution in this process (`train.kernels: fast`). It starts with libtorch's kernels, unless the
-/// variable `REPGHOST_KERNELS` is `fast`.
+/// Whether [`conv2d`] takes any convolution in this process (`train.kernels: fast`), as it does from the start.
 pub fn enabled() -> bool {
     ENABLED.load(Ordering::Relaxed)
 }
@@ -65,7 +61,7 @@ fn choose(weight: &[i64], conv: &Conv) -> Option<Kernel> {
     }
 }
 
-fn is_ours(x: &Tensor) -> bool {
+pub(super) fn is_ours(x: &Tensor) -> bool {
     x.device() == Device::Cpu && x.kind() == Kind::Float && x.dim() == 4 && x.numel() > 0
 }
 
@@ -87,15 +83,25 @@ pub fn conv2d_levels(xs: &[Tensor], weight: &Tensor, bias: Option<&Tensor>, conv
     (ours && choose(&weight.size(), conv)? == Kernel::Winograd).then(|| winograd(xs, weight, bias))
 }
 
-fn is_float(weight: &Tensor, bias: Option<&Tensor>) -> bool {
+/// Whether this machine has the vector instructions that the kernels were measured to be faster with.
+pub fn available() -> bool {
+    simd::is_fast()
+}
+
+/// Runs a kernel on as many threads as libtorch would use here.
+pub(super) fn on_threads<R>(f: impl FnOnce() -> R) -> R {
+    with_threads(tch::get_num_threads().max(1) as usize, f)
+}
+
+pub(super) fn is_float(weight: &Tensor, bias: Option<&Tensor>) -> bool {
     [Some(weight), bias].iter().flatten().all(|t| t.device() == Device::Cpu && t.kind() == Kind::Float)
 }
 
-fn read(t: &Tensor) -> *const f32 {
+pub(super) fn read(t: &Tensor) -> *const f32 {
     t.data_ptr() as *const f32
 }
 
-fn write(t: &Tensor) -> *mut f32 {
+pub(super) fn write(t: &Tensor) -> *mut f32 {
     t.data_ptr() as *mut f32
 }
 
@@ -156,9 +162,16 @@ fn winograd(xs: &[Tensor], weight: &Tensor, bias: Option<&Tensor>) -> Vec<Tensor
     let sizes: Vec<[i64; 4]> = maps.iter().map(|m| [m.images as i64, outputs as i64, m.height as i64, m.width as i64]).collect();
     let lengths: Vec<i64> = sizes.iter().map(|s| s.iter().product()).collect();
     // Levels lie one after another, so that autograd sees one operation with one result.
-    let flat = Tensor::empty([lengths.iter().sum::<i64>()], (Kind::Float, Device::Cpu));
+    let all = match sizes[..] {
+        [size] => size.to_vec(),
+        _ => vec![lengths.iter().sum()],
+    };
+    let flat = Tensor::empty(all, (Kind::Float, Device::Cpu));
     let views = |flat: &Tensor| -> Vec<Tensor> {
-        flat.split_with_sizes(&lengths, 0).iter().zip(&sizes).map(|(t, s)| t.view(*s)).collect()
+        match sizes[..] {
+            [_] => vec![flat.shallow_clone()],
+            _ => flat.split_with_sizes(&lengths, 0).iter().zip(&sizes).map(|(t, s)| t.view(*s)).collect(),
+        }
     };
     let ys = views(&flat);
     let layer = Convolution { maps: &maps, outputs, inputs: channels, weight: read(&w) };
@@ -166,7 +179,7 @@ fn winograd(xs: &[Tensor], weight: &Tensor, bias: Option<&Tensor>) -> Vec<Tensor
     unsafe {
         let from: Vec<_> = plain.iter().map(read).collect();
         let to: Vec<_> = ys.iter().map(write).collect();
-        layer.forward(&from, b.as_ref().map(read), &to);
+        on_threads(|| layer.forward(&from, b.as_ref().map(read), &to));
     }
     if inputs.is_empty() {
         return ys;
@@ -174,15 +187,11 @@ fn winograd(xs: &[Tensor], weight: &Tensor, bias: Option<&Tensor>) -> Vec<Tensor
     drop(ys);
     let saved = Saved::new(&plain, &w, &wanted);
     let shapes = sizes.clone();
-    let value = with_backward(flat, &inputs, move |grad| winograd_backward(&saved, grad, &shapes));
-    if let [size] = sizes[..] {
-        return vec![value.view(size)];
-    }
-    views(&value)
+    views(&with_backward(flat, &inputs, move |grad| winograd_backward(&saved, grad, &shapes)))
 }
 
 fn winograd_backward(saved: &Saved, grad: &Tensor, sizes: &[[i64; 4]]) -> Vec<Tensor> {
-    let grad = grad.contiguous();
+    let grad = grad.contiguous().view([-1]);
     let maps = maps(&saved.xs);
     let mut at = 0;
     let grads: Vec<Tensor> = sizes
@@ -204,14 +213,15 @@ fn winograd_backward(saved: &Saved, grad: &Tensor, sizes: &[[i64; 4]]) -> Vec<Te
         let from: Vec<_> = wanted.iter().map(|i| from[*i]).collect();
         let layer = Convolution { maps: &levels, outputs, inputs, weight: read(&saved.weight) };
         // SAFETY: as in the forward.
-        unsafe { layer.input_gradient(&from, &dx.iter().map(write).collect::<Vec<_>>()) };
+        unsafe { on_threads(|| layer.input_gradient(&from, &dx.iter().map(write).collect::<Vec<_>>())) };
         out.extend(dx);
     }
     if saved.wanted.weight {
         let dw = saved.weight.empty_like();
         let layer = Convolution { maps: &maps, outputs, inputs, weight: read(&saved.weight) };
         // SAFETY: as in the forward.
-        unsafe { layer.weight_gradient(&saved.xs.iter().map(read).collect::<Vec<_>>(), &from, write(&dw)) };
+        let xs: Vec<_> = saved.xs.iter().map(read).collect();
+        unsafe { on_threads(|| layer.weight_gradient(&xs, &from, write(&dw))) };
         out.push(dw);
     }
     if saved.wanted.bias {
@@ -240,7 +250,7 @@ fn depthwise_conv(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: i6
     let [height, width] = g.output();
     let y = Tensor::empty([size[0], size[1], height as i64, width as i64], (Kind::Float, Device::Cpu));
     // SAFETY: all tensors are contiguous floats on the CPU, of the sizes that `g` has.
-    unsafe { depthwise::forward(&g, read(&plain), read(&w), b.as_ref().map(read), false, write(&y)) };
+    unsafe { on_threads(|| depthwise::forward(&g, read(&plain), read(&w), b.as_ref().map(read), write(&y))) };
     if inputs.is_empty() {
         return y;
     }
@@ -251,9 +261,8 @@ fn depthwise_conv(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: i6
         let dx = wanted.xs[0].then(|| x.empty_like());
         let dw = w.empty_like();
         // SAFETY: as in the forward.
-        unsafe {
-            depthwise::backward(&g, read(x), read(w), read(&grad), dx.as_ref().map_or(std::ptr::null_mut(), write), write(&dw))
-        };
+        let to = dx.as_ref().map_or(std::ptr::null_mut(), write);
+        unsafe { on_threads(|| depthwise::backward(&g, read(x), read(w), read(&grad), to, write(&dw))) };
         let db = wanted.bias.then(|| grad.sum_dim_intlist([0i64, 2, 3].as_slice(), false, Kind::Float));
         dx.into_iter().chain(wanted.weight.then_some(dw)).chain(db).collect()
     })

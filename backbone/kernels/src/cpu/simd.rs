@@ -21,6 +21,12 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// Lanes `from..to` of the eight floats at `p`, zero elsewhere. Nothing is read outside those lanes, so `p` may point outside.
     unsafe fn load_part(p: *const f32, from: usize, to: usize) -> Self::V;
     unsafe fn store(p: *mut f32, v: Self::V);
+    /// Stores the first `count` lanes.
+    unsafe fn store_part(p: *mut f32, count: usize, v: Self::V);
+    /// `max(v, 0)`; not-a-number stays.
+    unsafe fn relu(v: Self::V) -> Self::V;
+    /// `v` where `test` is above zero, else zero.
+    unsafe fn where_positive(test: Self::V, v: Self::V) -> Self::V;
     /// The lower and the upper four floats, to two places.
     unsafe fn store_halves(low: *mut f32, high: *mut f32, v: Self::V);
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
@@ -72,6 +78,21 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn store(p: *mut f32, v: Array) {
         unsafe { p.cast::<Array>().write_unaligned(v) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_part(p: *mut f32, count: usize, v: Array) {
+        unsafe { std::ptr::copy_nonoverlapping(v.as_ptr(), p, count) }
+    }
+
+    #[inline(always)]
+    unsafe fn relu(v: Array) -> Array {
+        v.map(|x| if x < 0.0 { 0.0 } else { x })
+    }
+
+    #[inline(always)]
+    unsafe fn where_positive(test: Array, v: Array) -> Array {
+        std::array::from_fn(|i| if test[i] > 0.0 { v[i] } else { 0.0 })
     }
 
     #[inline(always)]
@@ -166,6 +187,26 @@ mod avx2 {
         #[inline(always)]
         unsafe fn store(p: *mut f32, v: __m256) {
             unsafe { _mm256_storeu_ps(p, v) }
+        }
+
+        #[inline(always)]
+        unsafe fn store_part(p: *mut f32, count: usize, v: __m256) {
+            let mut values = [0f32; LANES];
+            unsafe {
+                _mm256_storeu_ps(values.as_mut_ptr(), v);
+                std::ptr::copy_nonoverlapping(values.as_ptr(), p, count);
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn relu(v: __m256) -> __m256 {
+            // Of a pair with not-a-number the instruction returns the second.
+            unsafe { _mm256_max_ps(_mm256_setzero_ps(), v) }
+        }
+
+        #[inline(always)]
+        unsafe fn where_positive(test: __m256, v: __m256) -> __m256 {
+            unsafe { _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(test, _mm256_setzero_ps()), v) }
         }
 
         #[inline(always)]

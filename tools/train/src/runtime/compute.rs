@@ -1,11 +1,12 @@
 //! Where and how exactly an experiment computes: its device, and the precision of its forward passes.
 
+use repghost_kernels::cpu;
 use repghost_kernels::device::driver::driver;
 use repghost_kernels::device::precision::{allow_tf32, deterministic, Autocast};
 use repghost_kernels::device::{Choice, Chosen};
 use tch::{Cuda, Device, Kind};
 
-use crate::config::{Experiment, Precision, Task};
+use crate::config::{Experiment, Kernels, Precision, Task};
 use crate::error::TrainError;
 
 /// bfloat16 is in hardware from this compute capability on.
@@ -29,7 +30,13 @@ pub struct Compute {
 pub fn device(e: &Experiment) -> Result<Device, TrainError> {
     let device = choose(e.run.device)?.device;
     multiply(e.train.precision, device)?;
+    cpu::set_enabled(are_own(e.train.kernels, None));
     Ok(device)
+}
+
+/// Whether this program's own kernels convolve on the CPU. Half precisions are libtorch's matter.
+fn are_own(kernels: Kernels, half: Option<Kind>) -> bool {
+    kernels == Kernels::Fast && half.is_none()
 }
 
 /// How a card multiplies 32-bit floats: the same in training and in every later command.
@@ -54,6 +61,13 @@ impl Compute {
         let precision = e.train.precision;
         let half = half(precision, device)?;
         multiply(precision, device)?;
+        cpu::set_enabled(are_own(e.train.kernels, half));
+        if device == Device::Cpu {
+            cpu::keep_memory();
+        }
+        if device == Device::Cpu && e.train.kernels == Kernels::Libtorch {
+            words += "; libtorch's convolutions";
+        }
         if precision != Precision::Fp32 {
             words += match (precision, device) {
                 (Precision::Tf32, Device::Cpu) => "; tf32 is of cards, so this is fp32",
@@ -113,6 +127,12 @@ mod tests {
         e.run.device = Choice::Cpu;
         e.train.precision = precision;
         Compute::start(&e)
+    }
+
+    #[test]
+    fn half_precision_is_left_to_libtorch() {
+        assert!(are_own(Kernels::Fast, None));
+        assert!(!are_own(Kernels::Fast, Some(Kind::BFloat16)) && !are_own(Kernels::Libtorch, None));
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! The gradients of a depthwise convolution, both from one reading of the output's gradient.
 
-use rayon::prelude::*;
-
 use super::rows::{self, Planes, PADDING};
 use super::Geometry;
 use crate::cpu::simd::{self, Kernel, Simd, LANES};
+use crate::cpu::threads::for_each;
 use crate::cpu::workspace::{with_mine, with_shared, Address};
 
 /// Eight planes of the backward of a `K x K` filter at stride `T`.
@@ -103,7 +102,7 @@ impl<const K: usize, const T: usize> Octet<K, T> {
         let half = (K / 2) as isize;
         let (height, width) = (self.x.height, self.x.width);
         unsafe {
-            let w = rows::filters::<S>(self.weight, self.channels, self.plane, self.x.lanes, K * K, false);
+            let w = rows::filters::<S>(self.weight, self.channels, self.plane, self.x.lanes, K * K);
             for y in 0..height {
                 let row = self.grad_x.add(y * width);
                 for x in (0..width).step_by(LANES) {
@@ -163,6 +162,7 @@ unsafe fn octets<const K: usize, const T: usize>(
     grad_weight: *mut f32,
 ) {
     let [height, width] = g.output();
+    let work = 2 * g.work();
     let x_length = rows::length(g.width, width * T + K);
     let grad_length = rows::length(width, g.width.next_multiple_of(LANES) / T + K);
     let size = (height + 2 * PADDING) * grad_length + K * x_length;
@@ -170,7 +170,7 @@ unsafe fn octets<const K: usize, const T: usize>(
         (Address(x.cast_mut()), Address(grad.cast_mut()), Address(weight.cast_mut()), Address(grad_x));
     with_shared(g.planes() * K * K, |parts| {
         let parts = Address(parts);
-        (0..g.planes().div_ceil(LANES)).into_par_iter().for_each(|octet| {
+        for_each(g.planes().div_ceil(LANES), work, |octet| {
             let plane = octet * LANES;
             let lanes = LANES.min(g.planes() - plane);
             with_mine(size, |buffer| unsafe {

@@ -1,10 +1,9 @@
-//! The convolution, and with turned filters the gradient of its input at stride 1.
-
-use rayon::prelude::*;
+//! The convolution.
 
 use super::rows::{self, Planes, PADDING};
 use super::Geometry;
 use crate::cpu::simd::{self, Kernel, Simd, LANES};
+use crate::cpu::threads::for_each;
 use crate::cpu::workspace::{with_mine, Address};
 
 /// Eight planes of a convolution with a `K x K` filter at stride `T`.
@@ -12,7 +11,6 @@ struct Octet<const K: usize, const T: usize> {
     planes: Planes,
     weight: *const f32,
     bias: Option<*const f32>,
-    turned: bool,
     channels: usize,
     /// Position of the first plane in the list of all.
     plane: usize,
@@ -24,11 +22,11 @@ struct Octet<const K: usize, const T: usize> {
 impl<const K: usize, const T: usize> Kernel for Octet<K, T> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Self { planes, weight, bias, turned, channels, plane, to, buffer, length } = self;
+        let Self { planes, weight, bias, channels, plane, to, buffer, length } = self;
         let (height, width) = ((planes.height - 1) / T + 1, (planes.width - 1) / T + 1);
         unsafe {
             std::ptr::write_bytes(buffer, 0, K * length);
-            let w = rows::filters::<S>(weight, channels, plane, planes.lanes, K * K, turned);
+            let w = rows::filters::<S>(weight, channels, plane, planes.lanes, K * K);
             let mut start = [0f32; LANES];
             if let Some(bias) = bias {
                 for (lane, value) in start.iter_mut().enumerate().take(planes.lanes) {
@@ -68,19 +66,12 @@ impl<const K: usize, const T: usize> Kernel for Octet<K, T> {
 ///
 /// # Safety
 /// `x`, `weight` (`[channels, 1, K, K]`), `bias` and `y` have the sizes of `g`.
-pub(crate) unsafe fn forward(
-    g: &Geometry,
-    x: *const f32,
-    weight: *const f32,
-    bias: Option<*const f32>,
-    turned: bool,
-    y: *mut f32,
-) {
+pub(crate) unsafe fn forward(g: &Geometry, x: *const f32, weight: *const f32, bias: Option<*const f32>, y: *mut f32) {
     match (g.kernel, g.stride) {
-        (3, 1) => unsafe { octets::<3, 1>(g, x, weight, bias, turned, y) },
-        (3, 2) => unsafe { octets::<3, 2>(g, x, weight, bias, turned, y) },
-        (5, 1) => unsafe { octets::<5, 1>(g, x, weight, bias, turned, y) },
-        (5, 2) => unsafe { octets::<5, 2>(g, x, weight, bias, turned, y) },
+        (3, 1) => unsafe { octets::<3, 1>(g, x, weight, bias, y) },
+        (3, 2) => unsafe { octets::<3, 2>(g, x, weight, bias, y) },
+        (5, 1) => unsafe { octets::<5, 1>(g, x, weight, bias, y) },
+        (5, 2) => unsafe { octets::<5, 2>(g, x, weight, bias, y) },
         (k, t) => unreachable!("no kernel of size {k} and stride {t}"),
     }
 }
@@ -90,14 +81,14 @@ unsafe fn octets<const K: usize, const T: usize>(
     x: *const f32,
     weight: *const f32,
     bias: Option<*const f32>,
-    turned: bool,
     y: *mut f32,
 ) {
     let [height, width] = g.output();
+    let work = g.work();
     let length = rows::length(g.width, width.next_multiple_of(LANES) * T + K);
     let (x, weight, bias, y) =
         (Address(x.cast_mut()), Address(weight.cast_mut()), bias.map(|b| Address(b.cast_mut())), Address(y));
-    (0..g.planes().div_ceil(LANES)).into_par_iter().for_each(|octet| {
+    for_each(g.planes().div_ceil(LANES), work, |octet| {
         let plane = octet * LANES;
         with_mine(K * length, |buffer| unsafe {
             simd::run(Octet::<K, T> {
@@ -109,7 +100,6 @@ unsafe fn octets<const K: usize, const T: usize>(
                 },
                 weight: weight.get(),
                 bias: bias.map(|b| b.get().cast_const()),
-                turned,
                 channels: g.channels,
                 plane,
                 to: y.get().add(plane * height * width),

@@ -27,6 +27,12 @@ impl Geometry {
         [self.height, self.width].map(|side| (side - 1) / self.stride + 1)
     }
 
+    /// Multiply-adds, and one more per value for reading and writing it.
+    pub fn work(&self) -> usize {
+        let [height, width] = self.output();
+        self.planes() * height * width * (self.kernel * self.kernel + self.stride * self.stride + 1)
+    }
+
     pub fn planes(&self) -> usize {
         self.images * self.channels
     }

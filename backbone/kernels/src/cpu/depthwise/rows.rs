@@ -73,7 +73,7 @@ pub(crate) unsafe fn write<S: Simd>(block: [S::V; LANES], row: *mut f32, area: u
     }
 }
 
-/// The filters of eight planes, tap by tap: `K * K` vectors, turned by 180 degrees where `turned`.
+/// The filters of eight planes, tap by tap: `K * K` vectors.
 ///
 /// # Safety
 /// `weight` is `[channels, K, K]`.
@@ -84,12 +84,10 @@ pub(crate) unsafe fn filters<S: Simd>(
     plane: usize,
     lanes: usize,
     taps: usize,
-    turned: bool,
 ) -> [S::V; 25] {
     let mut out = [unsafe { S::splat(0.0) }; 25];
     for (tap, out) in out.iter_mut().enumerate().take(taps) {
         let mut values = [0f32; LANES];
-        let tap = if turned { taps - 1 - tap } else { tap };
         for (lane, value) in values.iter_mut().enumerate().take(lanes) {
             *value = unsafe { *weight.add((plane + lane) % channels * taps + tap) };
         }

@@ -1,10 +1,9 @@
 //! Filters into the transformed domain and their gradients back.
 
-use rayon::prelude::*;
-
 use super::product::PANEL;
 use super::scheme::{Scheme, MAX_A};
 use crate::cpu::simd::{self, Kernel, Simd, LANES};
+use crate::cpu::threads::for_each;
 use crate::cpu::workspace::Address;
 
 /// Which channels of a filter `[outputs, inputs, 3, 3]` are summed over.
@@ -108,7 +107,7 @@ pub(crate) unsafe fn transform<F: Scheme>(
     layout: FilterLayout,
 ) {
     let (weight, to) = (Address(weight.cast_mut()), Address(to));
-    (0..layout.results).into_par_iter().for_each(|panel| {
+    for_each(layout.results, layout.len::<F>(), |panel| {
         let (weight, to) = (weight.get(), to.get());
         unsafe { simd::run(TransformPanel { weight, outputs, inputs, direction, panel, to, layout, _scheme: scheme }) }
     });
@@ -175,7 +174,7 @@ pub(crate) unsafe fn transform_back<F: Scheme>(
     grad: *mut f32,
 ) {
     let (sums, grad) = (Address(sums.cast_mut()), Address(grad));
-    (0..layout.results).into_par_iter().for_each(|panel| {
+    for_each(layout.results, layout.len::<F>(), |panel| {
         let (sums, grad) = (sums.get(), grad.get());
         unsafe { simd::run(GradPanel { sums, layout, outputs, inputs, panel, grad, _scheme: scheme }) }
     });

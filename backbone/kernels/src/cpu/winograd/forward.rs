@@ -3,17 +3,22 @@
 //! A thread takes some 48 tiles through all three stages on its own, so that threads never wait for each other and everything between the
 //! stages stays in the cache.
 
-use rayon::prelude::*;
+use std::ops::Range;
 
 use super::filter::FilterLayout;
 use super::product::{over_channels, PANEL, ROWS};
 use super::scheme::{Scheme, MAX_A};
 use super::tiles::{read_patch, tiles, Maps, Tile};
 use crate::cpu::simd::{self, Kernel, Simd, LANES};
+use crate::cpu::threads::{self, for_each};
 use crate::cpu::workspace::{with_mine, Address};
 
 /// Tiles per thread at a time, a multiple of [`ROWS`].
 const CHUNK: usize = 48;
+/// Panels of results per pass, so that what lies between products and outputs stays in the cache.
+const RESULT_PANELS: usize = 8;
+/// Panels of summed channels per pass where there are more than twice as many; all results are kept meanwhile.
+const SUMMED_PANELS: usize = 16;
 
 /// Transformed inputs or outputs of a chunk: `[frequency][panel][tile][16]`.
 #[derive(Clone, Copy)]
@@ -47,6 +52,8 @@ pub(crate) struct TransformInput<'a, F> {
     pub inputs: &'a [*const f32],
     pub maps: &'a [Maps],
     pub channels: usize,
+    /// The first channel to transform; the layout has their number.
+    pub first_channel: usize,
     pub tiles: &'a [Tile],
     /// Position of the first tile in the chunk.
     pub first: usize,
@@ -58,14 +65,14 @@ pub(crate) struct TransformInput<'a, F> {
 impl<F: Scheme> Kernel for TransformInput<'_, F> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Self { inputs, maps, channels, tiles, first, to, layout, .. } = self;
+        let Self { inputs, maps, channels, first_channel, tiles, first, to, layout, .. } = self;
         unsafe {
             for (t, tile) in tiles.iter().enumerate() {
                 let map = &maps[tile.maps as usize];
                 let planes = inputs[tile.maps as usize].add(tile.image as usize * channels * map.area());
                 let corner = (tile.y as isize - 1, tile.x as isize - 1);
                 for octet in 0..layout.panels * PANEL / LANES {
-                    let d = read_patch::<S, MAX_A>(planes, map, channels, octet * LANES, corner, (F::A, LANES));
+                    let d = read_patch::<S, MAX_A>(planes, map, channels, first_channel + octet * LANES, corner, (F::A, LANES));
                     let mut rows = [[S::splat(0.0); MAX_A]; MAX_A];
                     for s in 0..F::A {
                         let v = F::input::<S>(std::array::from_fn(|r| d[r][s]));
@@ -92,6 +99,10 @@ struct Products<F> {
     input: ChunkLayout,
     filter: *const f32,
     filters: FilterLayout,
+    /// Position of the input's first panel among all summed ones; past the first, products add to what is there.
+    summed: usize,
+    /// Panels of results.
+    results: Range<usize>,
     to: *mut f32,
     output: ChunkLayout,
     /// Tiles that are there, rounded up to [`ROWS`].
@@ -102,27 +113,29 @@ struct Products<F> {
 impl<F: Scheme> Kernel for Products<F> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Self { from, input, filter, filters, to, output, tiles, .. } = self;
+        let Self { from, input, filter, filters, summed, results, to, output, tiles, .. } = self;
         let groups = tiles / ROWS;
         let size = filters.panels * PANEL * PANEL;
         // Each group asks for its share of the next panel of filters, two lines per panel of channels.
-        let share = 2 * PANEL * filters.panels;
+        let share = 2 * PANEL * input.panels;
         unsafe {
+            let filter = filter.add(summed * PANEL * PANEL);
             for f in 0..F::A * F::A {
-                for k in 0..filters.results {
+                for k in results.clone() {
                     let b = filter.add(f * filters.stride + k * size);
-                    let next = if k + 1 < filters.results {
+                    let next = if k + 1 < results.end {
                         b.wrapping_add(size)
                     } else {
-                        filter.wrapping_add((f + 1) * filters.stride)
+                        filter.wrapping_add((f + 1) * filters.stride + results.start * size)
                     };
                     for g in 0..groups {
                         over_channels::<S>(
                             from.add(f * input.stride + g * ROWS * PANEL),
                             input.tiles * PANEL,
                             b,
-                            filters.panels,
-                            to.add(f * output.stride + (k * output.tiles + g * ROWS) * PANEL),
+                            input.panels,
+                            to.add(f * output.stride + ((k - results.start) * output.tiles + g * ROWS) * PANEL),
+                            summed > 0,
                             next.wrapping_add(g * share),
                         );
                     }
@@ -140,7 +153,10 @@ struct TransformOutput<'a, F> {
     bias: Option<*const f32>,
     maps: &'a [Maps],
     outputs: &'a [*mut f32],
+    /// Of the maps.
     channels: usize,
+    /// Those that are here.
+    range: Range<usize>,
     _scheme: F,
 }
 
@@ -148,15 +164,15 @@ struct TransformOutput<'a, F> {
 impl<F: Scheme> Kernel for TransformOutput<'_, F> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Self { from, layout, tiles, bias, maps, outputs, channels, .. } = self;
+        let Self { from, layout, tiles, bias, maps, outputs, channels, range, .. } = self;
         unsafe {
             for (t, tile) in tiles.iter().enumerate() {
                 let map = &maps[tile.maps as usize];
                 let (height, width) = (F::M.min(map.height - tile.y as usize), F::M.min(map.width - tile.x as usize));
-                let planes = outputs[tile.maps as usize]
-                    .add(tile.image as usize * channels * map.area() + tile.y as usize * map.width + tile.x as usize);
-                for octet in 0..channels.div_ceil(LANES) {
-                    let lanes = LANES.min(channels - octet * LANES);
+                let plane = tile.image as usize * channels + range.start;
+                let planes = outputs[tile.maps as usize].add(plane * map.area() + tile.y as usize * map.width + tile.x as usize);
+                for octet in 0..range.len().div_ceil(LANES) {
+                    let lanes = LANES.min(range.len() - octet * LANES);
                     let from = from.add(layout.at(t, octet));
                     let mut columns = [[S::splat(0.0); MAX_A]; 4];
                     for r in 0..F::A {
@@ -169,7 +185,7 @@ impl<F: Scheme> Kernel for TransformOutput<'_, F> {
                         }
                     }
                     let bias = match bias {
-                        Some(p) => S::load_part(p.add(octet * LANES), 0, lanes),
+                        Some(p) => S::load_part(p.add(range.start + octet * LANES), 0, lanes),
                         None => S::splat(0.0),
                     };
                     // pixels[row][column], a vector of eight channels each.
@@ -220,39 +236,72 @@ pub(crate) unsafe fn convolve<F: Scheme>(
     let outputs: Vec<Address<f32>> = outputs.iter().map(|p| Address(*p)).collect();
     let (filter, bias) = (Address(filter.cast_mut()), bias.map(|b| Address(b.cast_mut())));
     // As many chunks of equal size as keep all threads busy.
-    let threads = rayon::current_num_threads();
+    let work = all.len() * summed * results * F::A * F::A;
+    let threads = threads::threads(work);
     let chunks = all.len().div_ceil(CHUNK).next_multiple_of(threads);
     let chunk = all.len().div_ceil(chunks).next_multiple_of(ROWS).min(CHUNK);
-    let (input, output) = (ChunkLayout::new(chunk, summed), ChunkLayout::new(chunk, results));
-    all.par_chunks(chunk).for_each(|tiles| {
+    // Either the results are taken a few panels at a time, or the channels that are summed.
+    let is_deep = filters.panels > 2 * SUMMED_PANELS;
+    let summed_panels = if is_deep { SUMMED_PANELS } else { filters.panels };
+    let result_panels = if is_deep { filters.results } else { filters.results.min(RESULT_PANELS) };
+    let input = ChunkLayout::new(chunk, summed_panels * PANEL);
+    let output = ChunkLayout::new(chunk, result_panels * PANEL);
+    for_each(all.len().div_ceil(chunk), work, |i| {
+        let tiles = &all[i * chunk..all.len().min((i + 1) * chunk)];
         let inputs: Vec<*const f32> = inputs.iter().map(|p| p.get().cast_const()).collect();
         let outputs: Vec<*mut f32> = outputs.iter().map(|p| p.get()).collect();
         let length = input.len::<F>();
         with_mine(length + output.len::<F>(), |buffer| unsafe {
             let (from, to) = (buffer, buffer.add(length));
-            simd::run(TransformInput {
-                inputs: &inputs,
-                maps,
-                channels: summed,
-                tiles,
-                first: 0,
-                to: from,
-                layout: input,
-                _scheme: scheme,
-            });
-            let count = tiles.len().next_multiple_of(ROWS);
-            simd::run(Products { from, input, filter: filter.get(), filters, to, output, tiles: count, _scheme: scheme });
-            let bias = bias.map(|b| b.get().cast_const());
-            simd::run(TransformOutput {
-                from: to,
-                layout: output,
-                tiles,
-                bias,
-                maps,
-                outputs: &outputs,
-                channels: results,
-                _scheme: scheme,
-            });
+            let products = |summed, input, panels| {
+                simd::run(Products {
+                    from,
+                    input,
+                    filter: filter.get(),
+                    filters,
+                    summed,
+                    results: panels,
+                    to,
+                    output,
+                    tiles: tiles.len().next_multiple_of(ROWS),
+                    _scheme: scheme,
+                });
+            };
+            for first in (0..filters.panels).step_by(summed_panels) {
+                // The last pass may have fewer panels.
+                let layout = ChunkLayout { panels: summed_panels.min(filters.panels - first), ..input };
+                simd::run(TransformInput {
+                    inputs: &inputs,
+                    maps,
+                    channels: summed,
+                    first_channel: first * PANEL,
+                    tiles,
+                    first: 0,
+                    to: from,
+                    layout,
+                    _scheme: scheme,
+                });
+                if is_deep {
+                    products(first, layout, 0..filters.results);
+                }
+            }
+            for first in (0..filters.results).step_by(result_panels) {
+                let last = filters.results.min(first + result_panels);
+                if !is_deep {
+                    products(0, input, first..last);
+                }
+                simd::run(TransformOutput {
+                    from: to,
+                    layout: output,
+                    tiles,
+                    bias: bias.map(|b| b.get().cast_const()),
+                    maps,
+                    outputs: &outputs,
+                    channels: results,
+                    range: first * PANEL..results.min(last * PANEL),
+                    _scheme: scheme,
+                });
+            }
         });
     });
 }

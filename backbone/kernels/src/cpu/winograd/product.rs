@@ -12,8 +12,8 @@ pub(crate) const PANEL: usize = 16;
 /// of AVX2.
 pub(crate) const ROWS: usize = 6;
 
-/// Sums of `ROWS` rows and one panel: `out[i][..16] = sum_c a[c / 16][i][c % 16] * b[c][..16]`, over `panels * 16` values of `c`.
-/// Asks for the cache lines at `next` meanwhile, two per panel.
+/// Sums of `ROWS` rows and one panel: `out[i][..16] = sum_c a[c / 16][i][c % 16] * b[c][..16]`, over `panels * 16` values of `c`; on top of what
+/// `out` holds where `add`. Asks for the cache lines at `next` meanwhile, two per panel.
 ///
 /// # Safety
 /// `a` points to `panels` blocks of `ROWS x 16` floats, `a_panel` apart; `b` to `panels * 256` floats; `out` to `ROWS x 16`.
@@ -24,11 +24,17 @@ pub(crate) unsafe fn over_channels<S: Simd>(
     b: *const f32,
     panels: usize,
     out: *mut f32,
+    add: bool,
     next: *const f32,
 ) {
     unsafe {
         let zero = S::splat(0.0);
         let mut sums = [[zero; 2]; ROWS];
+        if add {
+            for (i, sum) in sums.iter_mut().enumerate() {
+                *sum = [S::load(out.add(i * PANEL)), S::load(out.add(i * PANEL + LANES))];
+            }
+        }
         let (mut a, mut b, mut next) = (a, b, next);
         for _ in 0..panels {
             S::prefetch(next);
@@ -52,12 +58,12 @@ pub(crate) unsafe fn over_channels<S: Simd>(
     }
 }
 
-/// Adds to `N` rows of a panel: `out[i][..16] += sum_t a[t][i] * b[t][..16]`, over `rows` values of `t`.
+/// `N` rows of a panel: `out[i][..16] = sum_t a[t][i] * b[t][..16]`, over `rows` values of `t`, on top of what `out` holds where `add`.
 ///
 /// # Safety
 /// `a` and `b` point to `rows` rows, [`PANEL`] floats apart; `out` to `N x 16`.
 #[inline(always)]
-pub(crate) unsafe fn over_tiles<S: Simd, const N: usize>(a: *const f32, b: *const f32, rows: usize, out: *mut f32) {
+pub(crate) unsafe fn over_tiles<S: Simd, const N: usize>(a: *const f32, b: *const f32, rows: usize, out: *mut f32, add: bool) {
     unsafe {
         let zero = S::splat(0.0);
         let mut sums = [[zero; 2]; N];
@@ -75,7 +81,7 @@ pub(crate) unsafe fn over_tiles<S: Simd, const N: usize>(a: *const f32, b: *cons
         for (i, sum) in sums.iter().enumerate() {
             for (half, sum) in sum.iter().enumerate() {
                 let p = out.add(i * PANEL + half * LANES);
-                S::store(p, S::add(S::load(p), *sum));
+                S::store(p, if add { S::add(S::load(p), *sum) } else { *sum });
             }
         }
     }

@@ -1,6 +1,8 @@
 //! Tiles of all maps of a call in one list: pyramid levels that share a filter are transformed and multiplied together, so that small
 //! levels cost next to nothing beside the large ones.
 
+use std::mem::MaybeUninit;
+
 use crate::cpu::simd::{Simd, LANES};
 
 /// A batch of maps, `[images, channels, height, width]`, by the address of its first value.
@@ -63,10 +65,13 @@ pub(crate) unsafe fn read_patch<S: Simd, const ROWS: usize>(
         let from = (-left).max(0) as usize;
         let to = (map.width as isize - left).clamp(0, columns as isize) as usize;
         let whole = from == 0 && map.width as isize - left >= LANES as isize;
-        let mut out = [[zero; LANES]; ROWS];
-        for (r, out) in out.iter_mut().enumerate().take(rows) {
+        // Filled row by row: zeroing it all first would cost a call of memset per patch.
+        let mut out = MaybeUninit::<[[S::V; LANES]; ROWS]>::uninit();
+        for r in 0..ROWS {
+            let out = out.as_mut_ptr().cast::<[S::V; LANES]>().add(r);
             let y = top + r as isize;
-            if y < 0 || y >= map.height as isize {
+            if r >= rows || y < 0 || y >= map.height as isize {
+                out.write([zero; LANES]);
                 continue;
             }
             let offset = y * map.width as isize + left;
@@ -77,8 +82,8 @@ pub(crate) unsafe fn read_patch<S: Simd, const ROWS: usize>(
                     *v = if whole { S::load(p) } else { S::load_part(p, from, to) };
                 }
             }
-            *out = S::transpose(v);
+            out.write(S::transpose(v));
         }
-        out
+        out.assume_init()
     }
 }

@@ -23,7 +23,7 @@ pub use eval::{EvalConfig, RunConfig};
 pub use model::{ClassifierConfig, HeadConfig, InitConfig, ModelConfig};
 pub use repghost_heads::rcnn::MaskRcnnConfig;
 pub use repghost_heads::RetinaNetConfig;
-pub use train::{BatchNormConfig, CheckpointConfig, EmaConfig, Precision, TrainConfig};
+pub use train::{BatchNormConfig, CheckpointConfig, EmaConfig, Kernels, Precision, TrainConfig};
 
 /// What is learned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -34,6 +34,10 @@ pub struct TrainConfig {
     /// Precision of the forward and backward: `fp32`; `tf32` (convolutions and products of 32-bit floats on a card's matrix units, 10 bits
     /// of mantissa); `bf16` and `fp16` (in half precision where that is safe, losses and weights in 32 bits; `fp16` with a loss scale).
     pub precision: Precision,
+    /// Convolutions on a CPU, in training and wherever libtorch runs the network: `fast` takes this program's own kernels for the layers
+    /// that they were measured to be faster for (dense 3x3 by Winograd's algorithm, depthwise 3x3 and 5x5; batch norm in training),
+    /// `libtorch` none. Rounding errors are of one size; the bits differ. Cards and `bf16` are not concerned.
+    pub kernels: Kernels,
     /// Only algorithms that give the same bits each time. On the CPU they always do; on a card they cost some speed.
     pub deterministic: bool,
     /// Stop after this many optimizer steps (the schedule still plans for `epochs` or `steps`).
@@ -77,6 +81,7 @@ impl Default for TrainConfig {
             threads: None,
             replicas: 1,
             precision: Precision::Fp32,
+            kernels: Kernels::Fast,
             deterministic: false,
             max_steps: None,
             optimizer: OptimizerConfig::default(),
@@ -91,6 +96,17 @@ impl Default for TrainConfig {
             log_every: 20,
         }
     }
+}
+
+/// Convolutions on a CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kernels {
+    /// This program's where they are faster, else libtorch's.
+    #[default]
+    Fast,
+    /// libtorch's.
+    Libtorch,
 }
 
 /// Precision of forward and backward.
