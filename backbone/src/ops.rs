@@ -13,8 +13,8 @@
 //! A new backbone needs no change in any reader. A method here takes the *layer* (weights and geometry), not loose tensors, so that
 //! every reader finds what it needs: Eager the weights, Cost the kernel size, Onnx the initializers.
 
-use crate::module::{Module, Named};
 use crate::layers::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, Linear};
+use crate::module::{Module, Named};
 
 /// Point-wise non-linearities, by the definitions of PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

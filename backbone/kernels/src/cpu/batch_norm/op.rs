@@ -41,7 +41,9 @@ pub fn batch_norm_sum(parts: &[Normed], relu: bool) -> Option<Tensor> {
 
 fn sum<const K: usize>(parts: [&Normed; K], relu: bool) -> Option<Tensor> {
     let size = parts[0].x.size();
-    let fits = |p: &&Normed| is_ours(p.x) && p.x.size() == size && is_float(p.weight, Some(p.bias)) && p.running.iter().all(|t| is_float(t, None));
+    let fits = |p: &&Normed| {
+        is_ours(p.x) && p.x.size() == size && is_float(p.weight, Some(p.bias)) && p.running.iter().all(|t| is_float(t, None))
+    };
     if !enabled() || !simd::is_fast() || !parts.iter().all(fits) {
         return None;
     }
@@ -90,7 +92,8 @@ fn statistics<const K: usize>(parts: &[&Normed; K], xs: &[Tensor; K], shape: Sha
             c.shift = (f64::from(*b) - c.mean * f64::from(*w) * c.inverse) as f32;
         }
         let unbiased = shape.values() as f64 / (shape.values() - 1) as f64;
-        let batch = [channels.iter().map(|c| c.mean).collect::<Vec<_>>(), channels.iter().map(|c| c.variance * unbiased).collect()];
+        let batch =
+            [channels.iter().map(|c| c.mean).collect::<Vec<_>>(), channels.iter().map(|c| c.variance * unbiased).collect()];
         tch::no_grad(|| {
             for (running, batch) in part.running.into_iter().zip(batch) {
                 let batch = Tensor::from_slice(&batch).to_kind(Kind::Float);
