@@ -21,7 +21,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`ops`] | the operations that forwards are written in, one trait for all readers |
-//! | [`module`] | the module tree: names, parameters, fusing |
+//! | [`tree`], [`module`] | the module tree: names, parameters, fusing; nodes that have a forward |
 //! | [`layers`] | convolution, norms, linear |
 //! | [`blocks`] | the blocks of all families, and [`blocks::Custom`] for those of other crates |
 //! | [`families`] | one file per family: a table of blocks |
@@ -57,6 +57,7 @@ mod switch;
 pub mod synthetic;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod tree;
 pub mod weights;
 
 pub use backbone::{Backbone, Node, Tap};

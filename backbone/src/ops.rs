@@ -14,7 +14,7 @@
 //! every reader finds what it needs: Eager the weights, Cost the kernel size, Onnx the initializers.
 
 use crate::layers::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, Linear};
-use crate::module::{Module, Named};
+use crate::tree::Named;
 
 /// Point-wise non-linearities, by the definitions of PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,10 @@ pub trait Ops {
     {
         let mut sum: Option<Self::Value> = None;
         for (x, norm) in parts {
-            let y = norm.forward(self, x);
+            let y = match norm.name.is_empty() {
+                true => self.batch_norm(x, norm),
+                false => self.scope(&norm.name, |ops| ops.batch_norm(x, norm)),
+            };
             sum = Some(match sum {
                 Some(sum) => self.add(&sum, &y),
                 None => y,
