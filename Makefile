@@ -31,7 +31,7 @@ test: setup ## run all tests
 
 # Comparisons with reference numbers. They have to hold on every processor; with the variables of oneDNN, ATen and OpenMP one takes the place of
 # others: `ONEDNN_MAX_CPU_ISA=SSE41 make parity`.
-PARITY_TESTS = all_backbones families fuse repghostnet_timm retinanet fcos faster_rcnn mask_rcnn roi_align torchvision
+PARITY_TESTS = families fuse repghostnet_timm retinanet fcos faster_rcnn mask_rcnn roi_align torchvision
 
 parity: setup ## run the tests against reference numbers alone
 	$(CARGO) test --release --workspace $(PARITY_TESTS:%=--test %)
