@@ -88,3 +88,29 @@ fn training_starts_from_a_name() {
     let note = second.stderr.lines().find(|l| l.contains("init.backbone") && l.contains("loaded")).unwrap_or_default();
     assert!(note.contains("models--org--net"), "{}", second.stderr);
 }
+
+/// The proxy gets the request, and looks the hub's name up itself.
+#[test]
+fn proxies_are_heeded() {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    let asked = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
+        stream.write_all(b"HTTP/1.1 403 no\r\nContent-Length: 0\r\n\r\n").unwrap();
+        line
+    });
+    let folder = Folder::new(&[]);
+    let mut command = repghost();
+    for name in ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"] {
+        command.env_remove(name);
+    }
+    command.env("HF_HOME", folder.path()).env("HTTPS_PROXY", proxy).env("HF_ENDPOINT", "https://hub.invalid");
+    let out: Ran = command.args(["weights", "fetch", "timm/repghostnet_130.in1k"]).output().unwrap().into();
+    let line = asked.join().unwrap();
+    assert!(line.starts_with("CONNECT hub.invalid:443 "), "{line}");
+    assert_eq!(out.code, 2, "{}", out.stderr);
+    assert!(out.stderr.contains("https://hub.invalid/timm/repghostnet_130.in1k/resolve/main/model.safetensors: "), "{}", out.stderr);
+}
