@@ -18,7 +18,7 @@ setup: ## fetch libtorch and onnxruntime, once; CUDA=1 fetches libtorch for NVID
 	@bash tools/setup/onnxruntime.sh
 
 build: setup
-	@$(CARGO) build --release --quiet --package repghost-det
+	@$(CARGO) build --release --package repghost-det
 
 demo: build ## train RetinaNet on built-in images: runs/demo has curves, predictions and weights
 	@$(BIN) train experiments/demo.yaml
