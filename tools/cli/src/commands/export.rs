@@ -7,6 +7,7 @@ use repghost_export::export::{export, ExportOptions};
 use repghost_export::onnx::suppress::ROUNDS;
 use repghost_export::onnx::{ElementType, Nms};
 use repghost_export::spec::{BatchSize, Format, Part};
+use repghost_train::chosen_thresholds;
 
 use crate::bad_input::bad_input;
 use crate::commands::device::DeviceArgs;
@@ -71,6 +72,10 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = ROUNDS, value_parser = rounds)]
     nms_rounds: usize,
 
+    /// Export a detector without the thresholds that `eval --choose` wrote for its weights: for measuring AP.
+    #[arg(long)]
+    no_thresholds: bool,
+
     /// The file to write.
     #[arg(long, value_name = "FILE.onnx")]
     output: PathBuf,
@@ -131,7 +136,19 @@ pub fn height_and_width(size: &[i64]) -> anyhow::Result<[i64; 2]> {
 /// Runs `export`.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let ModelInput { loaded, weights, images } = args.model.read(&DeviceArgs::default())?;
+    let thresholds = match (args.part, args.no_thresholds) {
+        (PartName::Detector, false) => {
+            let (thresholds, note) = chosen_thresholds::read(&weights)?;
+            note.iter().for_each(|note| tracing::warn!("{note}"));
+            thresholds
+        }
+        _ => None,
+    };
+    if let Some(t) = &thresholds {
+        tracing::info!("the file applies the thresholds that were chosen for {}; --no-thresholds leaves them out", t.goal);
+    }
     let options = ExportOptions {
+        thresholds,
         weights,
         part: match args.part {
             PartName::Backbone => Part::Backbone,
