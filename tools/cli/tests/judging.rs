@@ -139,6 +139,6 @@ fn shells_and_manuals_have_every_command() {
     assert_eq!(out.code, 0, "{}", out.stderr);
     for page in ["repghost-det.1", "repghost-det-train.1", "repghost-det-data-suspects.1"] {
         let text = std::fs::read_to_string(folder.path().join(page)).unwrap();
-        assert!(text.contains(".TH") && text.contains(page.trim_end_matches(".1")), "{page}");
+        assert!(text.contains(".TH") && text.contains("SYNOPSIS"), "{page}");
     }
 }

@@ -62,7 +62,7 @@ pub fn man(args: ManArgs) -> anyhow::Result<Outcome> {
 /// Writes the page of a command and those of its subcommands, `help` aside.
 fn pages(command: &clap::Command, name: &str, folder: &Path) -> anyhow::Result<usize> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(command.clone().name(name.to_owned())).render(&mut page)?;
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
     write_text(&folder.join(format!("{name}.1")), &String::from_utf8_lossy(&page))?;
     let mut count = 1;
     for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
