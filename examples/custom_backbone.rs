@@ -89,6 +89,7 @@ fn main() -> anyhow::Result<()> {
     println!("fused: {} tensors became {}, largest difference {:.1e}", report.tensors[0], report.tensors[1], report.difference);
 
     let options = ExportOptions {
+        thresholds: None,
         weights: trained,
         part: Part::Backbone,
         precision: ElementType::F32,

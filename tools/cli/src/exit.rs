@@ -13,6 +13,8 @@ const DONE: u8 = 0;
 const FAILED: u8 = 1;
 /// A file, setting or place to write to that the user named cannot be used.
 const BAD_INPUT: u8 = 2;
+/// Done, but a number is below the bar that the user set.
+const BELOW_BAR: u8 = 3;
 /// Ctrl-C, after what had to be saved was saved.
 const INTERRUPTED: u8 = 130;
 
@@ -25,6 +27,8 @@ pub enum Outcome {
     Interrupted,
     /// Done, but with a finding that must not pass as success (a failed check, a failed trial); it was reported already.
     Failed,
+    /// Done, and a number is below the bar that the user set (`--fail-below`); it was reported already.
+    BelowBar,
 }
 
 /// Clap's own messages: help and version go to stdout and are no errors.
@@ -63,6 +67,7 @@ pub fn report(result: anyhow::Result<Outcome>, verbose: bool) -> u8 {
         Ok(Outcome::Done) => DONE,
         Ok(Outcome::Interrupted) => INTERRUPTED,
         Ok(Outcome::Failed) => FAILED,
+        Ok(Outcome::BelowBar) => BELOW_BAR,
         Err(error) if is_broken_pipe(&error) => DONE,
         Err(error) => {
             let _ = writeln!(io::stderr(), "error: {}", message(&error, verbose));

@@ -37,7 +37,8 @@ Examples:
   repghost-det config experiments/retinanet.yaml train.epochs=24
   repghost-det help config
 
-Exit codes: 0 done, 1 a run failed, 2 input, settings or a place to write to that cannot be used, 130 interrupted.";
+Exit codes: 0 done, 1 a run failed, 2 input, settings or a place to write to that cannot be used, 3 below the bar of
+--fail-below, 130 interrupted.";
 
 fn main() {
     exit::install_panic_hook();

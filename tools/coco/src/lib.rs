@@ -40,6 +40,7 @@ pub mod edit;
 pub mod error;
 pub mod files;
 pub mod formats;
+pub mod judge;
 pub mod loader;
 pub mod mask;
 pub mod metrics;

@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let _guard = tch::no_grad_guard();
     let config = BackboneConfig { width: 0.5, ..Default::default() };
     let pixels = input("gate", &[1, 3, SIZE[0], SIZE[1]]);
-    let model = |network: Network| Model { network, classes: synthetic::classes(CLASSES), form: Form::Folded };
+    let model = |network: Network| Model { network, classes: synthetic::classes(CLASSES), form: Form::Folded, cutoffs: vec![] };
     let mut backbone = synthetic::backbone(&config, CLASSES as i64)?;
     backbone.fuse(FuseLevel::All);
     let backbone = model(Network::Backbone(Box::new(backbone)));

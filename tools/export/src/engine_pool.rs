@@ -39,6 +39,7 @@ enum Kind {
 
 struct InMemory {
     resize: AugmentConfig,
+    precision: ElementType,
     model: Mutex<Model>,
     opened: Mutex<HashMap<[i64; 2], Arc<ExportedDetector>>>,
 }
@@ -53,18 +54,45 @@ impl ExportedPool {
         Ok(Self { runtime, ..Self::opened(ExportedDetector::file(file, e)?) })
     }
 
-    /// A detector with its weights, which is exported in memory.
+    /// A detector with its weights, which is fused and exported in memory.
     ///
     /// # Errors
     /// A runtime that is not there.
     pub fn of_detector(e: &Experiment, loaded: LoadedDetector, runtime: &'static Runtime) -> Result<Self, ExportError> {
+        Self::of_detector_as(e, loaded, runtime, ElementType::F32, true)
+    }
+
+    /// A detector with its weights, exported in memory in a precision, fused or as it was trained.
+    ///
+    /// # Errors
+    /// A runtime that is not there.
+    pub fn of_detector_as(
+        e: &Experiment,
+        loaded: LoadedDetector,
+        runtime: &'static Runtime,
+        precision: ElementType,
+        fused: bool,
+    ) -> Result<Self, ExportError> {
         (runtime.check)()?;
         let mut model = Model::from(loaded);
-        model.network.fuse();
+        if fused {
+            model.network.fuse();
+        }
         let classes = model.classes.clone();
         let resize = e.data.augment.for_evaluation();
-        let held = InMemory { resize, model: Mutex::new(model), opened: Mutex::default() };
+        let held = InMemory { resize, precision, model: Mutex::new(model), opened: Mutex::default() };
         Ok(Self { kind: Kind::Model(Box::new(held)), runtime, classes })
+    }
+
+    /// Size of the files in bytes; of those in memory the largest size of input that was run.
+    pub fn bytes(&self) -> u64 {
+        match &self.kind {
+            Kind::File(opened) => opened.bytes(),
+            Kind::Model(held) => {
+                let all = held.opened.lock().unwrap_or_else(PoisonError::into_inner);
+                all.values().map(|opened| opened.bytes()).max().unwrap_or(0)
+            }
+        }
     }
 
     /// A file in memory, in the runtime that is the reference.
@@ -84,7 +112,7 @@ impl ExportedPool {
         }
         let _guard = tch::no_grad_guard();
         let model = held.model.lock().unwrap_or_else(PoisonError::into_inner);
-        let spec = ExportSpec { precision: ElementType::F32, batch: BatchSize::Fixed(1), size: padded };
+        let spec = ExportSpec { precision: held.precision, batch: BatchSize::Fixed(1), size: padded };
         let built = parts::build(&model, Part::Raw, &spec, Nms::PLAIN, &Metadata(vec![]))?;
         let opened = Arc::new(ExportedDetector::built(&built, model.network.decoder(), &self.classes)?);
         all.insert(padded, opened.clone());

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use repghost_backbone::weights::Form;
+use repghost_coco::judge::Thresholds;
 use repghost_train::Experiment;
 
 use crate::error::ExportError;
@@ -40,6 +41,8 @@ pub struct ExportOptions {
     pub nms: Nms,
     /// The file to write.
     pub output: PathBuf,
+    /// Score thresholds that a detector file applies to what it finds.
+    pub thresholds: Option<Thresholds>,
     /// Images to check the file on; without any the validation data, or else built-in pictures.
     pub images: Vec<PathBuf>,
 }
@@ -82,6 +85,9 @@ pub fn export(e: &Experiment, resolved: &str, options: &ExportOptions) -> Result
     let _guard = tch::no_grad_guard();
     let mut model = model::load(e, &options.weights, options.part)?;
     fold(&mut model, options)?;
+    if let Some(thresholds) = options.thresholds.as_ref().filter(|_| options.part == Part::Detector) {
+        model.cutoffs = model.classes.iter().map(|class| thresholds.of(&class.name)).collect();
+    }
     match options.format {
         Format::Onnx => onnx(e, resolved, &model, options),
         Format::TorchScript => script(e, &model, options),
@@ -102,7 +108,11 @@ fn fold(model: &mut Model, options: &ExportOptions) -> Result<(), ExportError> {
 
 fn onnx(e: &Experiment, resolved: &str, model: &Model, options: &ExportOptions) -> Result<ExportReport, ExportError> {
     let (part, spec) = (options.part, options.spec());
-    let metadata = Metadata::new(model, part, options.precision_name(), options.fused, resolved);
+    let mut metadata = Metadata::new(model, part, options.precision_name(), options.fused, resolved);
+    if let Some(thresholds) = options.thresholds.as_ref().filter(|_| part == Part::Detector) {
+        let bad = |e: serde_json::Error| ExportError::Format { path: options.output.clone(), why: e.to_string() };
+        metadata = metadata.with_thresholds(thresholds).map_err(bad)?;
+    }
     let built = parts::build(model, part, &spec, options.nms, &metadata)?;
     let classes: Vec<String> = model.classes.iter().map(|c| c.name.clone()).collect();
     let measured = options.int8.is_some() && matches!(part, Part::Raw | Part::Detector);

@@ -53,5 +53,6 @@ pub mod spec;
 pub mod synthetic;
 pub mod tensorrt;
 pub mod torchscript;
+pub mod triton;
 
 pub use error::ExportError;

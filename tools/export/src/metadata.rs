@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use repghost_coco::judge::Thresholds;
 use repghost_coco::Normalize;
 use repghost_train::config::portable::portable;
 use repghost_train::config::Loaded;
@@ -17,6 +18,7 @@ const FORMAT: &str = "format";
 const FORMAT_VALUE: &str = "repghost-det onnx 1";
 const PART: &str = "part";
 const NORMALIZE: &str = "normalize";
+const THRESHOLDS: &str = "thresholds";
 
 /// Keys and values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,23 @@ impl Metadata {
         Self(pairs.map(|(k, v)| (k.to_string(), v)).to_vec())
     }
 
+    /// Adds the score thresholds that the file applies.
+    ///
+    /// # Errors
+    /// None in practice: plain numbers and names.
+    pub fn with_thresholds(mut self, thresholds: &Thresholds) -> Result<Self, serde_json::Error> {
+        // The annotation file's folder is the author's.
+        let name = std::path::Path::new(&thresholds.annotations).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let recorded = Thresholds { annotations: name, ..thresholds.clone() };
+        self.0.push((THRESHOLDS.into(), serde_json::to_string(&recorded)?));
+        Ok(self)
+    }
+
+    /// The score thresholds that the file applies.
+    pub fn thresholds(&self) -> Option<Thresholds> {
+        self.get(THRESHOLDS).and_then(|text| Thresholds::parse(text).ok())
+    }
+
     /// Of a file.
     pub fn of(file: &proto::Model) -> Self {
         let text = |v: &Option<String>| v.clone().unwrap_or_default();
@@ -53,6 +72,24 @@ impl Metadata {
 
     fn get(&self, key: &str) -> Option<&str> {
         self.0.iter().find(|(k, _)| k == key).map(|(_, v)| v.as_str())
+    }
+
+    /// `fp32`, `fp16`, `int8`.
+    pub fn precision(&self) -> Option<&str> {
+        self.get("precision")
+    }
+
+    /// Whether branches and batch norms are folded.
+    pub fn fused(&self) -> bool {
+        self.get("fused") == Some("true")
+    }
+
+    /// The experiment that it was exported from, as YAML.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn experiment_text(&self) -> Result<&str, String> {
+        self.get(keys::EXPERIMENT).ok_or_else(|| "its metadata holds no experiment".into())
     }
 
     /// Which part the file holds.
@@ -76,7 +113,7 @@ impl Metadata {
     /// # Errors
     /// None, or one that is damaged.
     pub fn experiment(&self) -> Result<Experiment, String> {
-        let text = self.get(keys::EXPERIMENT).ok_or("its metadata holds no experiment")?;
+        let text = self.experiment_text()?;
         serde_yaml::from_str(text).map_err(|e| format!("the experiment in its metadata: {e}"))
     }
 }
@@ -114,7 +151,7 @@ mod tests {
     fn model() -> Model {
         let net = BackboneConfig { width: 0.5, ..BackboneConfig::default() }.build_classifier(2).unwrap();
         let classes = vec![Class { id: 7, name: "dog".into() }];
-        Model { network: Network::Backbone(Box::new(net)), classes, form: Form::Train }
+        Model { network: Network::Backbone(Box::new(net)), classes, form: Form::Train, cutoffs: vec![] }
     }
 
     #[test]

@@ -90,6 +90,8 @@ pub struct Model {
     pub classes: Vec<Class>,
     /// The form of the weights.
     pub form: Form,
+    /// Scores, by class, below which a detector file hides what it finds; empty where it hides nothing.
+    pub cutoffs: Vec<f64>,
 }
 
 /// Builds what `part` needs of the experiment's model and loads its weights.
@@ -106,14 +108,14 @@ pub fn load(e: &Experiment, path: &Path, part: Part) -> Result<Model, ExportErro
         Part::Raw | Part::Detector => return Ok(detection::load(e, file)?.into()),
     };
     net.convert(Device::Cpu, Kind::Float);
-    Ok(Model { network: Network::Backbone(Box::new(net)), classes: vec![], form })
+    Ok(Model { network: Network::Backbone(Box::new(net)), classes: vec![], form, cutoffs: vec![] })
 }
 
 impl From<LoadedDetector> for Model {
     fn from(loaded: LoadedDetector) -> Self {
         let LoadedDetector { detector, classes, form, .. } = loaded;
         detector.convert(Device::Cpu, Kind::Float);
-        Self { network: Network::Detector(Box::new(detector)), classes, form }
+        Self { network: Network::Detector(Box::new(detector)), classes, form, cutoffs: vec![] }
     }
 }
 

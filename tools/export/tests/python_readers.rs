@@ -60,7 +60,7 @@ fn programs_of_the_documentation_find_what_the_engine_finds() {
         let mut detector = synthetic::detector(&mut e, CLASSES, &pixels).unwrap();
         detector.fuse(FuseLevel::All);
         let network = Network::Detector(Box::new(detector));
-        let model = Model { network, classes: synthetic::classes(CLASSES), form: Form::Folded };
+        let model = Model { network, classes: synthetic::classes(CLASSES), form: Form::Folded, cutoffs: vec![] };
         let spec = ExportSpec { precision: ElementType::F32, batch: BatchSize::Fixed(1), size: SIZE };
         let built = parts::build(&model, Part::Raw, &spec, Nms::PLAIN, &Metadata(vec![])).unwrap();
         built.write(&folder.path().join(format!("{head}_raw.onnx"))).unwrap();

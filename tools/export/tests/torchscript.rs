@@ -17,7 +17,7 @@ fn input(shape: [i64; 4]) -> Input {
 }
 
 fn model(network: Network) -> Model {
-    Model { network, classes: synthetic::classes(3), form: repghost_backbone::weights::Form::Folded }
+    Model { network, classes: synthetic::classes(3), form: repghost_backbone::weights::Form::Folded, cutoffs: vec![] }
 }
 
 #[test]

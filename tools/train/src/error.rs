@@ -20,6 +20,14 @@ pub enum TrainError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// A file of score thresholds is none.
+    #[error("{path}: no file of thresholds as `eval --choose` writes it: {reason}", path = .path.display())]
+    Thresholds {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// The value of a key of the experiment cannot work.
     #[error("{key}: {problem}")]
     Setting {
@@ -350,6 +358,9 @@ pub enum RunFolderProblem {
         /// Name of the file.
         table: &'static str,
     },
+    /// A run without detections of an evaluation.
+    #[error("no detections.json here: only runs of detectors that were evaluated can be compared")]
+    NoDetections,
     /// A trial of a sweep was started with another experiment.
     #[error("this trial was started with another experiment (different: {keys}); use another folder, or delete the trial")]
     OtherExperiment {

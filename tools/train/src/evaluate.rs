@@ -2,10 +2,13 @@
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 
-use repghost_coco::metrics::{evaluate, write_metrics, Evaluation};
+use repghost_coco::judge::{compare, CompareOptions, Comparison};
+use repghost_coco::metrics::{evaluate, write_metrics_with, Evaluation};
 use repghost_coco::{write_detections, Dataset, Detection, IouType};
 
+use crate::chosen_thresholds::Cutoffs;
 use crate::config::data_paths::Split;
 use crate::config::Experiment;
 use crate::detection::data::SplitData;
@@ -26,6 +29,8 @@ pub struct Measured {
     pub detections: Vec<Detection>,
     /// The numbers of boxes, and of masks where there are some.
     pub evaluations: Vec<Evaluation>,
+    /// What they were compared with.
+    pub truth: Arc<Dataset>,
 }
 
 impl Measured {
@@ -33,12 +38,12 @@ impl Measured {
     ///
     /// # Errors
     /// When the evaluator refuses its input.
-    pub fn new(truth: &Dataset, detections: Vec<Detection>, masks: bool) -> Result<Self, TrainError> {
+    pub fn new(truth: &Arc<Dataset>, detections: Vec<Detection>, masks: bool) -> Result<Self, TrainError> {
         let mut evaluations = vec![evaluate(truth, &detections, IouType::Bbox)?];
         if masks {
             evaluations.push(evaluate(truth, &detections, IouType::Segm)?);
         }
-        Ok(Self { detections, evaluations })
+        Ok(Self { detections, evaluations, truth: truth.clone() })
     }
 
     /// The number that decides which weights are best: AP of masks where they are learned, else of boxes; not a
@@ -53,12 +58,30 @@ impl Measured {
     /// # Errors
     /// The disk's.
     pub fn write(&self, folder: &Path) -> Result<(), TrainError> {
+        self.write_with(folder, &[])
+    }
+
+    /// Writes as [`Measured::write`], with further keys in `metrics.json`.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn write_with(&self, folder: &Path, further: &[(&str, serde_json::Value)]) -> Result<(), TrainError> {
         let numbers = folder.join("metrics.json");
-        write_metrics(&numbers, &self.evaluations).map_err(TrainError::io(numbers))?;
+        write_metrics_with(&numbers, &self.evaluations, further).map_err(TrainError::io(numbers))?;
         if let Some(first) = self.evaluations.first() {
             write_classes(folder, first.classes.iter().map(|class| (class.category_id, class.name.as_str())))?;
         }
         Ok(write_detections(&folder.join("detections.json"), &self.detections)?)
+    }
+
+    /// Compares with other detections on the same images, in the type that decides (masks where there are some).
+    ///
+    /// # Errors
+    /// When the evaluator refuses its input.
+    pub fn compared_with(&self, other: &Self) -> Result<Comparison, TrainError> {
+        let iou_type = self.evaluations.last().map_or(IouType::Bbox, |e| e.iou_type);
+        let options = CompareOptions { iou_type, ..CompareOptions::default() };
+        Ok(compare(&self.truth, &[&other.detections], &[&self.detections], &options)?)
     }
 
     /// Writes the plots `precision_recall_bbox.png` and, with masks, `precision_recall_segm.png` into a folder.
@@ -128,6 +151,7 @@ pub fn evaluate_detector(
         pool,
         classes: &classes,
         score_threshold: e.eval.score_threshold,
+        cutoffs: Cutoffs::default(),
         skip_unreadable: false,
         threads: e.train.threads,
     };

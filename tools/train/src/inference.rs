@@ -11,6 +11,7 @@ use std::sync::mpsc;
 use repghost_coco::{RgbImage, SampleTarget, Source};
 use repghost_heads::HostDetections;
 
+use crate::chosen_thresholds::Cutoffs;
 use crate::detection::infer::{in_original_pixels, ImageDetections};
 use crate::engine::{EnginePool, Pictures, Preprocessed, ThreadEngines};
 use crate::error::TrainError;
@@ -26,6 +27,8 @@ pub struct Job<'a> {
     pub classes: &'a [Class],
     /// Detections are kept above this score.
     pub score_threshold: f64,
+    /// Score thresholds by class that apply besides.
+    pub cutoffs: Cutoffs,
     /// Leave out images that cannot be read, instead of stopping.
     pub skip_unreadable: bool,
     /// Cores to use; all where unset.
@@ -138,7 +141,7 @@ fn some(job: &Job, engines: &mut ThreadEngines, range: Range<usize>, each: Optio
         for (read, detections) in group.into_iter().zip(all) {
             let size = read.input.size.map(|s| s as usize);
             let mut detections = in_original_pixels(&detections, size, &read.target, job.classes);
-            detections.objects.retain(|d| d.score > job.score_threshold);
+            detections.objects.retain(|d| d.score > job.score_threshold && job.cutoffs.keep(d));
             if let (Some(each), Some(image)) = (each, read.image) {
                 each(read.index, image, &detections)?;
             }

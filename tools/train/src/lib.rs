@@ -18,6 +18,9 @@
 //! | [`train`](mod@train) | a whole run, from an experiment to its end |
 //! | [`dry_run`](mod@dry_run) | one batch and an estimate, nothing written |
 //! | [`evaluate`], [`predict`](mod@predict), [`features`](mod@features), [`fuse`](mod@fuse) | metrics, detections, feature maps and fused weights from a weights file |
+//! | [`compare`](mod@compare) | runs, or files of detections, against each other |
+//! | [`prediction_files`] | detections as COCO, YOLO or CSV files, objects cut out |
+//! | [`chosen_thresholds`] | score thresholds that were chosen for a run's weights |
 //! | [`predictor`], [`weights_file`] | from a weights file to detections in a few lines; a weights file, read once |
 //! | [`engine`], [`inference`] | what finds objects, in any runtime; images through it |
 //! | [`images`] | image files: finding and reading them |
@@ -36,7 +39,9 @@
 
 pub mod analyze;
 pub mod checkpoint;
+pub mod chosen_thresholds;
 pub mod classification;
+pub mod compare;
 pub mod config;
 pub mod detection;
 pub mod dry_run;
@@ -54,6 +59,7 @@ pub mod model;
 pub mod optim;
 pub mod plots;
 pub mod predict;
+pub mod prediction_files;
 pub mod predictor;
 mod pretrained;
 pub mod report;

@@ -5,8 +5,10 @@ use std::sync::atomic::AtomicBool;
 
 use repghost_coco::annotations::{ClassList, LabelMode};
 use repghost_coco::draw::{draw_objects, of_detections, Style};
-use repghost_coco::{write_detections, DecodeConfig, Detection, RgbImage};
+use repghost_coco::judge::Thresholds;
+use repghost_coco::{DecodeConfig, Detection, RgbImage};
 
+use crate::chosen_thresholds::Cutoffs;
 use crate::config::Experiment;
 use crate::detection::infer::ImageDetections;
 use crate::detection::pictures;
@@ -16,6 +18,7 @@ use crate::evaluate::write_classes;
 use crate::images::{FoundImages, ImageFiles};
 use crate::inference::{run, Job};
 use crate::model::Class;
+use crate::prediction_files::{self, ListFormat};
 
 /// Images to predict on, and where results go.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +34,12 @@ pub struct PredictOptions {
     /// Detections above this score are kept, in the file and in the pictures. Unset: the experiment's in the file, and a higher one in the
     /// pictures.
     pub score_threshold: Option<f64>,
+    /// Thresholds that were chosen for the weights; an explicit `score_threshold` overrides them.
+    pub thresholds: Option<Thresholds>,
+    /// How the list is written.
+    pub format: ListFormat,
+    /// Cut the objects out too, into `crops/CLASS/`.
+    pub crops: bool,
 }
 
 /// A summary of predictions.
@@ -40,6 +49,8 @@ pub struct Predicted {
     pub images: usize,
     /// Detections in the file.
     pub detections: usize,
+    /// The list: a file, or the folder of YOLO's label files.
+    pub list: PathBuf,
     /// Messages about images that could not be read.
     pub unreadable: Vec<String>,
     /// What was passed over in folders, in words.
@@ -52,6 +63,11 @@ impl PredictOptions {
     /// How the images are decoded.
     pub fn decode(&self) -> DecodeConfig {
         DecodeConfig { apply_exif: !self.as_stored, ..DecodeConfig::default() }
+    }
+
+    /// The chosen thresholds, where no other one is asked for.
+    fn chosen(&self) -> Option<&Thresholds> {
+        self.thresholds.as_ref().filter(|_| self.score_threshold.is_none())
     }
 
     /// The experiment with the threshold of these options: the one that the detector is to be built from.
@@ -92,15 +108,17 @@ pub fn predict(
         pool,
         classes: pool.classes(),
         score_threshold: e.eval.score_threshold,
+        cutoffs: options.chosen().map(|t| Cutoffs::new(t, pool.classes())).unwrap_or_default(),
         skip_unreadable: true,
         threads: e.train.threads,
     };
     let draw = |i: usize, image, detections: &ImageDetections| writer.draw(i, image, detections);
     let Some(inferred) = run(&job, stop, progress, Some(&draw))? else { return Ok(None) };
-    let detections = writer.list(&inferred.images)?;
+    let list = writer.list(&inferred.images)?;
     Ok(Some(Predicted {
         images: inferred.images.len(),
-        detections,
+        detections: inferred.images.iter().map(|image| image.objects.len()).sum(),
+        list,
         unreadable: inferred.unreadable,
         passed_over,
         turned: source.turned(),
@@ -112,7 +130,10 @@ pub struct PredictionWriter {
     folder: PathBuf,
     names: Vec<String>,
     classes: ClassList,
+    of_labels: Vec<Class>,
     threshold: f64,
+    format: ListFormat,
+    crops: bool,
 }
 
 impl PredictionWriter {
@@ -125,9 +146,13 @@ impl PredictionWriter {
         let pairs = classes.iter().map(|c| (c.id, c.name.clone()));
         Ok(Self {
             folder: options.output.clone(),
-            names: picture_names(paths),
+            names: stems(paths),
+            of_labels: classes.to_vec(),
+            format: options.format,
+            crops: options.crops,
             classes: ClassList::new(pairs, LabelMode::Contiguous).map_err(TrainError::Classes)?,
-            threshold: options.score_threshold.unwrap_or(pictures::SHOWN_SCORE),
+            // Chosen thresholds are applied before anything is drawn.
+            threshold: options.score_threshold.unwrap_or(if options.thresholds.is_some() { 0.0 } else { pictures::SHOWN_SCORE }),
         })
     }
 
@@ -138,37 +163,37 @@ impl PredictionWriter {
     pub fn draw(&self, i: usize, mut image: RgbImage, image_detections: &ImageDetections) -> Result<(), TrainError> {
         let Some(name) = self.names.get(i) else { return Ok(()) };
         let style = Style::for_size(image.width(), image.height());
+        if self.crops {
+            let shown: Vec<Detection> =
+                image_detections.objects.iter().filter(|d| d.score >= self.threshold).cloned().collect();
+            prediction_files::write_crops(&self.folder.join("crops"), name, &image, &shown, &self.of_labels)?;
+        }
         draw_objects(&mut image, &of_detections(&image_detections.objects, &self.classes, self.threshold), &style);
-        let target = self.folder.join(name);
+        let target = self.folder.join(format!("{name}.png"));
         image.save(&target).map_err(|e| TrainError::Drawing { path: target, reason: e.to_string() })
     }
 
-    /// Writes `detections.json`; returns how many there are.
+    /// Writes the list of detections; returns where it is.
     ///
     /// # Errors
     /// The disk's.
-    pub fn list(&self, images: &[ImageDetections]) -> Result<usize, TrainError> {
-        let named = |f: &ImageDetections| {
-            let name = f.file_name.clone();
-            f.objects.iter().map(move |d| Detection { file_name: Some(name.clone()), ..d.clone() }).collect::<Vec<_>>()
-        };
-        let detections: Vec<Detection> = images.iter().flat_map(named).collect();
-        write_detections(&self.folder.join("detections.json"), &detections)?;
+    pub fn list(&self, images: &[ImageDetections]) -> Result<PathBuf, TrainError> {
+        let path = self.format.write(&self.folder, images, &self.names, &self.of_labels)?;
         write_classes(&self.folder, self.classes.iter().map(|class| (class.category_id, class.name.as_str())))?;
-        Ok(detections.len())
+        Ok(path)
     }
 }
 
-/// `STEM.png` for each image; `STEM_NUMBER.png` where several have one stem.
-fn picture_names(paths: &[PathBuf]) -> Vec<String> {
+/// The stem of each image's name; with its number behind where several have one stem.
+fn stems(paths: &[PathBuf]) -> Vec<String> {
     let stem = |p: &Path| p.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut counts = std::collections::HashMap::new();
     for path in paths {
         *counts.entry(stem(path)).or_insert(0) += 1;
     }
     let name = |(i, path): (usize, &PathBuf)| match counts.get(&stem(path)) {
-        Some(1) => format!("{}.png", stem(path)),
-        _ => format!("{}_{}.png", stem(path), i + 1),
+        Some(1) => stem(path),
+        _ => format!("{}_{}", stem(path), i + 1),
     };
     paths.iter().enumerate().map(name).collect()
 }
@@ -180,6 +205,6 @@ mod tests {
     #[test]
     fn pictures_of_one_name_are_numbered() {
         let paths = ["a/a.png", "a/b.JPG", "a.png"].map(PathBuf::from);
-        assert_eq!(picture_names(&paths), ["a_1.png", "b.png", "a_3.png"]);
+        assert_eq!(stems(&paths), ["a_1", "b", "a_3"]);
     }
 }

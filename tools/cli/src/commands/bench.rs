@@ -10,6 +10,7 @@ use repghost_export::bench::{concat_add, measure, report};
 use repghost_export::runtime::{list, Runtime, RUNTIMES};
 
 use crate::bad_input::bad_input;
+use crate::commands::bench_detectors;
 use crate::commands::counter::Counter;
 use crate::commands::export::height_and_width;
 use crate::exit::Outcome;
@@ -22,6 +23,8 @@ Examples:
   the paper's latency columns:       repghost-det bench experiments/bench/paper.yaml --output bench/
   the same in minutes on a CPU:      repghost-det bench experiments/bench/paper.yaml --runtime onnxruntime --batch 1 --runs 20 --rounds 2
   TensorRT, batch 32, 100 runs:      repghost-det bench experiments/bench/paper.yaml --runtime tensorrt --output bench/
+  a detector, end to end:            repghost-det bench runs/mine --output bench/
+  which runtime and precision:       repghost-det bench runs/mine int8.onnx --matrix --output bench/
   concatenation against addition:    repghost-det bench concat-add --batch 1,8,32 --output bench/
 
 Networks are classifiers with synthetic weights: latency does not depend on what was learned. Variants take turns in rounds, and one session is
@@ -31,9 +34,18 @@ taken from TRTEXEC or the PATH; without it the files and the command lines are w
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A plan (YAML), or `concat-add`: GhostNet's 32 joins as concatenation and as addition.
-    #[arg(value_name = "PLAN.yaml|concat-add")]
-    plan: Option<PathBuf>,
+    /// A plan (YAML), or `concat-add`: GhostNet's 32 joins as concatenation and as addition; or detectors: run folders, weights, files that
+    /// `export` wrote, and `key=value` overrides.
+    #[arg(value_name = "PLAN.yaml|concat-add|RUN|WEIGHTS|FILE.onnx")]
+    pub(super) items: Vec<String>,
+
+    /// Of detectors: measure AP too, and time weights in each precision and form: AP, latency and size in one table and picture.
+    #[arg(long, requires = "items")]
+    pub(super) matrix: bool,
+
+    /// Of detectors: folder of images to time on; without it the validation data of the first one.
+    #[arg(long, value_name = "DIR", requires = "items")]
+    pub(super) images: Option<PathBuf>,
 
     /// A network, by name and width; may be given several times. In place of the plan's.
     #[arg(long, value_name = "NAME[:WIDTH]", value_parser = model)]
@@ -45,7 +57,7 @@ pub struct Args {
 
     /// Runtimes.
     #[arg(long, value_name = "RUNTIME,…", value_delimiter = ',', value_parser = one_of(RUNTIMES, |r| r.name))]
-    runtime: Vec<&'static Runtime>,
+    pub(super) runtime: Vec<&'static Runtime>,
 
     /// Images per run.
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
@@ -53,7 +65,7 @@ pub struct Args {
 
     /// Threads per run.
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
-    threads: Vec<usize>,
+    pub(super) threads: Vec<usize>,
 
     /// Height and width of the images.
     #[arg(long, value_name = "H,W", value_delimiter = ',', num_args = 1)]
@@ -61,11 +73,11 @@ pub struct Args {
 
     /// Timed runs of each variant.
     #[arg(long, value_name = "N")]
-    runs: Option<usize>,
+    pub(super) runs: Option<usize>,
 
     /// Rounds that they are shared out over.
     #[arg(long, value_name = "N")]
-    rounds: Option<usize>,
+    pub(super) rounds: Option<usize>,
 
     /// Name of the model that speed-ups are against; the first by default.
     #[arg(long, value_name = "MODEL")]
@@ -77,7 +89,7 @@ pub struct Args {
 
     /// Folder for tables (Markdown, CSV, JSON), picture, and trtexec's files.
     #[arg(long, value_name = "DIR", default_value = "bench")]
-    output: PathBuf,
+    pub(super) output: PathBuf,
 }
 
 /// One of some values, by the name that tables have for it.
@@ -101,12 +113,17 @@ const CONCAT_ADD: &str = "concat-add";
 
 /// Runs `bench`.
 pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
-    if args.plan.as_ref().is_some_and(|p| p.as_os_str() == CONCAT_ADD) {
-        return joins(&args, quiet);
+    if bench_detectors::are_detectors(&args.items) {
+        return bench_detectors::run(&args, quiet);
     }
-    let mut plan = match &args.plan {
-        Some(path) => Plan::read(path)?,
-        None => Plan::default(),
+    if args.matrix || args.images.is_some() {
+        return Err(bad_input("--matrix and --images are for detectors: name a run folder, weights or an exported file"));
+    }
+    let mut plan = match args.items.as_slice() {
+        [] => Plan::default(),
+        [word] if word == CONCAT_ADD => return joins(&args, quiet),
+        [path] => Plan::read(std::path::Path::new(path))?,
+        more => return Err(bad_input(format!("expected one PLAN.yaml or detectors, found {}", more.join(", ")))),
     };
     if !args.runtime.is_empty() {
         plan.runtimes = args.runtime.clone();

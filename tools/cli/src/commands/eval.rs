@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use repghost_coco::Evaluation;
+use repghost_coco::{Evaluation, IouType};
 use repghost_export::runtime::Runtime;
-use repghost_train::classification;
+use repghost_train::{chosen_thresholds, classification};
 use repghost_train::config::{Experiment, Task};
 use repghost_train::evaluate::{evaluate_detector, validation_data, Measured};
 use repghost_train::WeightsFile;
@@ -32,6 +32,8 @@ Examples:
   boxes:              repghost-det eval --annotations instances_val.json --detections detections.json
   masks:              repghost-det eval --annotations instances_val.json --detections detections.json --iou-type segm
   both, as a file:    repghost-det eval --annotations instances_val.json --detections detections.json --iou-type bbox,segm --output eval/
+  where it is wrong:  repghost-det eval runs/mine --weights runs/mine/weights/best.safetensors --diagnose --output eval/
+  which threshold:    repghost-det eval runs/mine --weights runs/mine/weights/best.safetensors --choose f1 --per-class
   some classes only:  repghost-det eval --annotations instances_val.json --detections detections.json --classes person,dog
 
 The numbers are those of pycocotools to the ninth digit; a dash (-1 in metrics.json) stands where there is nothing to measure.";
@@ -83,6 +85,9 @@ fn measure(args: &Args, weights: &Path, quiet: bool) -> anyhow::Result<Outcome> 
         if args.runtime.is_some() {
             return Err(bad_input("--runtime is for detectors; a classifier runs on libtorch here"));
         }
+        if args.files.diagnose || args.files.choose.is_some() || args.files.thresholds.is_some() {
+            return Err(bad_input("--diagnose, --choose and --thresholds are for detectors; a classifier's confusion is in its metrics.json"));
+        }
         return measure_classifier(args, &loaded.experiment, weights, Counter::new("evaluating", quiet));
     }
     let provider = runtime::choose(args.runtime, weights)?;
@@ -110,17 +115,45 @@ fn measure(args: &Args, weights: &Path, quiet: bool) -> anyhow::Result<Outcome> 
         text.push('\n');
     }
     text.push_str(&tables::numbers(&measured.evaluations));
+    let mut compared = None;
     if let Some(baseline) = &args.baseline {
         let Some(before) = run(baseline, None)? else { return Ok(Outcome::Interrupted) };
         text.push_str(&format!("\nchange against {} in libtorch\n", baseline.display()));
         text.push_str(&changes(&measured.evaluations, &before.evaluations));
+        let comparison = measured.compared_with(&before)?;
+        text.push_str(&format!("\n{}", comparison.text(BASELINE, "this")));
+        compared = Some(comparison);
+    }
+    let types: Vec<IouType> = measured.evaluations.iter().map(|e| e.iou_type).collect();
+    let warn = &mut |text: String| tracing::warn!("{text}");
+    let mut judged = args.files.judge(&measured.truth, &measured.detections, &types, warn).bad_input()?;
+    text.push_str(&judged.text);
+    if let Some(comparison) = &compared {
+        judged.further.push(("comparison", serde_json::to_value(comparison)?));
+    }
+    if let Some(thresholds) = &mut judged.thresholds {
+        thresholds.weights = weights.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for path in thresholds_files(weights, args.files.output.as_deref()) {
+            thresholds.write(&path).map_err(repghost_train::TrainError::io(&path))?;
+            text.push_str(&format!("wrote {}\n", path.display()));
+        }
     }
     if let Some(folder) = &args.files.output {
-        measured.write(folder)?;
+        measured.write_with(folder, &judged.further)?;
         measured.plot(folder)?;
     }
     io::stdout().write_all(text.as_bytes())?;
     Ok(Outcome::Done)
+}
+
+/// The other side of a comparison, in its text.
+const BASELINE: &str = "the baseline";
+
+/// Where chosen thresholds go: beside the weights' run folder, and into the output folder.
+fn thresholds_files(weights: &Path, output: Option<&Path>) -> Vec<PathBuf> {
+    let of_run = chosen_thresholds::file_of(weights);
+    let of_output = output.map(|folder| folder.join(chosen_thresholds::FILE));
+    of_run.into_iter().chain(of_output).collect()
 }
 
 /// What became of each number, one line an evaluation.

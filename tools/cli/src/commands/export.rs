@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use repghost_export::export::{export, ExportOptions};
 use repghost_export::onnx::suppress::ROUNDS;
 use repghost_export::onnx::{ElementType, Nms};
+use repghost_export::engine_pool::EXTENSION;
 use repghost_export::spec::{BatchSize, Format, Part};
+use repghost_export::triton;
+use repghost_train::chosen_thresholds;
 
 use crate::bad_input::bad_input;
 use crate::commands::device::DeviceArgs;
@@ -71,6 +74,14 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = ROUNDS, value_parser = rounds)]
     nms_rounds: usize,
 
+    /// Export a detector without the thresholds that `eval --choose` wrote for its weights: for measuring AP.
+    #[arg(long)]
+    no_thresholds: bool,
+
+    /// Write the file's configuration for NVIDIA's Triton server beside it: STEM.config.pbtxt.
+    #[arg(long)]
+    triton: bool,
+
     /// The file to write.
     #[arg(long, value_name = "FILE.onnx")]
     output: PathBuf,
@@ -131,7 +142,19 @@ pub fn height_and_width(size: &[i64]) -> anyhow::Result<[i64; 2]> {
 /// Runs `export`.
 pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let ModelInput { loaded, weights, images } = args.model.read(&DeviceArgs::default())?;
+    let thresholds = match (args.part, args.no_thresholds) {
+        (PartName::Detector, false) => {
+            let (thresholds, note) = chosen_thresholds::read(&weights)?;
+            note.iter().for_each(|note| tracing::warn!("{note}"));
+            thresholds
+        }
+        _ => None,
+    };
+    if let Some(t) = &thresholds {
+        tracing::info!("the file applies the thresholds that were chosen for {}; --no-thresholds leaves them out", t.goal);
+    }
     let options = ExportOptions {
+        thresholds,
         weights,
         part: match args.part {
             PartName::Backbone => Part::Backbone,
@@ -162,6 +185,11 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let mut text: String = report.parity.comparisons.iter().map(|f| format!("{f}\n")).collect();
     report.notes.iter().for_each(|note| text.push_str(&format!("{note}\n")));
     report.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    if args.triton {
+        let main = report.files.first().filter(|file| file.extension().is_some_and(|x| x == EXTENSION));
+        let main = main.ok_or_else(|| bad_input("--triton: describes ONNX files"))?;
+        text.push_str(&format!("{}\n", triton::write_config(main)?.display()));
+    }
     let files: Vec<String> = report.files.iter().map(|f| f.display().to_string()).collect();
     let nodes = if report.nodes > 0 { format!("{} nodes: ", report.nodes) } else { String::new() };
     text.push_str(&format!("{nodes}{}\n", files.join(", ")));

@@ -5,6 +5,9 @@
 
 pub mod analyze;
 pub mod bench;
+mod bench_detectors;
+pub mod compare;
+pub mod completions;
 pub mod config;
 mod counter;
 pub mod data;
@@ -37,6 +40,15 @@ pub enum Command {
     /// Measure the latency of networks in every runtime that is installed, unfused and fused.
     #[command(after_help = bench::EXAMPLES)]
     Bench(bench::Args),
+    /// Compare two detectors: better, worse, or not to be told apart, with intervals; a gate for CI.
+    #[command(after_help = compare::EXAMPLES)]
+    Compare(compare::Args),
+    /// Print completions for a shell.
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(completions::Args),
+    /// Write manual pages, one a command.
+    #[command(after_help = completions::MAN_EXAMPLES)]
+    Man(completions::ManArgs),
     /// Show what an experiment file resolves to and which file set each value, or how two differ.
     #[command(after_help = config::EXAMPLES)]
     Config(config::Args),
@@ -83,6 +95,9 @@ pub fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
     match command {
         Command::Analyze(args) => analyze::run(args),
         Command::Bench(args) => bench::run(args, quiet),
+        Command::Compare(args) => compare::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => completions::man(args),
         Command::Config(args) => config::run(args),
         Command::Data(args) => data::run(args, quiet),
         Command::Eval(args) => eval::run(args, quiet),

@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use repghost_export::runtime::Runtime;
-use repghost_train::classification;
 use repghost_train::config::{Experiment, Origin, Task};
 use repghost_train::predict::{predict, PredictOptions};
-use repghost_train::WeightsFile;
+use repghost_train::prediction_files::ListFormat;
+use repghost_train::{chosen_thresholds, classification, WeightsFile};
 
 use crate::bad_input::bad_input;
 use crate::commands::counter::Counter;
@@ -26,6 +27,8 @@ Examples:
   fast on a CPU:     repghost-det predict runs/mine --weights W photos/ --output out/ --runtime onnxruntime
   an exported file:  repghost-det predict --weights detector.onnx photos/ --output out/
   other image size:  repghost-det predict runs/mine --weights W a.jpg --output out/ data.augment.resize.size=640
+  paths from a list: find photos -name '*.jpg' | repghost-det predict runs/mine - --output out/
+  YOLO label files:  repghost-det predict runs/mine photos/ --output out/ --format yolo
   a classifier:      repghost-det predict experiments/imagenet/repghostnet_1.0x.yaml --weights W photos/ --output out/
 
 Without --weights, the best weights of the run folder are taken. Of a detector, OUT/detections.json is a COCO results list with file_name, OUT/classes.json names its category ids; boxes are x, y, width, height in pixels of the image,
@@ -50,32 +53,85 @@ pub struct Args {
     #[arg(long)]
     recursive: bool,
 
-    /// Leave out detections below. Without it: eval.score_threshold in the file, 0.3 in the pictures.
+    /// Leave out detections below. Without it: the thresholds that `eval --choose` wrote for the weights; without those
+    /// eval.score_threshold in the file, 0.3 in the pictures.
     #[arg(long, value_name = "T")]
     score_threshold: Option<f64>,
+
+    /// How the list of detections is written: detections.json (COCO results), labels/*.txt (YOLO), detections.csv.
+    #[arg(long, value_name = "FORMAT", value_parser = formats())]
+    format: Option<ListFormat>,
+
+    /// Cut the objects out too: crops/CLASS/NAME_1.png.
+    #[arg(long)]
+    crops: bool,
 
     #[command(flatten)]
     device: DeviceArgs,
 }
 
+fn formats() -> impl TypedValueParser<Value = ListFormat> {
+    PossibleValuesParser::new(ListFormat::ALL.map(ListFormat::name))
+        .try_map(|name| ListFormat::ALL.into_iter().find(|f| f.name() == name).ok_or("no such format"))
+}
+
+/// The images; in place of `-` those that are listed on the standard input, a path a line.
+fn with_listed(images: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
+    let mut all = Vec::new();
+    for path in images {
+        if path.as_os_str() != "-" {
+            all.push(path);
+            continue;
+        }
+        let before = all.len();
+        for line in io::stdin().lines() {
+            let line = line.map_err(|e| bad_input(format!("-: the list of paths cannot be read: {e}")))?;
+            all.extend((!line.is_empty()).then(|| PathBuf::from(line)));
+        }
+        if all.len() == before {
+            return Err(bad_input("-: expected paths on the standard input, one a line; there are none"));
+        }
+    }
+    Ok(all)
+}
+
 /// Runs `predict`.
 pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     let ModelInput { loaded, weights, images } = args.model.read(&args.device)?;
+    let images = with_listed(images)?;
     if images.is_empty() {
         return Err(bad_input("no image is named: expected files or folders behind the experiment"));
     }
+    let (thresholds, note) = chosen_thresholds::read(&weights)?;
+    if let Some(note) = note {
+        tracing::warn!("{note}");
+    }
     // Photos are shown upright, whatever the training data was; who asks for the stored pixels gets them.
     let as_stored = loaded.origin("data.apply_exif") == Origin::CommandLine && !loaded.experiment.data.apply_exif;
-    let (recursive, output, score_threshold) = (args.recursive, args.output, args.score_threshold);
-    let options = PredictOptions { images, recursive, as_stored, output, score_threshold };
+    let options = PredictOptions {
+        images,
+        recursive: args.recursive,
+        as_stored,
+        output: args.output,
+        score_threshold: args.score_threshold,
+        thresholds,
+        format: args.format.unwrap_or_default(),
+        crops: args.crops,
+    };
     if loaded.experiment.task == Task::Classification {
         if args.score_threshold.is_some() {
             return Err(bad_input("--score-threshold applies to detectors; a classifier always predicts one class per image"));
+        }
+        if args.format.is_some() || args.crops {
+            return Err(bad_input("--format and --crops are for detectors; a classifier's list is predictions.json"));
         }
         if args.runtime.is_some() {
             return Err(bad_input("--runtime is for detectors; a classifier runs on libtorch here"));
         }
         return classify(&loaded.experiment, &weights, &options, quiet);
+    }
+    if let Some(t) = options.thresholds.as_ref().filter(|_| args.score_threshold.is_none()) {
+        tracing::info!("thresholds that were chosen for {} are applied; --score-threshold overrides them", t.goal);
     }
     let e = options.applied(&loaded.experiment)?;
     let pool = runtime::open(&e, &weights, runtime::choose(args.runtime, &weights)?, Classes::OfWeights)?;
@@ -84,7 +140,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     let predicted = predict(&e, pool.as_ref(), &options, &stop, &mut |done, total| shown.update(done, total))?;
     shown.clear();
     let Some(predicted) = predicted else { return Ok(Outcome::Interrupted) };
-    println!("{} detections in {} images: {}", predicted.detections, predicted.images, options.output.display());
+    println!("{} detections in {} images: {}", predicted.detections, predicted.images, predicted.list.display());
     Ok(notices(predicted.passed_over, predicted.turned, &predicted.unreadable))
 }
 

@@ -9,7 +9,7 @@ use crate::annotations::{Annotation, Dataset, Segmentation};
 use crate::detections::Detection;
 
 /// The evaluator wants ids that are not negative; ranks keep the order, on which ties depend.
-pub(super) struct Ids {
+pub(crate) struct Ids {
     images: HashMap<i64, u64>,
     categories: HashMap<i64, u64>,
 }
@@ -25,6 +25,11 @@ impl Ids {
             images: ranks(ground_truth.images.iter().map(|image| image.id)),
             categories: ranks(ground_truth.classes.iter().map(|class| class.category_id)),
         }
+    }
+
+    /// Whether a detection takes part: its image and its category are in the ground truth.
+    pub fn take_part(&self, image_id: i64, category_id: i64) -> bool {
+        self.images.contains_key(&image_id) && self.categories.contains_key(&category_id)
     }
 
     pub fn truth(&self, ground_truth: &Dataset, iou_type: IouType) -> Result<hot::Dataset, MetricError> {
@@ -112,6 +117,6 @@ fn truth(object: &Annotation, [id, image_id, category_id]: [u64; 3], iou_type: I
 }
 
 /// The images and categories alone: the frame that detections are put into.
-pub(super) fn without_annotations(dataset: &hot::Dataset) -> hot::Dataset {
+pub(crate) fn without_annotations(dataset: &hot::Dataset) -> hot::Dataset {
     hot::Dataset { images: dataset.images.clone(), categories: dataset.categories.clone(), ..Default::default() }
 }

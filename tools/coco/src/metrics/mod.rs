@@ -17,7 +17,7 @@ use crate::annotations::{Class, Dataset};
 use crate::detections::Detection;
 use crate::files::write_atomic;
 
-mod feed;
+pub(crate) mod feed;
 mod tables;
 
 use feed::{without_annotations, Ids};
@@ -177,24 +177,22 @@ pub enum MetricError {
     Evaluator(String),
 }
 
+impl MetricError {
+    /// What went wrong, without the words that it was an evaluation.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Evaluator(reason) => reason.clone(),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// Compares detections with a ground truth. Detections of unknown images or classes count nowhere.
 ///
 /// # Errors
 /// [`MetricError`]: masks asked for where there are none.
 pub fn evaluate(ground_truth: &Dataset, detections: &[Detection], iou_type: IouType) -> Result<Evaluation, MetricError> {
-    let lacks = |d: &&Detection| d.bbox.is_none() && d.segmentation.is_none();
-    if let Some(first) = detections.iter().find(lacks) {
-        let count = detections.iter().filter(lacks).count();
-        return Err(MetricError::NoGeometry { count, total: detections.len(), image_id: first.image_id });
-    }
-    let ids = Ids::new(ground_truth);
-    let truth = ids.truth(ground_truth, iou_type)?;
-    let found = hot::Dataset { annotations: ids.detections(detections, iou_type), ..without_annotations(&truth) };
-    let kind = match iou_type {
-        IouType::Bbox => hotcoco::params::IouType::Bbox,
-        IouType::Segm => hotcoco::params::IouType::Segm,
-    };
-    let mut evaluator = COCOeval::new(COCO::from_dataset(truth), COCO::from_dataset(found), kind);
+    let mut evaluator = evaluator(ground_truth, detections, &Ids::new(ground_truth), iou_type)?;
     evaluator.evaluate().map_err(|error| MetricError::Evaluator(error.to_string()))?;
     evaluator.accumulate();
     evaluator.summarize_lines();
@@ -225,15 +223,49 @@ pub fn evaluate(ground_truth: &Dataset, detections: &[Detection], iou_type: IouT
     Ok(Evaluation { iou_type, numbers, classes, curves: tables.curves() })
 }
 
+/// The evaluator of hotcoco with the ground truth and the detections; nothing is matched yet.
+pub(crate) fn evaluator(
+    ground_truth: &Dataset,
+    detections: &[Detection],
+    ids: &Ids,
+    iou_type: IouType,
+) -> Result<COCOeval, MetricError> {
+    let lacks = |d: &&Detection| d.bbox.is_none() && d.segmentation.is_none();
+    if let Some(first) = detections.iter().find(lacks) {
+        let count = detections.iter().filter(lacks).count();
+        return Err(MetricError::NoGeometry { count, total: detections.len(), image_id: first.image_id });
+    }
+    let truth = ids.truth(ground_truth, iou_type)?;
+    let found = hot::Dataset { annotations: ids.detections(detections, iou_type), ..without_annotations(&truth) };
+    let kind = match iou_type {
+        IouType::Bbox => hotcoco::params::IouType::Bbox,
+        IouType::Segm => hotcoco::params::IouType::Segm,
+    };
+    Ok(COCOeval::new(COCO::from_dataset(truth), COCO::from_dataset(found), kind))
+}
+
 /// Writes `{"bbox": {"AP": …}, "segm": {…}}` with every digit.
 ///
 /// # Errors
 /// The system's message.
 pub fn write_metrics(path: &Path, evaluations: &[Evaluation]) -> std::io::Result<()> {
-    let by_type: serde_json::Map<String, serde_json::Value> = evaluations
+    write_metrics_with(path, evaluations, &[])
+}
+
+/// Writes as [`write_metrics`], with further keys behind the numbers.
+///
+/// # Errors
+/// What the system says.
+pub fn write_metrics_with(
+    path: &Path,
+    evaluations: &[Evaluation],
+    further: &[(&str, serde_json::Value)],
+) -> std::io::Result<()> {
+    let mut by_type: serde_json::Map<String, serde_json::Value> = evaluations
         .iter()
         .map(|evaluation| Ok((evaluation.iou_type.name().to_owned(), serde_json::to_value(evaluation.numbers)?)))
         .collect::<Result<_, serde_json::Error>>()?;
+    by_type.extend(further.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
     let mut text = serde_json::to_string_pretty(&by_type)?;
     text.push('\n');
     write_atomic(path, text.as_bytes())

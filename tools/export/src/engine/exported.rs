@@ -59,6 +59,11 @@ impl ExportedDetector {
         Ok(Self { files, decoder, classes: metadata.classes(), input })
     }
 
+    /// Size of all files in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.len() as u64).sum()
+    }
+
     /// From files in memory: raw ones with their decoder, or a detector file.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 
 use repghost_backbone::synthetic::input;
 use repghost_backbone::Eager;
-use repghost_heads::Stage;
+use repghost_heads::{HostDetections, Stage};
 use repghost_train::engine::Pictures;
 use tch::{Kind, Tensor};
 
@@ -95,12 +95,31 @@ impl ParityCheck<'_> {
             // A detector file has no input for padding: it clips boxes to its input size.
             let whole = vec![self.spec.size; input.sizes.len()];
             let pictures = Pictures { sizes: &whole, ..pictures };
-            let (expected, found) = (expected.detect(pictures)?, file.detect(pictures)?);
+            let shown = |all: Vec<HostDetections>| -> Vec<HostDetections> {
+                all.iter().map(|d| shown(d, &self.model.cutoffs, f64::from(tolerance.score))).collect()
+            };
+            let (expected, found) = (shown(expected.detect(pictures)?), shown(file.detect(pictures)?));
             let each = expected.iter().zip(&found).map(|(m, f)| detections::compare(m, f, &tolerance));
             let agreement = each.fold(Agreement::default(), Agreement::and);
             report.comparisons.push(Comparison::Detections { input: input.name.clone(), agreement });
         }
         Ok(())
+    }
+}
+
+/// Detections that are above their class's cutoff by more than rounding; all where there are no cutoffs.
+fn shown(all: &HostDetections, cutoffs: &[f64], rounding: f64) -> HostDetections {
+    if cutoffs.is_empty() {
+        return all.clone();
+    }
+    let least = |label: i64| usize::try_from(label).ok().and_then(|l| cutoffs.get(l)).copied().unwrap_or(0.0);
+    let kept: Vec<usize> = (0..all.len()).filter(|&i| f64::from(all.scores[i]) > least(all.labels[i]) + rounding).collect();
+    let side = all.masks.as_ref().map_or(0, |m| m.len() / all.len().max(1));
+    HostDetections {
+        boxes: kept.iter().map(|&i| all.boxes[i]).collect(),
+        scores: kept.iter().map(|&i| all.scores[i]).collect(),
+        labels: kept.iter().map(|&i| all.labels[i]).collect(),
+        masks: all.masks.as_ref().map(|m| kept.iter().flat_map(|&i| m[i * side..(i + 1) * side].iter().copied()).collect()),
     }
 }
 

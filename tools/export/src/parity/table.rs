@@ -115,7 +115,7 @@ fn synthetic_model(mut e: Experiment, classes: usize, precision: ElementType) ->
     detector.fuse(FuseLevel::All);
     let network = Network::Detector(Box::new(detector));
     let form = repghost_backbone::weights::Form::Folded;
-    Ok((name, Model { network, classes: synthetic::classes(classes), form }))
+    Ok((name, Model { network, classes: synthetic::classes(classes), form, cutoffs: vec![] }))
 }
 
 /// Post-processing that a detector is checked with besides its own.

@@ -5,10 +5,11 @@
 
 use repghost_heads::{Detector, Stage};
 use repghost_train::detection::model::Class;
+use tch::Tensor;
 
 use super::files::{Built, File};
 use crate::error::ExportError;
-use crate::onnx::{proto, Edge, Nms, OnnxWriter};
+use crate::onnx::{proto, Edge, ElementType, Nms, OnnxWriter};
 use crate::sidecar::{Decoding, RawSidecar};
 use crate::spec::{finish, ExportSpec, SIZE_MULTIPLE};
 
@@ -55,7 +56,24 @@ pub fn networks(
     Ok(Built { files, sidecar: Some(RawSidecar::new(detector, spec, classes, graph(detector).decoding())) })
 }
 
-/// Image in, detections out.
+/// Sets the scores of detections below their class's cutoff to 0, which marks that there is no detection. Rows stay where they are.
+fn hide_below(ops: &mut OnnxWriter, outputs: &mut [(String, Edge)], cutoffs: &[f64]) {
+    let place = |outputs: &[(String, Edge)], name: &str| outputs.iter().position(|(n, _)| n == name);
+    let (Some(scores), Some(labels)) = (place(outputs, "scores"), place(outputs, "labels")) else { return };
+    if cutoffs.is_empty() {
+        return;
+    }
+    ops.graph.push_scope("thresholds");
+    let values: Vec<f32> = cutoffs.iter().map(|c| *c as f32).collect();
+    let table = ops.graph.constant(&Tensor::from_slice(&values), ElementType::F32);
+    let least = ops.lookup(&table, &outputs[labels].1);
+    let shown = ops.compare("GreaterOrEqual", &outputs[scores].1, &least);
+    let shown = ops.cast(&shown, ElementType::F32);
+    outputs[scores].1 = ops.broadcast("Mul", &outputs[scores].1, &shown);
+    ops.graph.pop_scope();
+}
+
+/// Image in, detections out. `cutoffs`: scores by class below which nothing is shown; empty: none.
 ///
 /// # Errors
 /// A size that is no multiple of 32; settings that cannot be written with `nms`.
@@ -64,9 +82,11 @@ pub fn detector(
     spec: &ExportSpec,
     nms: Nms,
     metadata: &[(String, String)],
+    cutoffs: &[f64],
 ) -> Result<proto::Model, ExportError> {
     spec.check(SIZE_MULTIPLE)?;
     let (mut ops, image) = spec.begin();
-    let outputs = graph(detector).detect(&mut ops, &image, spec, nms)?;
+    let mut outputs = graph(detector).detect(&mut ops, &image, spec, nms)?;
+    hide_below(&mut ops, &mut outputs, cutoffs);
     Ok(finish(ops, &outputs, detector.name(), metadata))
 }

@@ -33,7 +33,7 @@ pub fn build(model: &Model, part: Part, spec: &ExportSpec, nms: Nms, metadata: &
         (Network::Backbone(b), Part::Backbone) => Ok(Built::one(backbone::features(b, spec, m)?)),
         (Network::Backbone(b), Part::Classifier) => Ok(Built::one(backbone::classifier(b, spec, m)?)),
         (Network::Detector(d), Part::Raw) => detector::networks(d, spec, &model.classes, m),
-        (Network::Detector(d), Part::Detector) => Ok(Built::one(detector::detector(d, spec, nms, m)?)),
+        (Network::Detector(d), Part::Detector) => Ok(Built::one(detector::detector(d, spec, nms, m, &model.cutoffs)?)),
         (Network::Backbone(_), _) => none("the model is a backbone, not a detector"),
         (Network::Detector(_), _) => none("the model is a detector"),
     }

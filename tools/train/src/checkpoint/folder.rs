@@ -82,6 +82,7 @@ mod tests {
                 config_hash: super::super::config_hash("a: 1"),
                 layout: None,
                 schedule_shift: -3,
+                time_end: None,
                 loss_scale: None,
             },
             model: tensors(1.0),

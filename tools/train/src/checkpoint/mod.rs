@@ -46,6 +46,9 @@ pub struct Progress {
     /// Added to a step to get its place in the schedule; not 0 in runs that were resumed with other batches.
     #[serde(default)]
     pub schedule_shift: i64,
+    /// Steps that fit into `train.max_minutes`, as last estimated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_end: Option<u64>,
     /// The loss scale of `train.precision: fp16`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_scale: Option<LossScale>,

@@ -13,6 +13,8 @@ pub struct ImageDetections {
     pub image_id: i64,
     /// Its file name.
     pub file_name: String,
+    /// Height and width in pixels.
+    pub size: [usize; 2],
     /// Detections, best first.
     pub objects: Vec<Detection>,
 }
@@ -45,5 +47,5 @@ pub fn in_original_pixels(d: &HostDetections, size: [usize; 2], image: &SampleTa
             detection.segmentation = Some(Rle { size: mask.size.map(|v| v as u32), counts: mask.counts });
         }
     }
-    ImageDetections { image_id: image.image_id, file_name: image.file_name.clone(), objects: detections }
+    ImageDetections { image_id: image.image_id, file_name: image.file_name.clone(), size: image.original_size, objects: detections }
 }

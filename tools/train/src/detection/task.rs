@@ -12,6 +12,7 @@ use super::engine::LibtorchPool;
 use super::files::looked_at;
 use super::model::{self, Class};
 use super::{data, pictures};
+use crate::chosen_thresholds::Cutoffs;
 use crate::config::data_paths::Split;
 use crate::config::{Experiment, Loaded};
 use crate::error::TrainError;
@@ -200,6 +201,7 @@ impl Task for DetectionTask {
             pool: &self.evaluator,
             classes: &self.val_classes,
             score_threshold: self.experiment.eval.score_threshold,
+            cutoffs: Cutoffs::default(),
             skip_unreadable: false,
             threads: self.experiment.train.threads,
         };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use repghost_coco::judge::{compare, diagnose, Change, CompareOptions, Diagnosis};
 use repghost_coco::{evaluate, read_detections, Annotation, Detection, Evaluation, IouType};
 use repghost_coco::{InstanceMask, MaskShape};
 use serde::Serialize;
@@ -9,14 +10,17 @@ use serde::Serialize;
 use super::matching::{box_of, by_image, judge, Counts, Tally, Verdict};
 use super::picture;
 use super::source::{read_json, RunData};
+use crate::compare::class_names;
 use crate::config::data_paths::Split;
 use crate::config::Task;
 use crate::detection::data::{self, SplitData};
-use crate::detection::model::{keys, Class};
 use crate::error::TrainError;
 
 /// Detections of an image that the page keeps, best first.
 pub const KEPT: usize = 50;
+
+/// Bootstrap samples of a comparison.
+const SAMPLES: usize = 400;
 
 /// Runs that were measured on the same images.
 #[derive(Clone, Debug, Serialize)]
@@ -45,6 +49,12 @@ pub struct RunView {
     /// The COCO numbers.
     #[serde(skip)]
     pub evaluations: Vec<Evaluation>,
+    /// Where it is wrong: boxes, and masks where there are some.
+    #[serde(skip)]
+    pub diagnoses: Vec<Diagnosis>,
+    /// Against the view's first run; `None` for that one.
+    #[serde(skip)]
+    pub against_first: Option<Change>,
 }
 
 /// A chosen image.
@@ -144,24 +154,14 @@ fn changed(run: &RunData, evaluations: &[Evaluation]) -> Option<String> {
 fn same_data(run: &RunData) -> String {
     let d = &run.loaded.experiment.data;
     let shapes = (d.shapes.seed, d.shapes.val_images, &d.shapes.picture);
-    format!("{:?} {:?} {:?} {:?} {shapes:?}", class_names(run), d.source, d.val, d.on_bad_annotation)
-}
-
-/// The classes that the run learned, as its weights name them; the experiment's where there are no weights.
-fn class_names(run: &RunData) -> Option<Vec<String>> {
-    let path =
-        ["last", "best"].map(|name| run.folder.weights().join(format!("{name}.safetensors"))).into_iter().find(|p| p.is_file());
-    let state = path.and_then(|p| repghost_backbone::weights::read(p).ok());
-    let classes = state.and_then(|s| serde_json::from_str::<Vec<Class>>(s.metadata.get(keys::CLASSES)?).ok());
-    let names = classes.map(|classes| classes.into_iter().map(|c| c.name).collect());
-    names.or_else(|| run.loaded.experiment.data.classes.clone())
+    format!("{:?} {:?} {:?} {:?} {shapes:?}", class_names(&run.folder, &run.loaded), d.source, d.val, d.on_bad_annotation)
 }
 
 fn view(runs: &[RunData], group: &[usize], images: usize, progress: &mut dyn FnMut(&str)) -> Result<View, TrainError> {
     let masks = |i: usize| data::wants_masks(&runs[i].loaded.experiment);
     // Of runs with and without masks, one with masks can read outlines.
     let reader = group.iter().copied().find(|i| masks(*i)).or(group.first().copied()).unwrap_or_default();
-    let val = data::open(&runs[reader].loaded.experiment, Split::Val, class_names(&runs[reader]).as_deref())?;
+    let val = data::open(&runs[reader].loaded.experiment, Split::Val, class_names(&runs[reader].folder, &runs[reader].loaded).as_deref())?;
     let mut judged = Vec::new();
     let mut views = Vec::new();
     for &run in group {
@@ -174,7 +174,14 @@ fn view(runs: &[RunData], group: &[usize], images: usize, progress: &mut dyn FnM
         let tally = tally(&val, &detections);
         let counts = (0..100).map(|i| tally.counts(f64::from(i) / 100.0)).map(|c| [c.found, c.false_alarms]).collect();
         let threshold = tally.best_threshold();
-        views.push(RunView { run, threshold, counts, evaluations });
+        let types: Vec<IouType> = evaluations.iter().map(|e| e.iou_type).collect();
+        let diagnoses = types.iter().map(|&t| diagnose(&val.dataset, &detections, t, None)).collect::<Result<Vec<_>, _>>()?;
+        let first = judged.first().map(|first: &Judged| &first.detections);
+        let against_first = first.and_then(|first| {
+            let options = CompareOptions { iou_type: *types.last()?, samples: SAMPLES };
+            compare(&val.dataset, &[first], &[&detections], &options).ok().map(|c| c.ap().clone())
+        });
+        views.push(RunView { run, threshold, counts, evaluations, diagnoses, against_first });
         judged.push(Judged { detections, threshold, tally });
     }
     let objects = judged.first().map_or(0, |j| j.tally.objects);

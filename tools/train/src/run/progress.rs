@@ -42,6 +42,14 @@ impl Progress {
         Self { bars, total_steps, steps_per_epoch, started, first_step: done, shown: None, quiet }
     }
 
+    /// The run has another length now.
+    pub fn set_total(&mut self, total_steps: u64) {
+        self.total_steps = total_steps;
+        if let Some(bars) = &self.bars {
+            bars.epochs.set_length(total_steps.div_ceil(self.steps_per_epoch.max(1)));
+        }
+    }
+
     /// A line for people, above the bars; with `quiet` warnings alone.
     pub fn print(&self, line: &str) {
         match &self.bars {

@@ -87,6 +87,9 @@ pub struct EvalRecord {
     pub best: bool,
     /// Seconds it took.
     pub seconds: f64,
+    /// Why the run ends here before its last step, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop: Option<String>,
 }
 
 /// A number, or `null` for what is not one.

@@ -92,6 +92,11 @@ impl SweepFolder {
         self.root.join("trials").join(id)
     }
 
+    /// The trial's run folder, to be read.
+    pub fn run_folder(&self, id: &str) -> RunFolder {
+        RunFolder::at(&self.run(id))
+    }
+
     /// The trial's metrics.
     pub fn metrics_log(&self, id: &str) -> PathBuf {
         self.run(id).join(RunFolder::METRICS_LOG)

@@ -10,6 +10,7 @@
 //! | [`folder`], [`watch`] | where a sweep keeps what; what is seen of a trial from outside |
 //! | [`runner`] | trials as child processes |
 //! | [`results`], [`cost`] | mean and deviation over seeds; what a row's backbone costs |
+//! | [`verdicts`] | which rows differ from the first by more than chance |
 //! | [`table`], [`picture`], [`report`] | Markdown, CSV, JSON; PNG and SVG |
 //!
 //! Planning reads files and runs nothing, so it is tested without training. Trials are child processes: a crash, a full memory or a
@@ -27,6 +28,7 @@ pub mod report;
 pub mod results;
 pub mod runner;
 pub mod table;
+pub mod verdicts;
 pub mod watch;
 
 pub use file::{Published, Setting, SweepFile};

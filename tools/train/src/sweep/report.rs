@@ -8,6 +8,7 @@ use super::picture;
 use super::plan::Plan;
 use super::results::{self, Results};
 use super::table;
+use super::verdicts;
 use crate::config::Experiment;
 use crate::error::TrainError;
 use crate::run::folder::{write_json, write_text};
@@ -30,7 +31,8 @@ pub struct Written {
 /// The disk's; backbones that cannot be built.
 pub fn write(plan: &Plan, folder: &SweepFolder, latency: bool) -> Result<Written, TrainError> {
     let costs = row_costs(plan, folder, latency)?;
-    let results = results::collect(plan, folder, &costs)?;
+    let mut results = results::collect(plan, folder, &costs)?;
+    verdicts::judge(&mut results, folder, &mut |note| tracing::warn!("{note}"));
     let markdown = table::markdown(&results);
     let mut files = Vec::new();
     for (name, text) in [("table.md", &markdown), ("table.csv", &table::csv(&results))] {

@@ -1,5 +1,6 @@
 //! From the folders of trials to rows: mean and deviation over seeds.
 
+use repghost_coco::judge::Change;
 use serde::{Deserialize, Serialize};
 
 use super::cost::RowCost;
@@ -57,6 +58,9 @@ pub struct Row {
     /// Their sample standard deviation, from two seeds on. Trials of a seed see the same images in the same order, so that differences
     /// between them may vary less than the trials do.
     pub difference_deviation: Option<f64>,
+    /// Against the first row, with the noise of images and seeds; corrected for the number of rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub against_first: Option<Change>,
     /// What the backbone costs.
     pub cost: Option<RowCost>,
     /// A published figure; another measurement, on other data, by other people.
@@ -70,6 +74,12 @@ impl Row {
     pub fn difference_text(&self) -> Option<String> {
         let difference = self.difference?;
         Some(self.difference_deviation.map_or(format!("{difference:+.4}"), |d| format!("{difference:+.4} ± {d:.4}")))
+    }
+
+    /// The verdict against the first row, for people.
+    pub fn verdict_text(&self) -> Option<String> {
+        let c = self.against_first.as_ref()?;
+        Some(format!("{} ({:+.4} to {:+.4})", c.word(), c.low, c.high))
     }
 
     /// The metric of every seed that is done.
@@ -108,6 +118,7 @@ pub fn collect(plan: &Plan, folder: &SweepFolder, costs: &[Option<RowCost>]) -> 
         deviation: None,
         difference: None,
         difference_deviation: None,
+        against_first: None,
         cost: costs.get(i).copied().flatten(),
         published: published(name),
         trials: plan.trials.iter().filter(|t| t.row == *name).map(|t| TrialResult::unknown(&t.id, t.seed)).collect(),

@@ -20,6 +20,7 @@ pub fn markdown(results: &Results) -> String {
         results.metric.clone(),
         "seeds".into(),
         "difference to first".into(),
+        "against first (95 %)".into(),
         "parameters, M (fused)".into(),
         "multiply-adds at 224, M".into(),
         "latency, ms (fused)".into(),
@@ -35,6 +36,7 @@ pub fn markdown(results: &Results) -> String {
             mean_text(row),
             format!("{}/{}", row.values().len(), row.trials.len()),
             row.difference_text().unwrap_or(NOTHING.into()),
+            row.verdict_text().unwrap_or(NOTHING.into()),
             row.cost.map_or(NOTHING.into(), |c| format!("{:.3} ({:.3})", millions(c.parameters), millions(c.fused_parameters))),
             row.cost.map_or(NOTHING.into(), |c| format!("{:.1}", millions(c.macs))),
             latency_text(row),
@@ -69,7 +71,13 @@ fn notes(results: &Results) -> String {
     }
     let most_seeds = results.rows.iter().map(|r| r.trials.len()).max().unwrap_or(0);
     if results.rows.iter().any(|r| r.difference_deviation.is_some()) {
-        out.push_str("Differences are taken seed by seed. One that is not several times its deviation is no finding.\n\n");
+        out.push_str("Differences are taken seed by seed; ± is their deviation.\n\n");
+    }
+    if results.rows.iter().any(|r| r.against_first.is_some()) {
+        out.push_str(
+            "“Against first” is the verdict of a test at 5 % over all rows (Holm), with the 95 % interval of each difference alone. It counts the noise of \
+             the validation images (bootstrap) and, from two seeds on, that of seeds. “Cannot tell” is no finding.\n\n",
+        );
     }
     if most_seeds < 3 {
         let _ = writeln!(out, "With {most_seeds} seed(s) per row, differences cannot be distinguished from chance.\n");
@@ -117,7 +125,7 @@ pub fn millions(n: i64) -> f64 {
 /// A table for programs: full doubles, empty cells where there is nothing.
 pub fn csv(results: &Results) -> String {
     let mut out = String::from(
-        "row,metric,mean,deviation,seeds_done,seeds,difference,difference_deviation,parameters,fused_parameters,macs_224,latency_ms,fused_latency_ms,\
+        "row,metric,mean,deviation,seeds_done,seeds,difference,difference_deviation,verdict,low,high,p,parameters,fused_parameters,macs_224,latency_ms,fused_latency_ms,\
          published_value,published_metric,published_source\n",
     );
     let number = |x: Option<f64>| x.map_or(String::new(), |x| x.to_string());
@@ -133,6 +141,10 @@ pub fn csv(results: &Results) -> String {
             row.trials.len().to_string(),
             number(row.difference),
             number(row.difference_deviation),
+            row.against_first.as_ref().map_or(String::new(), |c| c.word().into()),
+            number(row.against_first.as_ref().map(|c| c.low)),
+            number(row.against_first.as_ref().map(|c| c.high)),
+            number(row.against_first.as_ref().map(|c| c.p)),
             cost(|c| c.parameters),
             cost(|c| c.fused_parameters),
             cost(|c| c.macs),

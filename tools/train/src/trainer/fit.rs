@@ -1,7 +1,7 @@
 //! The loop: epochs of steps, with hooks around them.
 
 use super::feed::Feed;
-use super::hooks::{Checkpoints, EmaUpdate, Evaluate, Hook, LrSchedule, MetricWindow, MetricWriter};
+use super::hooks::{Checkpoints, EmaUpdate, Evaluate, Hook, LrSchedule, MetricWindow, MetricWriter, TimeBudget};
 use super::run::{Run, RunOutcome};
 use super::start::{self, Started, TrainerOptions};
 use super::Task;
@@ -21,15 +21,18 @@ impl<T: Task> Trainer<T> {
     /// # Errors
     /// No data, nothing to train, a checkpoint that does not fit the network.
     pub fn new(task: T, config: &TrainConfig, options: TrainerOptions) -> Result<Self, TrainError> {
-        let Started { run, evaluated, checkpoints } = start::start(task, config, options)?;
-        let hooks: Vec<Box<dyn Hook<T>>> = vec![
+        let Started { run, evaluated, checkpoints, selection } = start::start(task, config, options)?;
+        let mut hooks: Vec<Box<dyn Hook<T>>> = vec![
             Box::new(MetricWindow::new(config.log_every)),
             Box::new(LrSchedule),
             Box::new(EmaUpdate),
             Box::new(Checkpoints::new(&config.checkpoint, checkpoints)),
-            Box::new(Evaluate::new(config.eval_every, evaluated)),
+            Box::new(Evaluate::new(config.eval_every, evaluated, selection)),
             Box::new(MetricWriter),
         ];
+        if let Some(minutes) = config.max_minutes {
+            hooks.insert(0, Box::new(TimeBudget::new(minutes, config.eval_every)));
+        }
         Ok(Self { run, hooks })
     }
 

@@ -11,6 +11,7 @@
 //! | `start` | from a task and an experiment to a [`Run`], at the beginning or from a checkpoint |
 //! | `run` | [`Run`]: everything that a step works on |
 //! | `step` | one optimizer step |
+//! | `selection` | which evaluation is the best, and whether the run should end |
 //! | `output`, `replicas` | losses and gradients of a batch, by one network or by several side by side |
 //! | `feed` | batches with a look ahead |
 //! | [`hooks`] | what happens around a step, and the trait for your own |
@@ -23,6 +24,7 @@ pub mod plan;
 mod replicas;
 mod resume;
 mod run;
+mod selection;
 mod start;
 mod step;
 pub mod task;
@@ -33,6 +35,7 @@ pub use output::StepReport;
 pub use plan::Plan;
 pub(crate) use replicas::forward_backward;
 pub use replicas::Replicas;
+pub use selection::{Observed, Selection};
 pub use run::{Run, RunOutcome, StepEvent};
 pub use start::TrainerOptions;
 pub use task::{Batches, EvalContext, Evaluation, ImageTask, Replica, Task};

@@ -29,6 +29,8 @@ pub struct Plan {
     /// Added to a step to get its place in the schedule; not 0 in runs that were resumed with other batches.
     pub schedule_shift: i64,
     max_steps: Option<u64>,
+    /// The run ends here for lack of time (`train.max_minutes`), and its schedule is compressed to the steps before.
+    time_end: Option<u64>,
 }
 
 impl Plan {
@@ -57,6 +59,7 @@ impl Plan {
             batch_size: c.batch_size,
             schedule_shift: 0,
             max_steps: c.max_steps,
+            time_end: None,
         })
     }
 
@@ -65,9 +68,35 @@ impl Plan {
         Self { schedule_shift: shift, stop_at: stop_at(self.total_steps, shift, self.max_steps), ..self.clone() }
     }
 
+    /// The step at which the run would end with time enough.
+    pub fn stop_at_without_limit(&self) -> u64 {
+        stop_at(self.total_steps, self.schedule_shift, self.max_steps)
+    }
+
+    /// The plan of a run that ends after `end` steps for lack of time; `None` lifts the limit.
+    pub fn ending(&self, end: Option<u64>) -> Self {
+        let full = self.stop_at_without_limit();
+        Self { stop_at: end.map_or(full, |end| end.min(full)), time_end: end, ..self.clone() }
+    }
+
     /// The rate of a step (from 0).
     pub fn lr(&self, step: u64) -> f64 {
-        self.base_lr * self.schedule.factor(step.saturating_add_signed(self.schedule_shift))
+        self.base_lr * self.schedule.factor(self.place(step))
+    }
+
+    /// The place of a step in the schedule. Where time is short, the places after the warm-up are spread over the steps that fit: the last
+    /// step has the schedule's last place.
+    fn place(&self, step: u64) -> u64 {
+        let place = step.saturating_add_signed(self.schedule_shift);
+        let Some(end) = self.time_end.map(|end| end.saturating_add_signed(self.schedule_shift)) else { return place };
+        let (total, warm_up) = (self.schedule.total_steps, self.schedule.warm_up.steps);
+        // A warm-up that takes most of the time is compressed too.
+        let fixed = if warm_up * 2 > end { 0 } else { warm_up };
+        if end >= total || place < fixed || end <= fixed + 1 {
+            return place;
+        }
+        let share = (place - fixed) as f64 / (end - 1 - fixed) as f64;
+        fixed + (share * (total - 1 - fixed) as f64).round() as u64
     }
 
     /// What an epoch consists of, to be compared with a checkpoint's.
@@ -102,6 +131,28 @@ mod tests {
         let lrs = [0, 250, 500, 7_999, 8_000, 11_000].map(|s| plan.lr(s));
         let expected = [5e-6, 0.0025025, 0.005, 0.005, 0.0005, 0.00005];
         assert!(lrs.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{lrs:?}");
+    }
+
+    /// 12 epochs of 1000 steps, of which 3000 fit: the warm-up stays, the drops come at their shares, the last step has the last rate.
+    #[test]
+    fn a_shorter_run_has_the_whole_schedule() {
+        let mut c = TrainConfig { batch_size: 8, base_batch_size: Some(16), ..Default::default() };
+        c.schedule.warmup_steps = Some(500);
+        let full = Plan::new(&c, 1000).unwrap();
+        let short = full.ending(Some(3000));
+        assert_eq!((short.stop_at, short.total_steps), (3000, 12_000));
+        assert!((0..500).all(|s| short.lr(s) == full.lr(s)));
+        // Of the steps after the warm-up the full run has 7500 / 11499 and 10500 / 11499 before the drops.
+        let drop = |share: f64| 500 + (share * 2499.0).ceil() as u64;
+        let (first, second) = (drop(7499.5 / 11_499.0), drop(10_499.5 / 11_499.0));
+        assert_eq!([first - 1, first, second - 1, second, 2999].map(|s| short.lr(s)), [0.005, 0.0005, 0.0005, 0.00005, 0.00005]);
+        assert_eq!(short.ending(None), full);
+        c.schedule.name = crate::config::ScheduleName::Cosine;
+        c.schedule.min_lr = 0.001;
+        let (full, short) = (Plan::new(&c, 1000).unwrap(), Plan::new(&c, 1000).unwrap().ending(Some(700)));
+        assert_eq!(short.lr(699), full.lr(11_999), "even where the warm-up was most of it");
+        assert!((1..700).all(|s| s < 29 || short.lr(s) <= short.lr(s - 1)), "up and down once");
+        assert_eq!(full.ending(Some(99_999)).lr(777), full.lr(777), "time enough changes nothing");
     }
 
     #[test]

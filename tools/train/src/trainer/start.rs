@@ -9,6 +9,7 @@ use super::output::StepReport;
 use super::replicas::Replicas;
 use super::resume;
 use super::run::Run;
+use super::selection::Selection;
 use super::{Plan, Task};
 use crate::checkpoint::{self, Checkpoint, Progress};
 use crate::config::{Precision, TrainConfig};
@@ -47,6 +48,8 @@ pub(super) struct Started<T: Task> {
     pub evaluated: bool,
     /// Steps whose checkpoints are in the folder.
     pub checkpoints: Vec<u64>,
+    /// The evaluations so far.
+    pub selection: Selection,
 }
 
 /// Puts a run together.
@@ -73,19 +76,35 @@ pub(super) fn start<T: Task>(task: T, config: &TrainConfig, options: TrainerOpti
             config_hash,
             layout: Some(plan.layout(task.images_per_epoch())),
             schedule_shift: 0,
+            time_end: None,
             loss_scale: (config.precision == Precision::Fp16).then(LossScale::default),
         },
         plan,
         messages: vec![],
     };
+    let resumed = resume.is_some();
     if let Some(checkpoint) = resume {
-        state.restore(&task, &params, checkpoint)?;
+        state.restore(&task, &params, checkpoint, config.max_minutes.is_some())?;
     }
-    let State { optimizer, ema, mut progress, plan, messages } = state;
-    let records = metrics::rewind(&folder.metrics_log(), progress.step)?;
-    // The best may have been found after the checkpoint was written, which is before its evaluation.
-    progress.best = best(&records).or(progress.best);
-    let evaluated = records.iter().any(|r| matches!(r, Record::Eval(e) if e.step == progress.step));
+    let records = metrics::rewind(&folder.metrics_log(), state.progress.step)?;
+    let evaluations: Vec<&EvalRecord> = records.iter().filter_map(|r| if let Record::Eval(e) = r { Some(e) } else { None }).collect();
+    let mut selection = Selection::new(&config.best, config.stop.as_ref());
+    for evaluation in &evaluations {
+        // The best may have been found after the checkpoint was written, which is before its evaluation.
+        let observed = selection.replay([*evaluation].into_iter());
+        if let Some(value) = observed.as_ref().and_then(|o| o.best).filter(|_| evaluation.best) {
+            state.progress.best = Some(checkpoint::Best { step: evaluation.step, value });
+        }
+        if let Some(reason) = observed.and_then(|o| o.stop).filter(|_| evaluation.step == state.progress.step) {
+            state.plan.stop_at = state.progress.step;
+            state.messages.push(format!("{reason}; a larger train.stop.patience continues the run"));
+        }
+    }
+    if resumed {
+        state.messages.push(state.where_it_continues());
+    }
+    let evaluated = evaluations.iter().any(|e| e.step == state.progress.step);
+    let State { optimizer, ema, progress, plan, messages } = state;
     let display = Display::new(plan.stop_at, plan.steps_per_epoch, progress.step, quiet);
     let run = Run {
         optimizer,
@@ -107,16 +126,7 @@ pub(super) fn start<T: Task>(task: T, config: &TrainConfig, options: TrainerOpti
         folder,
     };
     let checkpoints = checkpoint::folder::steps(&run.folder.checkpoints())?;
-    Ok(Started { run, evaluated, checkpoints })
-}
-
-/// The best evaluation on record.
-fn best(records: &[Record]) -> Option<checkpoint::Best> {
-    let mut evaluations = records.iter().filter_map(|r| match r {
-        Record::Eval(EvalRecord { step, headline, best: true, .. }) => Some(checkpoint::Best { step: *step, value: *headline }),
-        _ => None,
-    });
-    evaluations.next_back()
+    Ok(Started { run, evaluated, checkpoints, selection })
 }
 
 /// The part of a run that a checkpoint holds.
@@ -130,7 +140,13 @@ struct State {
 
 impl State {
     /// Takes the state of a checkpoint.
-    fn restore<T: Task>(&mut self, task: &T, params: &[ParamSlot], checkpoint: Checkpoint) -> Result<(), TrainError> {
+    fn restore<T: Task>(
+        &mut self,
+        task: &T,
+        params: &[ParamSlot],
+        checkpoint: Checkpoint,
+        time_is_limited: bool,
+    ) -> Result<(), TrainError> {
         let saved = checkpoint.progress;
         if saved.seed != self.progress.seed {
             self.messages.push(format!("train.seed is {} as in the checkpoint, not {}", saved.seed, self.progress.seed));
@@ -147,18 +163,19 @@ impl State {
         }
         let now = self.plan.layout(task.images_per_epoch());
         let position = resume::position(&saved, &self.plan, &now);
-        self.plan = self.plan.shifted(position.schedule_shift);
+        let time_end = saved.time_end.filter(|_| time_is_limited);
+        self.plan = self.plan.shifted(position.schedule_shift).ending(time_end);
         self.messages.extend(position.note);
         self.progress = Progress {
             epoch: position.epoch,
             batch: position.batch,
             schedule_shift: position.schedule_shift,
             layout: Some(now),
+            time_end,
             loss_scale: self.progress.loss_scale.map(|fresh| saved.loss_scale.unwrap_or(fresh)),
             config_hash: std::mem::take(&mut self.progress.config_hash),
             ..saved
         };
-        self.messages.push(self.where_it_continues());
         Ok(())
     }
 
@@ -166,6 +183,12 @@ impl State {
         let Progress { step, epoch, batch, .. } = self.progress;
         if step < self.plan.stop_at {
             return format!("resuming after step {step} (epoch {}, batch {batch})", epoch + 1);
+        }
+        if self.plan.stop_at < self.plan.stop_at_without_limit() {
+            return match self.progress.time_end.is_some_and(|end| step >= end) {
+                true => "the run is finished: its time was up; a larger train.max_minutes continues it".into(),
+                false => "the run is finished".into(),
+            };
         }
         match epoch >= self.plan.epochs {
             true => {

@@ -60,6 +60,10 @@ pub struct Quadrants {
     pub plain: bool,
     /// Multiplies the loss from this epoch on: NaN to break it.
     pub poison: Option<(usize, f64)>,
+    /// Accuracies that evaluations pretend to measure, by epoch.
+    pub script: Vec<f64>,
+    /// Seconds that a batch takes to come.
+    pub slow: f64,
     /// Raised when so many batches were handed out, as Ctrl-C would.
     pub stop_after: Option<usize>,
     pub stop: Arc<AtomicBool>,
@@ -93,6 +97,8 @@ impl Quadrants {
             net: Net::new(),
             plain: false,
             poison: None,
+            script: vec![],
+            slow: 0.0,
             stop_after: None,
             stop: Default::default(),
             handed: Default::default(),
@@ -114,7 +120,9 @@ impl Task for Quadrants {
 
     fn batches(&self, epoch: usize, skip: usize) -> Result<Batches<Batch>, TrainError> {
         let (handed, stop, stop_after) = (self.handed.clone(), self.stop.clone(), self.stop_after);
+        let slow = std::time::Duration::from_secs_f64(self.slow);
         Ok(Box::new((skip..BATCHES).map(move |i| {
+            std::thread::sleep(slow);
             if Some(handed.fetch_add(1, Ordering::Relaxed) + 1) == stop_after {
                 stop.store(true, Ordering::Relaxed);
             }
@@ -144,7 +152,11 @@ impl Task for Quadrants {
         (0..b.pixels.size()[0]).map(|i| format!("{}-{}-{i}", b.epoch, b.index)).collect()
     }
 
-    fn evaluate(&self, _: &mut EvalContext) -> Result<Evaluation, TrainError> {
+    fn evaluate(&self, context: &mut EvalContext) -> Result<Evaluation, TrainError> {
+        let epoch = context.step as usize / BATCHES;
+        if let Some(&value) = epoch.checked_sub(1).and_then(|e| self.script.get(e)) {
+            return Ok(Evaluation::Done { metrics: vec![("accuracy".into(), value)], headline: value });
+        }
         let b = batch(1000, 0);
         let logits = tch::no_grad(|| self.net.forward(&mut Eager::eval(), &b.pixels));
         let accuracy = f64::try_from(logits.accuracy_for_logits(&b.labels))?;

@@ -11,6 +11,7 @@ mod merge;
 mod shapes;
 mod split;
 mod stats;
+mod suspects;
 
 use crate::exit::Outcome;
 
@@ -24,6 +25,7 @@ Examples:
   YOLO to COCO:                       repghost-det data convert --annotations set/data.yaml --output set.json
   COCO 2017:                          repghost-det data fetch coco2017 --output data/coco
   what is in it:                      repghost-det data stats --annotations instances_train.json
+  labels that look wrong:             repghost-det data suspects --annotations instances_train.json --detections detections.json
   samples as the network sees them:   repghost-det data browse experiments/demo.yaml --output sheet.png
   boxes as an image folder:           repghost-det data crops --annotations instances_train.json --images train/ --output crops/
   built-in data as PNG and COCO JSON: repghost-det data shapes --output shapes/ --train 1000 --val 200";
@@ -52,6 +54,9 @@ enum Command {
     /// Count images, objects and sizes, by class.
     #[command(after_help = stats::EXAMPLES)]
     Stats(stats::Args),
+    /// List labels that confident detections contradict: missing, of another class, badly placed.
+    #[command(after_help = suspects::EXAMPLES)]
+    Suspects(suspects::Args),
     /// Draw augmented samples with their objects on one sheet.
     #[command(after_help = browse::EXAMPLES)]
     Browse(browse::Args),
@@ -74,6 +79,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         Command::Merge(args) => merge::run(args),
         Command::Split(args) => split::run(args),
         Command::Stats(args) => stats::run(args),
+        Command::Suspects(args) => suspects::run(args),
         Command::Browse(args) => browse::run(args),
         Command::Crops(args) => crops::run(args, quiet),
         Command::Fetch(args) => fetch::run(args, quiet),

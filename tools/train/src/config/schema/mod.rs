@@ -6,6 +6,7 @@
 pub mod data;
 pub mod eval;
 pub mod model;
+pub mod selection;
 pub mod train;
 
 use repghost_config::{Check, Checker};
@@ -23,6 +24,7 @@ pub use eval::{EvalConfig, RunConfig};
 pub use model::{ClassifierConfig, HeadConfig, InitConfig, ModelConfig};
 pub use repghost_heads::rcnn::MaskRcnnConfig;
 pub use repghost_heads::RetinaNetConfig;
+pub use selection::{BestConfig, StopConfig};
 pub use train::{BatchNormConfig, CheckpointConfig, EmaConfig, Kernels, Precision, TrainConfig};
 
 /// What is learned.
@@ -56,6 +58,19 @@ pub struct Experiment {
     pub run: RunConfig,
 }
 
+impl Experiment {
+    /// Metrics of an evaluation where more is better.
+    pub fn metrics(&self) -> Vec<String> {
+        const NUMBERS: [&str; 12] = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl"];
+        let of = |kind: &str| NUMBERS.map(|name| format!("{kind}/{name}"));
+        match (self.task, self.model.head.has_masks()) {
+            (Task::Classification, _) => ["top1", "top5", "mean_class_top1"].map(str::to_owned).to_vec(),
+            (Task::Detection, false) => of("bbox").to_vec(),
+            (Task::Detection, true) => of("bbox").into_iter().chain(of("segm")).collect(),
+        }
+    }
+}
+
 impl Check for Experiment {
     fn rules(&self, at: &mut Checker) {
         let classifier = matches!(self.model.head, HeadConfig::Classifier(_));
@@ -75,6 +90,12 @@ impl Check for Experiment {
             "a value",
             "null, as task is classification: images are repeated for detectors only",
         );
+        let stop_metric = self.train.stop.as_ref().and_then(|stop| stop.metric.as_ref());
+        for (key, metric) in [("train.best.metric", self.train.best.metric.as_ref()), ("train.stop.metric", stop_metric)] {
+            let known = self.metrics();
+            let is_known = metric.is_none_or(|metric| known.contains(metric));
+            at.require(is_known, key, metric.cloned().unwrap_or_default(), format!("one of {}", known.join(", ")));
+        }
         let norms = &self.train.batch_norm;
         let loaded = self.init.backbone.is_some() || self.init.detector.is_some();
         at.require(

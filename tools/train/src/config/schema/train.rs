@@ -4,6 +4,7 @@ use repghost_config::{Check, Checker};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::selection::{BestConfig, StopConfig};
 use crate::optim::OptimizerConfig;
 use crate::schedule::ScheduleConfig;
 
@@ -43,6 +44,14 @@ pub struct TrainConfig {
     /// Stop after this many optimizer steps (the schedule still plans for `epochs` or `steps`).
     #[schemars(extend("x-unit" = "steps"))]
     pub max_steps: Option<u64>,
+    /// Train for so many minutes at most, evaluations included: the steps that fit are estimated from the run's own speed, and the learning
+    /// rate's schedule is compressed to them. Null: no limit.
+    #[schemars(extend("exclusiveMinimum" = 0, "x-unit" = "minutes"))]
+    pub max_minutes: Option<f64>,
+    /// When the run ends before its last step because it has stopped getting better. Null: never.
+    pub stop: Option<StopConfig>,
+    /// Which evaluation's weights are kept as the best.
+    pub best: BestConfig,
     /// How weights are updated.
     pub optimizer: OptimizerConfig,
     /// Learning rate over time.
@@ -84,6 +93,9 @@ impl Default for TrainConfig {
             kernels: Kernels::Fast,
             deterministic: false,
             max_steps: None,
+            max_minutes: None,
+            stop: None,
+            best: BestConfig::default(),
             optimizer: OptimizerConfig::default(),
             schedule: ScheduleConfig::default(),
             base_batch_size: None,

@@ -1,5 +1,6 @@
 //! The page. Tables and text are HTML and can be read without the script, which adds curves, sorting, pictures and the score slider.
 
+mod diagnosis;
 mod overview;
 mod runs;
 mod sweep;
@@ -67,6 +68,7 @@ pub fn page(sources: &Sources, views: &[View], notes: &[String]) -> Result<Strin
         sections.push(Section { id: "worst", title: "Worst images", body: runs::worst(&sources.runs, views) });
     }
     if !views.is_empty() {
+        sections.push(Section { id: "diagnosis", title: "Diagnosis", body: diagnosis::body(&sources.runs, views) });
         sections.push(Section { id: "classes", title: "Classes", body: runs::classes(&sources.runs, views) });
     }
     sections.push(Section { id: "configuration", title: "Configuration", body: runs::configuration(&sources.runs) });

@@ -39,6 +39,7 @@ fn cards(run: &RunData) -> Markup {
             p.hint {
                 "Measured after epoch " (e.epoch) ", step " (e.step)
                 @if e.ema { ", with averaged weights" }
+                @if let Some(reason) = &e.stop { ": " (reason) }
                 ". The best " (run.headline().unwrap_or("number")) " of all evaluations is " (best(run)) "."
             }
         } @else { p.hint { "Not evaluated yet." } }

@@ -67,7 +67,7 @@ fn progress(r: &Results) -> String {
 fn rows(r: &Results, published: bool) -> Markup {
     let mut columns = heads(["row"]);
     columns.push(r.metric.clone());
-    columns.extend(heads(["deviation", "seeds", "difference to first", "parameters, M", "fused, M", "multiply-adds at 224, M"]));
+    columns.extend(heads(["deviation", "seeds", "difference to first", "against first (95 %)", "parameters, M", "fused, M", "multiply-adds at 224, M"]));
     columns.extend(heads(["latency, ms", "fused, ms"]));
     if published {
         columns.push("published by others".into());
@@ -81,6 +81,7 @@ fn rows(r: &Results, published: bool) -> Markup {
             Cell::shown(row.deviation, row.deviation.map_or(NOTHING.into(), |d| format!("± {d:.4}"))),
             Cell::shown(Some(done as f64), format!("{done}/{}", row.trials.len())),
             Cell::shown(row.difference, row.difference_text().unwrap_or(NOTHING.into())),
+            Cell::text(row.verdict_text().unwrap_or(NOTHING.into())),
             Cell::number(cost(&|c| Some(millions(c.parameters))), 3),
             Cell::number(cost(&|c| Some(millions(c.fused_parameters))), 3),
             Cell::number(cost(&|c| Some(millions(c.macs))), 1),

@@ -14,13 +14,15 @@ pub struct Checkpoints {
     every_steps: Option<u64>,
     retention: Retention,
     saved: Option<u64>,
+    /// This process made a step.
+    stepped: bool,
 }
 
 impl Checkpoints {
     /// By the experiment's keys; `present` are the steps of the files that are there already.
     pub fn new(c: &CheckpointConfig, present: Vec<u64>) -> Self {
         let retention = Retention::new(c.keep_last, present);
-        Self { every_epochs: c.every_epochs, every_steps: c.every_steps, retention, saved: None }
+        Self { every_epochs: c.every_epochs, every_steps: c.every_steps, retention, saved: None, stepped: false }
     }
 
     fn save<T: Task>(&mut self, run: &mut Run<T>) -> Result<(), TrainError> {
@@ -45,6 +47,7 @@ impl Checkpoints {
 
 impl<T: Task> Hook<T> for Checkpoints {
     fn after_step(&mut self, run: &mut Run<T>, event: StepEvent) -> Result<(), TrainError> {
+        self.stepped = true;
         let p = &run.progress;
         let epoch_due = event.epoch_ended && self.every_epochs > 0 && p.epoch.is_multiple_of(self.every_epochs);
         let step_due = self.every_steps.is_some_and(|n| n > 0 && p.step.is_multiple_of(n));
@@ -52,6 +55,15 @@ impl<T: Task> Hook<T> for Checkpoints {
             self.save(run)?;
         }
         Ok(())
+    }
+
+    /// A run that an evaluation ended has its last step saved, as one that came to its end.
+    fn finish(&mut self, run: &mut Run<T>) -> Result<(), TrainError> {
+        let ended_early = run.finished() && run.progress.step < run.plan.stop_at_without_limit();
+        match ended_early && self.stepped {
+            true => self.save(run),
+            false => Ok(()),
+        }
     }
 
     fn interrupted(&mut self, run: &mut Run<T>) -> Result<(), TrainError> {

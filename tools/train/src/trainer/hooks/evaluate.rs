@@ -6,7 +6,7 @@ use super::Hook;
 use crate::checkpoint::Best;
 use crate::error::TrainError;
 use crate::run::{EvalRecord, Record};
-use crate::trainer::{EvalContext, Evaluation, Run, StepEvent, Task};
+use crate::trainer::{EvalContext, Evaluation, Observed, Run, Selection, StepEvent, Task};
 
 /// Evaluates every few epochs and at the end: the moving average where one is kept, else the weights.
 #[derive(Debug)]
@@ -14,28 +14,34 @@ pub struct Evaluate {
     every_epochs: usize,
     /// The run goes on from a checkpoint whose evaluation was due and is not on record: a crash or Ctrl-C came between.
     pending: bool,
+    selection: Selection,
 }
 
 impl Evaluate {
     /// Every `every_epochs` epochs (0: only at the end). `known`: the evaluation of the step that the run starts from is on record.
-    pub fn new(every_epochs: usize, known: bool) -> Self {
-        Self { every_epochs, pending: !known }
+    /// `selection` has seen the evaluations on record.
+    pub fn new(every_epochs: usize, known: bool, selection: Selection) -> Self {
+        Self { every_epochs, pending: !known, selection }
     }
 
     fn due(&self, epoch: usize) -> bool {
         self.every_epochs > 0 && epoch > 0 && epoch.is_multiple_of(self.every_epochs)
     }
 
-    fn evaluate<T: Task>(&self, run: &mut Run<T>) -> Result<(), TrainError> {
+    fn evaluate<T: Task>(&mut self, run: &mut Run<T>) -> Result<(), TrainError> {
         let started = Instant::now();
-        let (evaluation, best) = run.with_average(measure_and_keep)??;
+        let measured = run.with_average(|run| measure_and_keep(run, &mut self.selection))??;
         let seconds = started.elapsed().as_secs_f64();
         run.progress.seconds += seconds;
-        if let Evaluation::Done { metrics, headline } = evaluation {
-            let (step, epoch) = (run.progress.step, run.progress.epoch);
-            let ema = run.ema.is_some();
-            run.pending_records.push(Record::Eval(EvalRecord { step, epoch, ema, metrics, headline, best, seconds }));
+        let Some((metrics, Observed { headline, best, stop })) = measured else { return Ok(()) };
+        let (step, epoch) = (run.progress.step, run.progress.epoch);
+        let stop = stop.filter(|_| !run.finished());
+        if let Some(reason) = &stop {
+            run.plan.stop_at = step;
+            run.messages.push(reason.clone());
         }
+        let (ema, best) = (run.ema.is_some(), best.is_some());
+        run.pending_records.push(Record::Eval(EvalRecord { step, epoch, ema, metrics, headline, best, seconds, stop }));
         Ok(())
     }
 }
@@ -58,26 +64,21 @@ impl<T: Task> Hook<T> for Evaluate {
     }
 }
 
-/// Measures the network as it is, and writes its weights where it measures better than before. Returns whether it did.
-fn measure_and_keep<T: Task>(run: &mut Run<T>) -> Result<(Evaluation, bool), TrainError> {
-    let evaluation = measure(run)?;
-    let value = match evaluation {
-        Evaluation::Done { headline, .. } if is_better(headline, run.progress.best) => headline,
-        Evaluation::Done { headline, .. } if headline.is_nan() && run.progress.best.is_none() => {
-            // Nothing can be compared: the best weights are the last ones.
-            run.write_weights("best")?;
-            return Ok((evaluation, false));
-        }
-        _ => return Ok((evaluation, false)),
-    };
-    run.progress.best = Some(Best { step: run.progress.step, value });
-    run.write_weights("best")?;
-    Ok((evaluation, true))
-}
-
-/// Whether an evaluation is the best so far. One that measured nothing never is.
-fn is_better(headline: f64, best: Option<Best>) -> bool {
-    !headline.is_nan() && best.is_none_or(|b| headline > b.value)
+/// Measures the network as it is, and writes its weights where it measures better than before. `None` where it was interrupted.
+fn measure_and_keep<T: Task>(
+    run: &mut Run<T>,
+    selection: &mut Selection,
+) -> Result<Option<(Vec<(String, f64)>, Observed)>, TrainError> {
+    let Evaluation::Done { metrics, headline } = measure(run)? else { return Ok(None) };
+    let observed = selection.observe(run.progress.epoch, headline, &metrics)?;
+    if let Some(value) = observed.best {
+        run.progress.best = Some(Best { step: run.progress.step, value });
+        run.write_weights("best")?;
+    } else if observed.headline.is_nan() && run.progress.best.is_none() {
+        // Nothing can be compared: the best weights are the last ones.
+        run.write_weights("best")?;
+    }
+    Ok(Some((metrics, observed)))
 }
 
 fn measure<T: Task>(run: &mut Run<T>) -> Result<Evaluation, TrainError> {
@@ -85,17 +86,4 @@ fn measure<T: Task>(run: &mut Run<T>) -> Result<Evaluation, TrainError> {
     let mut progress = |done, total| display.borrow().evaluating(done, total);
     let mut context = EvalContext { folder: &run.folder, step: run.progress.step, stop: &run.stop, progress: &mut progress };
     run.task.evaluate(&mut context)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_measures_nothing_is_never_the_best() {
-        assert!(!is_better(f64::NAN, None));
-        assert!(is_better(0.0, None));
-        let best = Some(Best { step: 1, value: 0.5 });
-        assert!(is_better(0.6, best) && !is_better(0.5, best));
-    }
 }

@@ -6,6 +6,7 @@ mod evaluate;
 mod lr_schedule;
 mod metric_window;
 mod metric_writer;
+mod time_budget;
 
 pub use checkpoint::Checkpoints;
 pub use ema_update::EmaUpdate;
@@ -13,6 +14,7 @@ pub use evaluate::Evaluate;
 pub use lr_schedule::LrSchedule;
 pub use metric_window::MetricWindow;
 pub use metric_writer::MetricWriter;
+pub use time_budget::TimeBudget;
 
 use super::{Run, StepEvent, Task};
 use crate::error::TrainError;
