@@ -186,7 +186,8 @@ pub fn run(args: &Args, warn: &mut dyn FnMut(String)) -> Result<String, Failure>
     text.push_str(&judged.text);
     if let Some(folder) = &args.output {
         let path = folder.join("metrics.json");
-        let failed = |path: &std::path::Path, e: &dyn fmt::Display| Failure(format!("{}: cannot be written: {e}", path.display()));
+        let failed =
+            |path: &std::path::Path, e: &dyn fmt::Display| Failure(format!("{}: cannot be written: {e}", path.display()));
         write_metrics_with(&path, &evaluations, &judged.further).map_err(|e| failed(&path, &e))?;
         if let Some(thresholds) = &judged.thresholds {
             let path = folder.join("thresholds.json");

@@ -73,7 +73,8 @@ mod tests {
             ..proto::Graph::default()
         };
         let mut file = proto::Model { graph: Some(graph), ..proto::Model::default() };
-        Metadata(vec![("classes".into(), r#"[{"id":1,"name":"ant"}]"#.into()), ("experiment".into(), "long".into())]).append(&mut file);
+        Metadata(vec![("classes".into(), r#"[{"id":1,"name":"ant"}]"#.into()), ("experiment".into(), "long".into())])
+            .append(&mut file);
         let expected = "name: \"det\"\nbackend: \"onnxruntime\"\nmax_batch_size: 0\n\
                         input [\n  { name: \"images\" data_type: TYPE_FP32 dims: [ -1, 3, 64, 96 ] }\n]\n\
                         output [\n  { name: \"labels\" data_type: TYPE_INT64 dims: [ -1, 40 ] }\n]\n\

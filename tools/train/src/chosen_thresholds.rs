@@ -75,7 +75,8 @@ mod tests {
         let thresholds = read(&weights).unwrap().0.unwrap();
         let classes = [(4, "ant"), (7, "bee")].map(|(id, name)| Class { id, name: name.into() });
         let cutoffs = Cutoffs::new(&thresholds, &classes);
-        let found = |category_id, score| Detection { image_id: 1, file_name: None, category_id, bbox: None, score, segmentation: None };
+        let found =
+            |category_id, score| Detection { image_id: 1, file_name: None, category_id, bbox: None, score, segmentation: None };
         let kept = [(4, 0.25), (4, 0.24), (7, 0.5), (7, 0.49)].map(|(id, score)| cutoffs.keep(&found(id, score)));
         assert_eq!(kept, [true, false, true, false]);
         let (none, note) = read(&dir.path().join("weights/last.safetensors")).unwrap();

@@ -121,7 +121,8 @@ fn variants(args: &Args, detector: &Named, runtimes: &[&'static Runtime]) -> Vec
             (true, _) if libtorch => {}
             (true, _) | (false, false) => all.push((runtime, ElementType::F32, Form::Fused)),
             (false, true) => {
-                let precisions: &[ElementType] = if libtorch { &[ElementType::F32] } else { &[ElementType::F32, ElementType::F16] };
+                let precisions: &[ElementType] =
+                    if libtorch { &[ElementType::F32] } else { &[ElementType::F32, ElementType::F16] };
                 all.extend(Form::ALL.iter().flat_map(|form| precisions.iter().map(move |p| (runtime, *p, *form))));
             }
         }

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use repghost_coco::{Evaluation, IouType};
 use repghost_export::runtime::Runtime;
-use repghost_train::{chosen_thresholds, classification};
 use repghost_train::config::{Experiment, Task};
 use repghost_train::evaluate::{evaluate_detector, validation_data, Measured};
 use repghost_train::WeightsFile;
+use repghost_train::{chosen_thresholds, classification};
 
 use crate::bad_input::{bad_input, MarkBadInput};
 use crate::commands::counter::Counter;
@@ -86,7 +86,9 @@ fn measure(args: &Args, weights: &Path, quiet: bool) -> anyhow::Result<Outcome> 
             return Err(bad_input("--runtime is for detectors; a classifier runs on libtorch here"));
         }
         if args.files.diagnose || args.files.choose.is_some() || args.files.thresholds.is_some() {
-            return Err(bad_input("--diagnose, --choose and --thresholds are for detectors; a classifier's confusion is in its metrics.json"));
+            return Err(bad_input(
+                "--diagnose, --choose and --thresholds are for detectors; a classifier's confusion is in its metrics.json",
+            ));
         }
         return measure_classifier(args, &loaded.experiment, weights, Counter::new("evaluating", quiet));
     }

@@ -3,10 +3,10 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
+use repghost_export::engine_pool::EXTENSION;
 use repghost_export::export::{export, ExportOptions};
 use repghost_export::onnx::suppress::ROUNDS;
 use repghost_export::onnx::{ElementType, Nms};
-use repghost_export::engine_pool::EXTENSION;
 use repghost_export::spec::{BatchSize, Format, Part};
 use repghost_export::triton;
 use repghost_train::chosen_thresholds;

@@ -269,7 +269,8 @@ impl Pool {
     /// The best threshold on a selection of images; of equally good ones the highest, which shows the least.
     fn best(&self, weights: &[u32], goal: Goal) -> Result<(f64, Counts), String> {
         let weight = |image: u32| u64::from(weights[image as usize]);
-        let mut counts = Counts { objects: self.objects.iter().map(|&(i, n)| weight(i) * u64::from(n)).sum(), ..Counts::default() };
+        let mut counts =
+            Counts { objects: self.objects.iter().map(|&(i, n)| weight(i) * u64::from(n)).sum(), ..Counts::default() };
         if counts.objects == 0 {
             return Err("there is no object to choose on".into());
         }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use repghost_coco::files::write_png;
+use repghost_coco::files::write_picture;
 use repghost_coco::judge::{suspect_sheet, suspects, Suspect, Suspicion};
 use repghost_coco::{read_detections, Dataset, DatasetOptions, Place};
 use repghost_train::run::folder::write_json;
@@ -80,7 +80,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         let shown = &found[..found.len().min(args.top)];
         let sheet = suspect_sheet(&truth, &images, shown)?;
         let path = folder.join("suspects.png");
-        write_png(&path, &sheet).map_err(TrainError::io(&path))?;
+        write_picture(&path, &sheet).map_err(TrainError::io(&path))?;
         writeln!(out, "wrote {}", path.display())?;
     }
     Ok(Outcome::Done)
@@ -94,7 +94,13 @@ fn line(s: &Suspect) -> String {
     };
     let [x, y, w, h] = s.detected_box;
     let label = s.annotation_id.map_or(String::new(), |id| format!(", annotation {id}"));
-    format!("{:.3}  {:<13} {what}  at {x:.0},{y:.0} {w:.0}x{h:.0} in {} (image {}{label})", s.score, s.suspicion.name(), s.file_name, s.image_id)
+    format!(
+        "{:.3}  {:<13} {what}  at {x:.0},{y:.0} {w:.0}x{h:.0} in {} (image {}{label})",
+        s.score,
+        s.suspicion.name(),
+        s.file_name,
+        s.image_id
+    )
 }
 
 fn summary(found: &[Suspect], truth: &Dataset) -> String {

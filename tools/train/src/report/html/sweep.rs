@@ -67,7 +67,15 @@ fn progress(r: &Results) -> String {
 fn rows(r: &Results, published: bool) -> Markup {
     let mut columns = heads(["row"]);
     columns.push(r.metric.clone());
-    columns.extend(heads(["deviation", "seeds", "difference to first", "against first (95 %)", "parameters, M", "fused, M", "multiply-adds at 224, M"]));
+    columns.extend(heads([
+        "deviation",
+        "seeds",
+        "difference to first",
+        "against first (95 %)",
+        "parameters, M",
+        "fused, M",
+        "multiply-adds at 224, M",
+    ]));
     columns.extend(heads(["latency, ms", "fused, ms"]));
     if published {
         columns.push("published by others".into());
