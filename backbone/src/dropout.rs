@@ -3,7 +3,7 @@
 //! torch has one generator per device. Where replicas of a network run side by side (`train.replicas`), its draws would go to whichever
 //! thread comes first, and no two runs would be the same. Here a thread that has called [`seed`] draws what it would draw alone.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -11,7 +11,17 @@ use tch::Tensor;
 
 use crate::mix::{mix64, GAMMA};
 
+/// A batch of which this process has a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Images before this process's own.
+    pub first: usize,
+    /// Images in all.
+    pub images: usize,
+}
+
 thread_local! {
+    static SHARE: Cell<Option<Share>> = const { Cell::new(None) };
     static GENERATOR: RefCell<ChaCha8Rng> = RefCell::new(ChaCha8Rng::seed_from_u64(0));
 }
 
@@ -26,12 +36,24 @@ pub fn seed(seed: u64) {
     GENERATOR.with(|g| *g.borrow_mut() = ChaCha8Rng::seed_from_u64(seed));
 }
 
+/// From here on this thread's maps are a share of larger batches: their images get the draws that they would get there. `None` ends it.
+pub fn set_share(share: Option<Share>) {
+    SHARE.with(|s| s.set(share));
+}
+
 /// Sets each element to 0 with probability `p` (below 1) and scales the others by `1 / (1 - p)`, so that the mean stays.
 pub fn dropout(x: &Tensor, p: f64) -> Tensor {
     let kept = (1.0 / (1.0 - p)) as f32;
+    let own = x.numel();
+    let each = own / x.size().first().map_or(1, |n| (*n).max(1) as usize);
+    let (before, all) = SHARE.with(Cell::get).map_or((0, own), |share| (share.first * each, (share.images * each).max(own)));
     let factors: Vec<f32> = GENERATOR.with(|g| {
         let mut generator = g.borrow_mut();
-        (0..x.numel()).map(|_| if generator.random_bool(p) { 0.0 } else { kept }).collect()
+        let mut draws = (0..all).map(|_| if generator.random_bool(p) { 0.0 } else { kept });
+        let own = draws.by_ref().skip(before).take(own).collect();
+        // The next draws are those that follow the whole batch's.
+        draws.for_each(drop);
+        own
     });
     x * Tensor::from_slice(&factors).view_(x.size()).to_device(x.device()).to_kind(x.kind())
 }
@@ -80,6 +102,25 @@ mod tests {
         assert_eq!(draws(4, 10), first);
         assert_ne!(draws(4, 11), first);
         assert_ne!(draws(5, 10), first);
+    }
+
+    /// Three images in two shares draw what they draw together, and so does what follows.
+    #[test]
+    fn shares_draw_what_the_whole_batch_does() {
+        let of = |share: Option<Share>, images: i64| {
+            seed(9);
+            set_share(share);
+            let ones = || Tensor::ones([images, 16], (Kind::Float, tch::Device::Cpu));
+            let drawn = [dropout(&ones(), 0.5), dropout(&ones(), 0.5)];
+            set_share(None);
+            drawn
+        };
+        let whole = of(None, 3);
+        let first = of(Some(Share { first: 0, images: 3 }), 2);
+        let last = of(Some(Share { first: 2, images: 3 }), 1);
+        for ((whole, first), last) in whole.iter().zip(&first).zip(&last) {
+            assert!(whole.equal(&Tensor::cat(&[first, last], 0)));
+        }
     }
 
     #[test]

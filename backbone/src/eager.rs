@@ -8,6 +8,7 @@ use crate::dropout::dropout;
 use crate::layers::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, Linear};
 use crate::module::Named;
 use crate::ops::{Activation, Ops};
+use crate::sync_norm;
 
 /// Executes each operation at once. Gradients are recorded as usual (wrap in `tch::no_grad` for inference).
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +100,8 @@ impl Ops for Eager {
             Activation::Identity => Some(false),
             _ => None,
         };
-        if self.train && parts.iter().all(|(_, layer)| !layer.use_running_stats.get()) {
+        let alone = sync_norm::shared().is_none();
+        if self.train && alone && parts.iter().all(|(_, layer)| !layer.use_running_stats.get()) {
             let normed: Vec<Normed> = parts.iter().map(|(x, layer)| normed(x, layer)).collect();
             if let Some(sum) = cpu::batch_norm_sum(&normed, relu.unwrap_or(false)) {
                 parts.iter().for_each(|(_, layer)| count_batch(layer));
@@ -113,6 +115,10 @@ impl Ops for Eager {
     }
 
     fn batch_norm(&mut self, x: &Tensor, layer: &BatchNorm) -> Tensor {
+        if let Some(shared) = sync_norm::shared().filter(|_| self.train && !layer.use_running_stats.get()) {
+            count_batch(layer);
+            return sync_norm::batch_norm(x, layer, &shared);
+        }
         // A single value per channel has no variance: PyTorch's module refuses it, the bare operator writes NaN into the running
         // variance. Here such a batch (one image, 1x1 map) is normalised by the running statistics and leaves them alone.
         let values = x.numel() as i64 / x.size()[1].max(1);

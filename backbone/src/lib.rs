@@ -54,6 +54,7 @@ pub mod registry;
 mod rounding;
 pub mod shapes;
 mod switch;
+pub mod sync_norm;
 pub mod synthetic;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -273,6 +273,12 @@ impl Detector {
         self.model().set_sampling(seed, batch);
     }
 
+    /// Sets the number of a batch's first image, where the batch is a share of a larger one: random draws go by the number of the image in all
+    /// of it.
+    pub fn set_first_image(&self, image: usize) {
+        self.model().set_first_image(image);
+    }
+
     /// Sets thresholds and limits of detections.
     pub fn set_postprocess(&mut self, config: PostprocessConfig) {
         *self.model_mut().postprocess_mut() = config;

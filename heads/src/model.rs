@@ -71,6 +71,11 @@ pub trait DetectorModel: Tree + std::fmt::Debug {
         let _ = (seed, batch);
     }
 
+    /// See [`Detector::set_first_image`](crate::Detector::set_first_image).
+    fn set_first_image(&self, image: usize) {
+        let _ = image;
+    }
+
     /// See [`Detector::backbone`](crate::Detector::backbone).
     fn backbone(&self) -> &BackboneWithFpn;
 

@@ -58,9 +58,14 @@ impl Target {
     }
 }
 
-/// Named scalar losses of a batch. Their sum is what is differentiated.
+/// Named scalar losses of a batch. Their sum is what is differentiated. Each is a mean: over the batch's images, or over samples (anchors,
+/// regions, points) of all of them.
 #[derive(Debug, Default)]
-pub struct Losses(Vec<(&'static str, Tensor)>);
+pub struct Losses {
+    values: Vec<(&'static str, Tensor)>,
+    /// Of each loss, how many samples it is a mean over; `None` where it is over images.
+    samples: Vec<Option<usize>>,
+}
 
 impl Losses {
     /// The sum, added up in order; zero where there are no losses.
@@ -81,9 +86,33 @@ impl Losses {
         self.f_total().unwrap_or_else(|e| panic!("losses cannot be added: {e}"))
     }
 
+    /// The same losses as means over so many samples, in order; 1 is what was divided by where there were none.
+    ///
+    /// # Panics
+    /// Where there are not as many numbers as losses.
+    pub fn over_samples(mut self, samples: &[usize]) -> Self {
+        assert_eq!(samples.len(), self.values.len(), "one number per loss");
+        self.samples = samples.iter().map(|n| Some(*n)).collect();
+        self
+    }
+
+    /// Of each loss, how many samples it is a mean over; `None` where it is over images.
+    pub fn samples(&self) -> &[Option<usize>] {
+        &self.samples
+    }
+
+    /// Each loss times its factor.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn weighted(self, factors: &[f64]) -> Result<Self, TchError> {
+        let values = self.values.into_iter().zip(factors).map(|((name, loss), factor)| Ok((name, loss.f_mul_scalar(*factor)?)));
+        Ok(Self { values: values.collect::<Result<_, TchError>>()?, samples: self.samples })
+    }
+
     /// Names and values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Tensor)> {
-        self.0.iter().map(|(name, loss)| (*name, loss))
+        self.values.iter().map(|(name, loss)| (*name, loss))
     }
 
     /// A loss by name.
@@ -93,24 +122,24 @@ impl Losses {
 
     /// Number of losses.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.values.len()
     }
 
     /// True where there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.values.is_empty()
     }
 }
 
 impl<const N: usize> From<[(&'static str, Tensor); N]> for Losses {
     fn from(losses: [(&'static str, Tensor); N]) -> Self {
-        Self(Vec::from(losses))
+        Vec::from(losses).into()
     }
 }
 
 impl From<Vec<(&'static str, Tensor)>> for Losses {
     fn from(losses: Vec<(&'static str, Tensor)>) -> Self {
-        Self(losses)
+        Self { samples: vec![None; losses.len()], values: losses }
     }
 }
 

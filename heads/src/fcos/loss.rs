@@ -35,6 +35,7 @@ pub(super) fn losses(raw: &FcosOutputs<Tensor>, points: &AnchorSet, objects: &[O
     let classification = config.focal().loss(&raw.logits, &classes, &vec![scale; objects.len()]);
 
     let device = raw.distances.device();
+    let points = rows.len();
     let rows = Tensor::from_slice(&rows).to_device(device);
     let distances = at_least_f32(&raw.distances.reshape([-1, 4]).index_select(0, &rows));
     let kind = distances.kind();
@@ -44,7 +45,8 @@ pub(super) fn losses(raw: &FcosOutputs<Tensor>, points: &AnchorSet, objects: &[O
     let logits = at_least_f32(&raw.centerness.reshape([-1]).index_select(0, &rows));
     let centers = Tensor::from_slice(&centers).to_kind(kind).to_device(device);
     let centerness = logits.binary_cross_entropy_with_logits(&centers, None::<Tensor>, None::<Tensor>, Reduction::Sum) * scale;
-    [("classification", classification), ("bbox_regression", regression), ("bbox_ctrness", centerness)].into()
+    Losses::from([("classification", classification), ("bbox_regression", regression), ("bbox_ctrness", centerness)])
+        .over_samples(&[points; 3])
 }
 
 fn classes(owners: &[Option<u32>], objects: &Objects<'_>) -> Vec<ClassTarget> {

@@ -77,6 +77,10 @@ impl DetectorModel for Rcnn {
         self.samples.set(seed, batch);
     }
 
+    fn set_first_image(&self, image: usize) {
+        self.samples.set_first_image(image);
+    }
+
     fn backbone(&self) -> &BackboneWithFpn {
         &self.backbone
     }

@@ -3,7 +3,7 @@
 //! Draws come from a stream of their own, named by seed, step, image and population. So a run that is resumed at a step draws what the
 //! uninterrupted run would have drawn, whatever else uses random numbers.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use rand::seq::index;
 use rand::SeedableRng;
@@ -82,6 +82,7 @@ impl BalancedSampler {
 pub struct SampleRng {
     seed: AtomicU64,
     step: AtomicU64,
+    first_image: AtomicUsize,
     first: std::sync::atomic::AtomicBool,
 }
 
@@ -91,6 +92,16 @@ impl SampleRng {
         self.seed.store(seed, Ordering::Relaxed);
         self.step.store(step, Ordering::Relaxed);
         self.first.store(false, Ordering::Relaxed);
+    }
+
+    /// From here on the first image of a batch is number `image` of a larger one, of which other processes have the rest.
+    pub fn set_first_image(&self, image: usize) {
+        self.first_image.store(image, Ordering::Relaxed);
+    }
+
+    /// The number of the first image of a batch.
+    pub fn first_image(&self) -> usize {
+        self.first_image.load(Ordering::Relaxed)
     }
 
     /// From here on the first ones are taken.

@@ -27,7 +27,7 @@ const REGIONS_AT_ONCE_ON_CARDS: i64 = 1024;
 /// When there are not as many targets as images, or labels are not class indices of this detector.
 pub(super) fn losses(net: &Rcnn, ops: &mut Eager, images: &ImageBatch, targets: &[Target]) -> Losses {
     assert_eq!(images.pixels.size()[0], targets.len() as i64, "one target per image");
-    let draw = net.samples.next();
+    let (draw, first) = (net.samples.next(), net.samples.first_image());
     let (rpn, roi) = (&net.config.rpn, &net.config.roi);
     let objects: Vec<_> = targets.iter().map(|t| net.decoder.labels.objects(t)).collect();
 
@@ -36,7 +36,8 @@ pub(super) fn losses(net: &Rcnn, ops: &mut Eager, images: &ImageBatch, targets: 
     let sampler = BalancedSampler { total: rpn.batch_size_per_image, positive: rpn.positive_fraction };
     let matcher = rpn.matcher();
     let sampled: Vec<_> =
-        objects.par_iter().enumerate().map(|(i, o)| sample_anchors(o, &anchors, &matcher, sampler, draw, i)).collect();
+        objects.par_iter().enumerate().map(|(i, o)| sample_anchors(o, &anchors, &matcher, sampler, draw, first + i)).collect();
+    let anchors_in_loss = sampled.iter().map(|s| s.positive.len() + s.negative.len()).sum();
     let (objectness, rpn_box) = losses::rpn_losses(&raw, &sampled);
 
     let proposals = net.decoder.propose(&raw, images.padded_size(), &images.sizes, true);
@@ -46,8 +47,10 @@ pub(super) fn losses(net: &Rcnn, ops: &mut Eager, images: &ImageBatch, targets: 
         .into_par_iter()
         .zip(&objects)
         .enumerate()
-        .map(|(i, (p, o))| sample_rois(o, p.boxes, &matcher, &coder, sampler, draw, i))
+        .map(|(i, (p, o))| sample_rois(o, p.boxes, &matcher, &coder, sampler, draw, first + i))
         .collect();
+    let regions = sampled.iter().map(|s| s.outputs.len()).sum();
+    let mut samples = vec![anchors_in_loss, anchors_in_loss, regions, regions];
     let (classifier, box_reg) = box_losses(net, ops, &pyramid, &sampled);
     let mut all = vec![
         ("loss_objectness", objectness),
@@ -56,9 +59,11 @@ pub(super) fn losses(net: &Rcnn, ops: &mut Eager, images: &ImageBatch, targets: 
         ("loss_box_reg", box_reg),
     ];
     if let Some(head) = &net.mask_head {
-        all.push(("loss_mask", mask_loss(net, head, ops, &pyramid, &sampled, images, targets)));
+        let (loss, masks) = mask_loss(net, head, ops, &pyramid, &sampled, images, targets);
+        all.push(("loss_mask", loss));
+        samples.push(masks);
     }
-    all.into()
+    Losses::from(all).over_samples(&samples)
 }
 
 fn box_losses(net: &Rcnn, ops: &mut Eager, pyramid: &[Tensor], samples: &[RoiSamples]) -> (Tensor, Tensor) {
@@ -70,6 +75,7 @@ fn box_losses(net: &Rcnn, ops: &mut Eager, pyramid: &[Tensor], samples: &[RoiSam
     losses::box_losses(&raw, samples)
 }
 
+/// The loss of masks, and the number of regions that it is a mean over.
 fn mask_loss(
     net: &Rcnn,
     head: &MaskHead,
@@ -78,7 +84,7 @@ fn mask_loss(
     samples: &[RoiSamples],
     images: &ImageBatch,
     targets: &[Target],
-) -> Tensor {
+) -> (Tensor, usize) {
     let mut boxes = vec![Vec::new(); samples.len()];
     let (mut outputs, mut wanted) = (Vec::new(), Vec::new());
     for (i, (sample, target)) in samples.iter().zip(targets).enumerate() {
@@ -91,14 +97,14 @@ fn mask_loss(
         }
     }
     let Some(pooled) = net.decoder.pool_masks(pyramid, &boxes).filter(|_| !(head.has_norm() && wanted.is_empty())) else {
-        return zero(pyramid);
+        return (zero(pyramid), wanted.len());
     };
     let targets = upload(&mask_targets(&wanted, net.decoder.mask_side()), pooled.device());
     let outputs = upload(&Tensor::from_slice(&outputs), pooled.device());
     if wanted.is_empty() {
         // The head runs on an empty batch, so that its parameters get gradients of zero.
         let logits = ops.scope("roi_heads", |ops| head.forward_of(ops, &pooled, &outputs));
-        return losses::mask_loss(&logits, &targets);
+        return (losses::mask_loss(&logits, &targets), 0);
     }
     // Batch statistics are those of all regions, so a head with norms cannot be split.
     let n = wanted.len() as i64;
@@ -108,12 +114,13 @@ fn mask_loss(
         (false, false) => REGIONS_AT_ONCE,
     };
     let parameters = head.named_tensors().into_iter().map(|e| e.tensor).filter(Tensor::requires_grad).collect();
-    chunked_loss(&pooled, rows, parameters, |part, start| {
+    let loss = chunked_loss(&pooled, rows, parameters, |part, start| {
         let len = part.size()[0];
         let outputs = outputs.narrow(0, start, len);
         let logits = ops.scope("roi_heads", |ops| head.forward_of(ops, part, &outputs));
         losses::mask_loss(&logits, &targets.narrow(0, start, len)) * (len as f64 / n as f64)
-    })
+    });
+    (loss, wanted.len())
 }
 
 /// A loss of zero where a stage had nothing to be trained on.

@@ -2,21 +2,25 @@
 
 use std::io::{self, Write};
 
+use repghost_distributed::DistributedError;
 use repghost_export::ExportError;
 use repghost_train::error::{RunFolderProblem, TrainError};
 
 use crate::bad_input::is_bad_input;
+use crate::commands::launch;
 
 /// Everything was done.
 const DONE: u8 = 0;
 /// A run failed.
 const FAILED: u8 = 1;
 /// A file, setting or place to write to that the user named cannot be used.
-const BAD_INPUT: u8 = 2;
+pub const BAD_INPUT: u8 = 2;
 /// Done, but a number is below the bar that the user set.
 const BELOW_BAR: u8 = 3;
 /// Ctrl-C, after what had to be saved was saved.
-const INTERRUPTED: u8 = 130;
+pub const INTERRUPTED: u8 = 130;
+/// A process of `--nproc` lost the others; the one that started it knows why.
+pub const LOST: u8 = 71;
 
 /// What a command ends with when no error stopped it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +31,8 @@ pub enum Outcome {
     Interrupted,
     /// Done, but with a finding that must not pass as success (a failed check, a failed trial); it was reported already.
     Failed,
+    /// Input that cannot be used; it was reported already.
+    BadInput,
     /// Done, and a number is below the bar that the user set (`--fail-below`); it was reported already.
     BelowBar,
 }
@@ -67,17 +73,32 @@ pub fn report(result: anyhow::Result<Outcome>, verbose: bool) -> u8 {
         Ok(Outcome::Done) => DONE,
         Ok(Outcome::Interrupted) => INTERRUPTED,
         Ok(Outcome::Failed) => FAILED,
+        Ok(Outcome::BadInput) => BAD_INPUT,
         Ok(Outcome::BelowBar) => BELOW_BAR,
+        Err(error) if launch::launched() && is_lost(&error) => LOST,
+        Err(error) if launch::is_silent() => code_of(&error),
         Err(error) if is_broken_pipe(&error) => DONE,
         Err(error) => {
             let _ = writeln!(io::stderr(), "error: {}", message(&error, verbose));
-            if is_bad_input(&error) {
-                BAD_INPUT
-            } else {
-                FAILED
-            }
+            code_of(&error)
         }
     }
+}
+
+fn code_of(error: &anyhow::Error) -> u8 {
+    if is_bad_input(error) {
+        BAD_INPUT
+    } else {
+        FAILED
+    }
+}
+
+fn is_lost(error: &anyhow::Error) -> bool {
+    let lost = |e: &DistributedError| matches!(e, DistributedError::Lost { .. });
+    error.chain().any(|cause| {
+        cause.downcast_ref::<DistributedError>().is_some_and(lost)
+            || matches!(cause.downcast_ref::<TrainError>(), Some(TrainError::Distributed(e)) if lost(e))
+    })
 }
 
 /// The error and its causes in one line. A cause that the text before it already has is left out.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
+use crate::commands::launch;
 use crate::exit;
 
 /// Exit code of an interrupted program, as shells have it (128 + SIGINT).
@@ -16,7 +17,9 @@ pub fn flag(what: &'static str) -> Arc<AtomicBool> {
         if raised.swap(true, Ordering::Relaxed) {
             exit::at_once(INTERRUPTED);
         }
-        eprintln!("\n{what}; Ctrl-C again ends at once");
+        if !launch::launched() {
+            eprintln!("\n{what}; Ctrl-C again ends at once");
+        }
     };
     // A second handler in one process is the only failure, and harmless: Ctrl-C then ends at once.
     let _ = ctrlc::set_handler(handler);

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::annotations::problem::Problem;
 use crate::annotations::raw::{self, RawAnnotation, RawBox, Scalar};
@@ -15,7 +15,7 @@ use crate::files::write_atomic;
 const FIRST_SHOWN: usize = 3;
 
 /// One detected object.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Detection {
     /// The image's id in the annotation file.
     pub image_id: i64,

@@ -65,7 +65,7 @@ pub use detections::{read_detections, write_detections, Detection};
 pub use error::DataError;
 pub use formats::Place;
 pub use image::RgbImage;
-pub use loader::{Loader, LoaderConfig, OnUnreadableImage};
+pub use loader::{Loader, LoaderConfig, OnUnreadableImage, Share};
 pub use mask::MaskShape;
 pub use metrics::{evaluate, Evaluation, IouType, MetricError, Numbers};
 pub use repeat_factor::{RepeatFactorConfig, RepeatFactors};

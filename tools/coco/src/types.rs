@@ -44,4 +44,6 @@ pub struct Batch {
     pub sizes: Vec<[usize; 2]>,
     /// One an image.
     pub targets: Vec<SampleTarget>,
+    /// The images stand in for a share without any: they are another process's too and must not count.
+    pub placeholder: bool,
 }

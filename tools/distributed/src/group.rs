@@ -110,12 +110,12 @@ impl Group {
         on_host(tensor, |host| self.call(|raw| unsafe { shim::repghost_group_all_reduce(raw, handle(host)) }))
     }
 
-    /// [`Group::all_reduce`] of many tensors of one kind, in buckets of 25 MB.
+    /// Sums of many tensors of one kind over all processes, added in buckets of 25 MB. The tensors themselves stay.
     ///
     /// # Errors
-    /// As there.
-    pub fn all_reduce_buckets(&self, tensors: &[Tensor]) -> Result<(), DistributedError> {
-        let mut rest = tensors;
+    /// As [`Group::all_reduce`].
+    pub fn sums(&self, tensors: &[Tensor]) -> Result<Vec<Tensor>, DistributedError> {
+        let (mut rest, mut sums) = (tensors, Vec::with_capacity(tensors.len()));
         while !rest.is_empty() {
             let mut bytes = 0;
             let fits = |t: &&Tensor| {
@@ -124,19 +124,18 @@ impl Group {
                 first || bytes <= BUCKET
             };
             let (bucket, others) = rest.split_at(rest.iter().take_while(fits).count());
-            let flat: Vec<Tensor> = bucket.iter().map(|t| t.reshape([-1])).collect();
+            let flat: Vec<Tensor> = bucket.iter().map(|t| t.detach().reshape([-1])).collect();
             let flat = Tensor::cat(&flat, 0);
             self.all_reduce(&flat)?;
-            let _off = tch::no_grad_guard();
             let mut start = 0;
             for tensor in bucket {
                 let length = tensor.numel() as i64;
-                tensor.shallow_clone().copy_(&flat.narrow(0, start, length).view_as(tensor));
+                sums.push(flat.narrow(0, start, length).view(tensor.size().as_slice()));
                 start += length;
             }
             rest = others;
         }
-        Ok(())
+        Ok(sums)
     }
 
     /// Replaces tensors by those of `root`, in place.

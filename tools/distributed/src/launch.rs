@@ -26,11 +26,22 @@ pub struct Launch {
     children: Vec<Child>,
 }
 
-/// How the processes ended.
+/// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// The process that failed first; `None` where none has.
-    pub failed: Option<(usize, ExitStatus)>,
+    /// Its status.
+    pub status: ExitStatus,
+    /// It did not end by itself after another one had failed, and was killed.
+    pub killed: bool,
+}
+
+/// How the processes of a world ended, by rank.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endings {
+    /// Each one's end.
+    pub all: Vec<Ended>,
+    /// The process that failed first, where one has.
+    pub first: Option<usize>,
 }
 
 impl Launch {
@@ -48,52 +59,66 @@ impl Launch {
             }
             command.env("MASTER_ADDR", "127.0.0.1").env("MASTER_PORT", port.to_string());
             command.env("TORCHELASTIC_RESTART_COUNT", attempt.to_string()).env_remove("TORCHELASTIC_USE_AGENT_STORE");
+            on_its_own(&mut command);
             launch.children.push(command.spawn().map_err(|e| DistributedError::Spawn(e.to_string()))?);
         }
         Ok(launch)
     }
 
-    /// Waits until all have ended. After the first failure the others have four seconds to end by themselves. When `stop` is raised the
-    /// processes are expected to end: a terminal sends its Ctrl-C to all of them.
+    /// Waits until all have ended. After the first failure the others have four seconds to end by themselves. `stop` is passed on to them as an
+    /// interrupt, once.
     ///
     /// # Errors
     /// The system's message where a process cannot be waited for.
-    pub fn wait(&mut self, stop: &AtomicBool) -> Result<Ended, DistributedError> {
-        let mut statuses: Vec<Option<ExitStatus>> = vec![None; self.children.len()];
-        let mut failed = None;
-        let mut since: Option<Instant> = None;
-        let mut passed_on = false;
+    pub fn wait(&mut self, stop: &AtomicBool) -> Result<Endings, DistributedError> {
+        let mut ended: Vec<Option<Ended>> = vec![None; self.children.len()];
+        let (mut first, mut since, mut killing, mut passed_on) = (None, None::<Instant>, false, false);
         loop {
-            for (rank, (child, status)) in self.children.iter_mut().zip(&mut statuses).enumerate() {
-                if status.is_some() {
+            for (rank, (child, end)) in self.children.iter_mut().zip(&mut ended).enumerate() {
+                if end.is_some() {
                     continue;
                 }
-                *status = child.try_wait().map_err(|e| DistributedError::Spawn(e.to_string()))?;
-                if let Some(status) = status.filter(|s| !s.success()) {
-                    // A process that was killed is the cause; one that only lost the others comes a moment later.
-                    failed.get_or_insert((rank, status));
+                let status = child.try_wait().map_err(|e| DistributedError::Spawn(e.to_string()))?;
+                *end = status.map(|status| Ended { status, killed: killing });
+                if status.is_some_and(|s| !s.success()) {
+                    first.get_or_insert(rank);
                     since.get_or_insert_with(Instant::now);
                 }
             }
-            if statuses.iter().all(Option::is_some) {
-                return Ok(Ended { failed });
+            if let Some(all) = ended.iter().copied().collect() {
+                return Ok(Endings { all, first });
             }
             if stop.load(Ordering::Relaxed) && !passed_on {
                 passed_on = true;
-                self.signal(&statuses, libc::SIGTERM);
+                self.signal(&ended, libc::SIGINT);
             }
-            if since.is_some_and(|since| since.elapsed() > GRACE) {
-                self.signal(&statuses, libc::SIGKILL);
+            if since.is_some_and(|since| since.elapsed() > GRACE) && !killing {
+                killing = true;
+                self.signal(&ended, libc::SIGKILL);
             }
             sleep(LOOK);
         }
     }
 
-    fn signal(&self, statuses: &[Option<ExitStatus>], signal: i32) {
-        for (child, _) in self.children.iter().zip(statuses).filter(|(_, status)| status.is_none()) {
+    fn signal(&self, ended: &[Option<Ended>], signal: i32) {
+        for (child, _) in self.children.iter().zip(ended).filter(|(_, end)| end.is_none()) {
             // SAFETY: a child that was not waited for keeps its number.
             unsafe { libc::kill(child.id() as i32, signal) };
         }
+    }
+}
+
+/// A terminal's Ctrl-C goes to this process alone, which passes it on; and the child ends with this process, whatever ends that.
+fn on_its_own(command: &mut Command) {
+    use std::os::unix::process::CommandExt;
+    command.process_group(0);
+    #[cfg(target_os = "linux")]
+    // SAFETY: `prctl` may be called between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
     }
 }
 

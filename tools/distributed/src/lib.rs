@@ -15,5 +15,5 @@ mod world;
 
 pub use error::DistributedError;
 pub use group::Group;
-pub use launch::{free_port, Ended, Launch};
+pub use launch::{free_port, Ended, Endings, Launch};
 pub use world::World;

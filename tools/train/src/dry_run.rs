@@ -63,7 +63,7 @@ fn look_at(task: &impl ImageTask, config: &TrainConfig) -> Result<DryRun, TrainE
     let mut step = Duration::MAX;
     for number in 0..=TIMED_STEPS as u64 {
         let started = Instant::now();
-        let output = forward_backward(task, &mut replicas, &params, batch.clone(), [config.seed, number], 1.0)?;
+        let output = forward_backward(task, &mut replicas, &params, batch.clone(), [config.seed, number], 1.0, None)?;
         output.gradients.norm()?;
         step = step.min(started.elapsed());
         losses = output.losses;

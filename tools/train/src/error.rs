@@ -20,6 +20,9 @@ pub enum TrainError {
         /// The system's error.
         source: std::io::Error,
     },
+    /// Processes that train together cannot go on.
+    #[error(transparent)]
+    Distributed(#[from] repghost_distributed::DistributedError),
     /// A file of score thresholds is none.
     #[error("{path}: no file of thresholds as `eval --choose` writes it: {reason}", path = .path.display())]
     Thresholds {

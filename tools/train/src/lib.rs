@@ -68,6 +68,7 @@ pub mod runtime;
 pub mod schedule;
 pub mod sweep;
 mod tensors;
+pub mod together;
 pub mod train;
 pub mod trainer;
 mod upload;

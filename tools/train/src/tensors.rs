@@ -50,6 +50,7 @@ pub fn split(batch: Batch, parts: usize) -> Vec<Batch> {
                 shape: [to - from, rest[0], rest[1], rest[2]],
                 sizes: sizes.by_ref().take(to - from).collect(),
                 targets: targets.by_ref().take(to - from).collect(),
+                placeholder: batch.placeholder,
             }
         })
         .collect()
@@ -80,6 +81,7 @@ mod tests {
             shape: [5, 3, 2, 2],
             sizes: (0..5).map(|i| [i, 2]).collect(),
             targets: (0..5).map(target).collect(),
+            placeholder: false,
         };
         let shares = split(batch(), 2);
         assert_eq!(shares.iter().map(|s| s.shape).collect::<Vec<_>>(), [[2, 3, 2, 2], [3, 3, 2, 2]]);

@@ -4,17 +4,20 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
+use repghost_distributed::Group;
+use repghost_heads::HeadConfig as Detector;
 use serde::Serialize;
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::classification::ClassificationTask;
-use crate::config::{diff, InitConfig, Loaded, Task as Learned};
+use crate::config::{diff, Experiment, HeadConfig, InitConfig, Loaded, Task as Learned};
 use crate::detection::DetectionTask;
 use crate::environment::Environment;
 use crate::error::TrainError;
 use crate::run::folder::write_json;
 use crate::run::{RunFolder, RunLock};
 use crate::runtime;
+use crate::together::{from_first, Together};
 use crate::trainer::{Hook, ImageTask, RunOutcome, Trainer, TrainerOptions};
 
 /// What a run needs besides its experiment.
@@ -28,6 +31,8 @@ pub struct TrainOptions {
     pub quiet: bool,
     /// Raised to stop the run: it finishes its step and writes a checkpoint.
     pub stop: Arc<AtomicBool>,
+    /// The processes that train together, where there are several.
+    pub group: Option<Group>,
 }
 
 /// How a run ended, and where its results are.
@@ -47,11 +52,54 @@ pub struct TrainOutcome {
 /// Data, settings and files that cannot be used; runs that fail.
 pub fn train(loaded: &Loaded, options: &TrainOptions, print: impl FnMut(&str)) -> Result<TrainOutcome, TrainError> {
     runtime::set_threads(loaded.experiment.train.threads);
-    // Everything that may be wrong is looked at before a folder is made.
-    match loaded.experiment.task {
-        Learned::Detection => train_task(DetectionTask::new(loaded)?, loaded, options, vec![], print),
-        Learned::Classification => train_task(ClassificationTask::new(loaded)?, loaded, options, vec![], print),
+    let together = options.together(loaded);
+    let outcome = together.as_ref().map_or(Ok(()), |t| same_start(&t.group, loaded)).and_then(|()| {
+        // Everything that may be wrong is looked at before a folder is made.
+        match loaded.experiment.task {
+            Learned::Detection => train_task(DetectionTask::among(loaded, together.as_ref())?, loaded, options, vec![], print),
+            Learned::Classification => {
+                train_task(ClassificationTask::among(loaded, together.as_ref())?, loaded, options, vec![], print)
+            }
+        }
+    });
+    if let (Err(error), Some(together)) = (&outcome, &together) {
+        together.group.fail(&error.to_string());
     }
+    outcome
+}
+
+/// Whether the second stage has batch norms, whose maps are regions.
+fn norms_over_regions(e: &Experiment) -> bool {
+    match &e.model.head {
+        HeadConfig::Detector(Detector::FasterRcnn(head)) => head.box_head.norm,
+        HeadConfig::Detector(Detector::MaskRcnn(head)) => head.box_head.norm || head.mask_head.norm,
+        _ => false,
+    }
+}
+
+impl TrainOptions {
+    fn together(&self, loaded: &Loaded) -> Option<Together> {
+        let group = self.group.clone()?;
+        Some(Together::new(group, loaded.experiment.train.batch_norm.sync))
+    }
+}
+
+/// Checks that all processes were started for the same run.
+fn same_start(group: &Group, loaded: &Loaded) -> Result<(), TrainError> {
+    let e = &loaded.experiment;
+    group.agree("the version", env!("CARGO_PKG_VERSION"))?;
+    group.agree("train.batch_size", &e.train.batch_size.to_string())?;
+    group.agree("the experiment (its hash)", &checkpoint::config_hash(&loaded.to_yaml(false)))?;
+    if e.train.batch_size < group.size() {
+        let problem =
+            format!("is {}, too small for {} processes; expected one image for each at least", e.train.batch_size, group.size());
+        return Err(TrainError::setting("train.batch_size", problem));
+    }
+    if e.train.batch_norm.sync && norms_over_regions(e) {
+        let problem = "is not there for heads with norms over regions (model.head.box_head, mask_head), whose number differs; expected false";
+        return Err(TrainError::setting("train.batch_norm.sync", problem));
+    }
+    Ok(())
 }
 
 /// Trains a task that is built already, with hooks of your own. `loaded` gives the `train` settings and is written into the run folder.
@@ -65,19 +113,65 @@ pub fn train_task<T: ImageTask>(
     hooks: Vec<Box<dyn Hook<T>>>,
     mut print: impl FnMut(&str),
 ) -> Result<TrainOutcome, TrainError> {
+    let together = options.together(loaded);
+    if let Some(together) = together.as_ref().filter(|t| !t.is_first()) {
+        return train_beside(task, loaded, options, hooks, together.clone());
+    }
     let folder = folder(loaded, options)?;
     let _lock = RunLock::acquire(folder.root())?;
+    if let Some(Together { group, .. }) = &together {
+        from_first(group, Some(folder.root().to_path_buf()))?;
+        print(&format!("{} processes train together; train.batch_size is for all of them", group.size()));
+    }
     print(&format!("run folder: {}", folder.root().display()));
     task.notes().iter().for_each(|note| print(note));
     let config_hash = checkpoint::config_hash(&loaded.to_yaml(false));
     let resume = if options.resume { newest(&folder, loaded, &config_hash, &mut print)? } else { None };
     loaded.write(&folder.config())?;
     write_environment(&folder)?;
-    let start = TrainerOptions { folder: folder.clone(), config_hash, resume, stop: options.stop.clone(), quiet: options.quiet };
+    let start = TrainerOptions {
+        resume,
+        config_hash,
+        stop: options.stop.clone(),
+        quiet: options.quiet,
+        together: together.clone(),
+        ..TrainerOptions::new(folder.clone())
+    };
+    if let Some(together) = &together {
+        together.same_network(task.network(), start.resume.as_ref().map_or(0, |c| c.progress.step))?;
+    }
     let trainer = Trainer::new(task, &loaded.experiment.train, start)?;
     if let Some(warning) = too_short(&loaded.experiment.init, trainer.run.plan.stop_at) {
         print(&format!("warning: {warning}"));
     }
+    let mut trainer = hooks.into_iter().fold(trainer, Trainer::with_hook);
+    let end = trainer.train()?;
+    Ok(TrainOutcome { end, folder, best: trainer.run.progress.best })
+}
+
+/// Trains as one of several processes that is not the first: what it would write goes to a folder that is deleted.
+fn train_beside<T: ImageTask>(
+    task: T,
+    loaded: &Loaded,
+    options: &TrainOptions,
+    hooks: Vec<Box<dyn Hook<T>>>,
+    together: Together,
+) -> Result<TrainOutcome, TrainError> {
+    let root: PathBuf = from_first(&together.group, None)?;
+    let folder = RunFolder::at(&root);
+    let config_hash = checkpoint::config_hash(&loaded.to_yaml(false));
+    let resume = if options.resume { checkpoint::folder::newest(&folder.checkpoints(), |_| ())? } else { None };
+    let scratch = tempfile::tempdir().map_err(TrainError::io("a temporary folder"))?;
+    let start = TrainerOptions {
+        config_hash,
+        records: options.resume.then(|| folder.metrics_log()),
+        stop: options.stop.clone(),
+        together: Some(together.clone()),
+        resume,
+        ..TrainerOptions::new(RunFolder::create(&scratch.path().join("run"))?)
+    };
+    together.same_network(task.network(), start.resume.as_ref().map_or(0, |c| c.progress.step))?;
+    let trainer = Trainer::new(task, &loaded.experiment.train, start)?;
     let mut trainer = hooks.into_iter().fold(trainer, Trainer::with_hook);
     let end = trainer.train()?;
     Ok(TrainOutcome { end, folder, best: trainer.run.progress.best })
@@ -131,9 +225,19 @@ fn changed_keys(folder: &RunFolder, loaded: &Loaded) -> String {
     format!(": {}", keys.join(", "))
 }
 
+/// A path for a new run whose folder the user did not name: free at the moment.
+///
+/// # Errors
+/// The disk's.
+pub fn new_folder(loaded: &Loaded) -> Result<PathBuf, TrainError> {
+    RunFolder::free_numbered(&loaded.run_dir(None)?)
+}
+
 fn folder(loaded: &Loaded, options: &TrainOptions) -> Result<RunFolder, TrainError> {
     let path = loaded.run_dir(options.run_dir.as_deref())?;
     match (options.resume, options.run_dir.is_some()) {
+        // A run that failed before its first step may have no folder yet.
+        (true, true) if options.group.is_some() && !path.exists() => RunFolder::create(&path),
         (true, true) => RunFolder::open(&path),
         (true, false) => RunFolder::open_numbered(&path),
         (false, true) => RunFolder::create(&path),

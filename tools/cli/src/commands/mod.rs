@@ -18,6 +18,7 @@ pub mod eval;
 pub mod export;
 pub mod features;
 pub mod fuse;
+pub mod launch;
 mod model_args;
 pub mod predict;
 pub mod report;

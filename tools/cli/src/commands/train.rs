@@ -1,7 +1,9 @@
 //! `train`: an experiment file to weights.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use repghost_distributed::Group;
 use repghost_train::config::Loaded;
 use repghost_train::run::RunFolder;
 use repghost_train::train::{train, TrainOptions};
@@ -9,6 +11,7 @@ use repghost_train::trainer::RunOutcome;
 
 use crate::bad_input::bad_input;
 use crate::commands::device::DeviceArgs;
+use crate::commands::launch::{self, LaunchArgs};
 use crate::exit::Outcome;
 use crate::interrupt;
 
@@ -23,6 +26,8 @@ Examples:
   longer, from trained weights:    repghost-det train small … --init-weights runs/mine/weights/best.safetensors
   from ImageNet weights:           repghost-det train small model.backbone.width=1.3 … --init-backbone timm/repghostnet_130.in1k
   on the second card:              repghost-det train demo --device cuda:1
+  two processes on this machine:   repghost-det train demo --nproc 2
+  8 cards on each of 4 machines:   torchrun --no-python --nproc-per-node 8 --nnodes 4 … repghost-det train retinanet --run-dir DIR
   will it work, and how long?      repghost-det train demo --dry-run";
 
 /// Arguments of `train`.
@@ -58,13 +63,32 @@ pub struct Args {
 
     #[command(flatten)]
     device: DeviceArgs,
+
+    #[command(flatten)]
+    launch: LaunchArgs,
+
+    /// Start again from the newest checkpoint, this many times at most, where a process fails or dies.
+    #[arg(long, value_name = "K", default_value_t = 0, conflicts_with = "dry_run")]
+    restarts: usize,
 }
 
 impl Args {
     /// A new run of an experiment.
     pub(super) fn new(file: &str, overrides: Vec<String>, run_dir: Option<PathBuf>, device: DeviceArgs) -> Self {
         let file = file.into();
-        Self { file, overrides, run_dir, resume: false, dry_run: false, init_weights: None, init_backbone: None, device }
+        let launch = LaunchArgs::default();
+        Self {
+            file,
+            overrides,
+            run_dir,
+            resume: false,
+            dry_run: false,
+            init_weights: None,
+            init_backbone: None,
+            device,
+            launch,
+            restarts: 0,
+        }
     }
 }
 
@@ -93,8 +117,24 @@ pub fn run(mut args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         print!("{}", repghost_train::dry_run::dry_run(&loaded)?);
         return Ok(Outcome::Done);
     }
+    let world = launch::world()?;
+    if world.is_none() {
+        // The folder of a run that may start again has to be the same each time.
+        let folder = match args.restarts > 0 && args.run_dir.is_none() && !args.resume {
+            true => Some(repghost_train::train::new_folder(&loaded)?),
+            false => None,
+        };
+        if let Some(outcome) = launch::run(&args.launch, args.restarts, folder.as_deref())? {
+            return Ok(outcome);
+        }
+    }
     let stop = interrupt::flag("finishing this step and saving");
-    let options = TrainOptions { run_dir: args.run_dir, resume: args.resume, quiet, stop };
+    let timeout = Duration::from_secs(loaded.experiment.train.distributed.timeout_s);
+    let group = world.as_ref().map(|world| Group::connect(world, timeout)).transpose()?;
+    // torchrun starts a run again without changing its arguments.
+    let again = world.as_ref().is_some_and(|world| world.attempt > 0) && args.run_dir.is_some();
+    let quiet = quiet || group.as_ref().is_some_and(|group| !group.is_first());
+    let options = TrainOptions { run_dir: args.run_dir, resume: args.resume || again, quiet, stop, group };
     let outcome = train(&loaded, &options, |line| {
         if !quiet || line.starts_with("warning") {
             eprintln!("{line}");

@@ -8,6 +8,7 @@ mod cache;
 mod config;
 mod epoch;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -39,6 +40,25 @@ struct Shared {
     config: LoaderConfig,
     cache: Option<Cache>,
     unreadable: Mutex<Unreadable>,
+    share: Option<Share>,
+}
+
+/// The part of every batch that one of several processes takes: contiguous, sizes differ by one image at most, the first ones are the larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Number of the process.
+    pub rank: usize,
+    /// Processes.
+    pub size: usize,
+}
+
+impl Share {
+    /// The part of `0..n`.
+    pub fn range(self, n: usize) -> Range<usize> {
+        let size = self.size.max(1);
+        let start = |rank: usize| rank * (n / size) + rank.min(n % size);
+        start(self.rank)..start(self.rank + 1)
+    }
 }
 
 /// Images that were skipped, each once.
@@ -80,7 +100,10 @@ impl Loader {
             return Err(DataError::config("batch_size", reason));
         }
         let cache = (config.cache_mb > 0).then(|| Cache::new(config.cache_mb << 20));
-        Ok(Self { shared: Arc::new(Shared { source, transform, config, cache, unreadable: Mutex::default() }), sampler })
+        Ok(Self {
+            shared: Arc::new(Shared { source, transform, config, cache, unreadable: Mutex::default(), share: None }),
+            sampler,
+        })
     }
 
     /// The same with images repeated: for each how often it comes per epoch on average, 1 or more.
@@ -93,6 +116,18 @@ impl Loader {
             return Err(DataError::config("repeats", reason));
         }
         self.sampler.repeats = repeats;
+        Ok(self)
+    }
+
+    /// The same with one share of every batch alone. A share without images brings one of another's, as a placeholder.
+    ///
+    /// # Errors
+    /// A loader that is running.
+    pub fn with_share(mut self, share: Share) -> Result<Self, DataError> {
+        match Arc::get_mut(&mut self.shared) {
+            Some(shared) => shared.share = Some(share),
+            None => return Err(DataError::config("share", "the loader is running".to_string())),
+        }
         Ok(self)
     }
 
@@ -165,6 +200,22 @@ impl Loader {
 impl Shared {
     /// One batch; `None` if the consumer has gone or no image was readable.
     fn batch(&self, epoch: usize, number: usize, indices: &[usize], stop: &AtomicBool) -> Result<Option<Batch>, DataError> {
+        let own = self.share.map_or(0..indices.len(), |share| share.range(indices.len()));
+        let Some(samples) = self.samples(epoch, &indices[own], stop)? else { return Ok(None) };
+        if samples.is_empty() && self.share.is_some() {
+            // Every process makes the same steps: one without images takes the first that can be read.
+            for index in indices {
+                let Some(samples) = self.samples(epoch, std::slice::from_ref(index), stop)? else { return Ok(None) };
+                if !samples.is_empty() {
+                    return Ok(Some(Batch { placeholder: true, ..self.collate(samples, epoch, number) }));
+                }
+            }
+        }
+        Ok((!samples.is_empty()).then(|| self.collate(samples, epoch, number)))
+    }
+
+    /// Samples of some images; `None` if the consumer has gone.
+    fn samples(&self, epoch: usize, indices: &[usize], stop: &AtomicBool) -> Result<Option<Vec<(usize, Sample)>>, DataError> {
         let mut samples = Vec::with_capacity(indices.len());
         for &index in indices {
             if stop.load(Ordering::Relaxed) {
@@ -178,7 +229,7 @@ impl Shared {
                 Err(error) => return Err(error),
             }
         }
-        Ok((!samples.is_empty()).then(|| self.collate(samples, epoch, number)))
+        Ok(Some(samples))
     }
 
     /// `number` is an index of the source; a copy's is larger by a multiple of the source's length and has draws of its own.
@@ -230,6 +281,6 @@ impl Shared {
             give_back(sample.image);
             targets.push(sample.target);
         }
-        Batch { index: number, pixels, shape, sizes, targets }
+        Batch { index: number, pixels, shape, sizes, targets, placeholder: false }
     }
 }

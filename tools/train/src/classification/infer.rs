@@ -4,13 +4,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use repghost_backbone::{Backbone, Eager, Tree};
 use repghost_coco::{Batch, Loader};
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::TrainError;
 use crate::tensors;
 
 /// The prediction for one image.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ImageScores {
     /// Number of the image in its source.
     pub image_id: i64,
@@ -49,7 +50,10 @@ pub fn run(
         if stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        all.extend(classify(net, &batch?)?);
+        let batch = batch?;
+        if !batch.placeholder {
+            all.extend(classify(net, &batch)?);
+        }
         progress(all.len(), total);
     }
     Ok(Some(all))

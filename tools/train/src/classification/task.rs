@@ -17,6 +17,7 @@ use crate::model::{apply_freezing, copy_switches, metadata, named, shortened};
 use crate::run::folder::sheet;
 use crate::runtime::Compute;
 use crate::tensors;
+use crate::together::{gathered, Together};
 use crate::trainer::{Batches, EvalContext, Evaluation, ImageTask, Replica, Task};
 use crate::upload::{self, DeviceBatch};
 
@@ -45,6 +46,14 @@ impl ClassificationTask {
     /// # Errors
     /// Data, settings and files that cannot be used.
     pub fn new(loaded: &Loaded) -> Result<Self, TrainError> {
+        Self::among(loaded, None)
+    }
+
+    /// As [`ClassificationTask::new`], for one of several processes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn among(loaded: &Loaded, together: Option<&Together>) -> Result<Self, TrainError> {
         let e = &loaded.experiment;
         // First: libtorch looks for its CUDA half once.
         let compute = Compute::start(e)?;
@@ -63,12 +72,16 @@ impl ClassificationTask {
         notes.extend(model::initialise(e, &net)?);
         notes.extend(apply_freezing(e, &net)?);
         net.convert(compute.device, Kind::Float);
+        let (mut learned, mut measured) = (data::train_loader(e, train)?, data::eval_loader(e, val.clone())?);
+        if let Some(together) = together {
+            (learned, measured) = (learned.with_share(together.share())?, measured.with_share(together.share())?);
+        }
         Ok(Self {
             experiment: e.clone(),
             metadata: metadata("classifier", &loaded.to_yaml(false), &named(&classes)),
             label_smoothing: head.label_smoothing,
-            train: data::train_loader(e, train)?,
-            val: data::eval_loader(e, val.clone())?,
+            train: learned,
+            val: measured,
             source: val,
             net,
             classes,
@@ -110,6 +123,10 @@ impl Task for ClassificationTask {
         Ok(upload::batches(self.train.epoch(epoch, skip), self.compute.device))
     }
 
+    fn is_placeholder(&self, batch: &DeviceBatch) -> bool {
+        batch.batch.placeholder
+    }
+
     fn losses(&self, batch: &DeviceBatch) -> Result<Losses, TrainError> {
         losses(&self.net, batch, &self.compute, self.label_smoothing)
     }
@@ -130,13 +147,20 @@ impl Task for ClassificationTask {
     }
 
     fn evaluate(&self, context: &mut EvalContext) -> Result<Evaluation, TrainError> {
-        let Some(scored) = infer::run(&self.net, &self.val, context.stop, context.progress)? else {
-            return Ok(Evaluation::Interrupted);
-        };
+        let mut scored = infer::run(&self.net, &self.val, context.stop, context.progress)?;
+        if let Some(group) = context.group {
+            scored = gathered(group, scored)?;
+        }
+        let Some(mut scored) = scored else { return Ok(Evaluation::Interrupted) };
+        // Of each batch every process has a part.
+        scored.sort_by_key(|image| image.image_id);
         let accuracy = Accuracy::of(&scored, &self.classes);
+        let metrics = accuracy.named().map(|(name, value)| (name.to_string(), value)).to_vec();
+        if context.group.is_some_and(|group| !group.is_first()) {
+            return Ok(Evaluation::Done { metrics, headline: accuracy.top1 });
+        }
         accuracy.write(context.folder.root())?;
         pictures::sheet(self.source.as_ref(), &scored, &self.classes, &sheet(&context.folder.predictions(), context.step))?;
-        let metrics = accuracy.named().map(|(name, value)| (name.to_string(), value)).to_vec();
         Ok(Evaluation::Done { metrics, headline: accuracy.top1 })
     }
 

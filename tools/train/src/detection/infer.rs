@@ -3,11 +3,12 @@
 use repghost_coco::{Detection, Rle, SampleTarget};
 use repghost_heads::rcnn::paste::paste_all;
 use repghost_heads::HostDetections;
+use serde::{Deserialize, Serialize};
 
 use crate::model::Class;
 
 /// Detections in one image.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ImageDetections {
     /// The image.
     pub image_id: i64,

@@ -1,8 +1,10 @@
 //! Detection as a task for the trainer.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
+use repghost_backbone::dropout::Share;
 use repghost_backbone::{Backbone, Eager, Tree};
 use repghost_coco::{DataError, Dataset, Detection, Loader, Sample, Source};
 use repghost_heads::{Detector, Losses};
@@ -10,6 +12,7 @@ use tch::{Device, Kind};
 
 use super::engine::LibtorchPool;
 use super::files::looked_at;
+use super::infer::ImageDetections;
 use super::model::{self, Class};
 use super::{data, pictures};
 use crate::chosen_thresholds::Cutoffs;
@@ -22,6 +25,7 @@ use crate::model::{apply_freezing, copy_switches, metadata, shortened};
 use crate::run::folder::sheet;
 use crate::runtime::Compute;
 use crate::tensors;
+use crate::together::{from_first, gathered, Together};
 use crate::trainer::{Batches, EvalContext, Evaluation, ImageTask, Replica, Task};
 use crate::upload::{self, DeviceBatch};
 
@@ -52,6 +56,14 @@ impl DetectionTask {
     /// # Errors
     /// Data, settings and files that cannot be used.
     pub fn new(loaded: &Loaded) -> Result<Self, TrainError> {
+        Self::among(loaded, None)
+    }
+
+    /// As [`DetectionTask::new`], for one of several processes.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn among(loaded: &Loaded, together: Option<&Together>) -> Result<Self, TrainError> {
         let e = &loaded.experiment;
         // First: libtorch looks for its CUDA half once.
         let compute = Compute::start(e)?;
@@ -70,7 +82,10 @@ impl DetectionTask {
         notes.extend(apply_freezing(e, &detector.backbone().body)?);
         detector.convert(compute.device, Kind::Float);
         let (source, truth) = (val.source.clone(), val.dataset.clone());
-        let loader = data::train_loader(e, &train)?;
+        let mut loader = data::train_loader(e, &train)?;
+        if let Some(together) = together {
+            loader = loader.with_share(together.share())?;
+        }
         notes.extend(data::repeats(e, &train, &loader));
         Ok(Self {
             experiment: e.clone(),
@@ -118,6 +133,26 @@ impl Source for LoaderSource<'_> {
     }
 }
 
+/// A part of a source.
+struct PartSource<'a> {
+    source: &'a dyn Source,
+    range: Range<usize>,
+}
+
+impl Source for PartSource<'_> {
+    fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    fn aspect(&self, index: usize) -> f64 {
+        self.source.aspect(self.range.start + index)
+    }
+
+    fn load(&self, index: usize) -> Result<Sample, DataError> {
+        self.source.load(self.range.start + index)
+    }
+}
+
 fn summary(train: &Dataset, val: &Dataset, names: &[String]) -> String {
     let objects = |d: &Dataset| (0..d.len()).map(|i| d.training_objects(i).count()).sum::<usize>();
     format!(
@@ -153,6 +188,19 @@ fn outlines(e: &Experiment, split: Split, dataset: &Dataset) -> Result<Option<St
     Ok((without > 0).then(|| format!("warning: data.{what}: {without} of {total} objects have no outline: {effect}")))
 }
 
+impl DetectionTask {
+    /// Detections in all validation images; `None` where the user stopped it.
+    fn found(&self, job: &Job, context: &mut EvalContext) -> Result<Option<Vec<ImageDetections>>, TrainError> {
+        let Some(group) = context.group else {
+            return Ok(run(job, context.stop, context.progress, None)?.map(|inferred| inferred.images));
+        };
+        let part = PartSource { source: job.source, range: group.range(job.source.len()) };
+        let job = Job { source: &part, cutoffs: job.cutoffs.clone(), ..*job };
+        let own = run(&job, context.stop, context.progress, None)?.map(|inferred| inferred.images);
+        gathered(group, own)
+    }
+}
+
 impl Task for DetectionTask {
     type Batch = DeviceBatch;
 
@@ -174,6 +222,14 @@ impl Task for DetectionTask {
 
     fn seed_step(&self, seed: u64, step: u64) {
         self.detector.set_sampling(seed, step);
+    }
+
+    fn set_share(&self, share: Share) {
+        self.detector.set_first_image(share.first);
+    }
+
+    fn is_placeholder(&self, batch: &DeviceBatch) -> bool {
+        batch.batch.placeholder
     }
 
     fn losses(&self, batch: &DeviceBatch) -> Result<Losses, TrainError> {
@@ -205,15 +261,22 @@ impl Task for DetectionTask {
             skip_unreadable: false,
             threads: self.experiment.train.threads,
         };
-        let Some(inferred) = run(&job, context.stop, context.progress, None)? else { return Ok(Evaluation::Interrupted) };
-        let found = inferred.images;
+        let Some(found) = self.found(&job, context)? else { return Ok(Evaluation::Interrupted) };
+        if let Some(group) = context.group.filter(|group| !group.is_first()) {
+            let (metrics, headline): (_, Option<f64>) = from_first(group, None)?;
+            return Ok(Evaluation::Done { metrics, headline: headline.unwrap_or(f64::NAN) });
+        }
         let detections: Vec<Detection> = found.iter().flat_map(|f| f.objects.iter().cloned()).collect();
         let measured = Measured::new(&self.truth, detections, self.masks)?;
         measured.write(context.folder.root())?;
         let sheet = sheet(&context.folder.predictions(), context.step);
         pictures::sheet(&self.source, &self.truth, &found, self.masks, &sheet)?;
-        let headline = measured.headline();
-        Ok(Evaluation::Done { metrics: evaluate::short(&measured), headline })
+        let (metrics, headline) = (evaluate::short(&measured), measured.headline());
+        if let Some(group) = context.group {
+            // JSON has no NaN.
+            from_first(group, Some((metrics.clone(), Some(headline).filter(|h| !h.is_nan()))))?;
+        }
+        Ok(Evaluation::Done { metrics, headline })
     }
 
     fn metadata(&self) -> BTreeMap<String, String> {

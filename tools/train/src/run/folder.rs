@@ -41,11 +41,19 @@ impl RunFolder {
     /// # Errors
     /// The disk's.
     pub fn create_numbered(base: &Path) -> Result<Self, TrainError> {
+        Self::create(&Self::free_numbered(base)?)
+    }
+
+    /// The first of `base`, `base-2`, `base-3` and so on that is not there.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn free_numbered(base: &Path) -> Result<PathBuf, TrainError> {
         let mut number = 1;
         loop {
             let root = numbered(base, number);
             if is_free(&root)? {
-                return Self::create(&root);
+                return Ok(root);
             }
             number += 1;
         }

@@ -22,14 +22,13 @@ impl<T: Task> Trainer<T> {
     /// No data, nothing to train, a checkpoint that does not fit the network.
     pub fn new(task: T, config: &TrainConfig, options: TrainerOptions) -> Result<Self, TrainError> {
         let Started { run, evaluated, checkpoints, selection } = start::start(task, config, options)?;
-        let mut hooks: Vec<Box<dyn Hook<T>>> = vec![
-            Box::new(MetricWindow::new(config.log_every)),
-            Box::new(LrSchedule),
-            Box::new(EmaUpdate),
-            Box::new(Checkpoints::new(&config.checkpoint, checkpoints)),
-            Box::new(Evaluate::new(config.eval_every, evaluated, selection)),
-            Box::new(MetricWriter),
-        ];
+        let mut hooks: Vec<Box<dyn Hook<T>>> =
+            vec![Box::new(MetricWindow::new(config.log_every)), Box::new(LrSchedule), Box::new(EmaUpdate)];
+        if run.writes() {
+            hooks.push(Box::new(Checkpoints::new(&config.checkpoint, checkpoints)));
+        }
+        hooks.push(Box::new(Evaluate::new(config.eval_every, evaluated, selection)));
+        hooks.push(Box::new(MetricWriter));
         if let Some(minutes) = config.max_minutes {
             hooks.insert(0, Box::new(TimeBudget::new(minutes, config.eval_every)));
         }

@@ -7,6 +7,7 @@ use tch::{Kind, Tensor};
 
 use crate::error::TrainError;
 use crate::optim::Gradients;
+use crate::together::Together;
 
 /// What a step did, in plain numbers. No tensor is kept: a kept loss keeps its whole graph.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +26,19 @@ pub struct StepReport {
     pub data: Duration,
     /// Time of the whole step.
     pub total: Duration,
+}
+
+impl StepReport {
+    /// Makes the losses sums over all processes. Returns whether the user wants to stop any of them.
+    pub(super) fn sum_over(&mut self, together: &Together, stops: bool) -> Result<bool, TrainError> {
+        let mut values: Vec<f64> = self.losses.iter().map(|(_, v)| *v).collect();
+        values.extend([self.loss, f64::from(u8::from(stops))]);
+        together.group.sum(&mut values)?;
+        self.losses.iter_mut().zip(&values).for_each(|((_, loss), sum)| *loss = *sum);
+        let [.., loss, stops] = values[..] else { return Ok(false) };
+        self.loss = loss;
+        Ok(stops > 0.0)
+    }
 }
 
 /// Losses and gradients of a batch, or of a shard of one.

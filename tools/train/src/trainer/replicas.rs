@@ -23,6 +23,7 @@ use super::Task;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::optim::ParamSlot;
+use crate::together::{Part, Together};
 
 /// Forward and backward: of the whole batch here, or of its shards by the replicas.
 pub(crate) fn forward_backward<T: Task>(
@@ -32,7 +33,14 @@ pub(crate) fn forward_backward<T: Task>(
     batch: T::Batch,
     [seed, step]: [u64; 2],
     scale: f64,
+    together: Option<(&Together, Part)>,
 ) -> Result<StepOutput, TrainError> {
+    if let Some((together, part)) = together {
+        let parameters: Vec<&Tensor> = params.iter().map(|p| &p.tensor).collect();
+        task.set_share(part.share);
+        // The backward too: it sums over the processes where batch norms do.
+        return together.on_share(part, || StepOutput::new(together.weigh(task.losses(&batch)?, part)?, &parameters, scale));
+    }
     let Some(replicas) = replicas else {
         let parameters: Vec<&Tensor> = params.iter().map(|p| &p.tensor).collect();
         return StepOutput::new(task.losses(&batch)?, &parameters, scale);

@@ -17,6 +17,7 @@ use crate::memory::mib;
 use crate::optim::{ParamSlot, UpdateRule};
 use crate::run::progress::Progress as Display;
 use crate::run::{weights, Record, RunFolder, StepRecord, Writers};
+use crate::together::Together;
 
 /// Everything that a step works on and that hooks may look at.
 pub struct Run<T: Task> {
@@ -24,6 +25,10 @@ pub struct Run<T: Task> {
     pub task: T,
     /// Replicas of the network that share its batches, where there are any.
     pub replicas: Option<Replicas<T::Batch>>,
+    /// The processes that train together, where there are several.
+    pub together: Option<Together>,
+    /// All processes have learned that the user wants to stop.
+    pub(super) stops: bool,
     /// The trained parameters.
     pub params: Vec<ParamSlot>,
     /// Update rule and state.
@@ -80,9 +85,23 @@ impl<T: Task> Run<T> {
         self.progress.step >= self.plan.stop_at
     }
 
+    /// Whether this process writes the run folder: the first one, where several train together.
+    pub fn writes(&self) -> bool {
+        self.together.as_ref().is_none_or(Together::is_first)
+    }
+
     /// True once the user wants to stop.
     pub fn interrupted(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        // Together only what all have learned counts: each has to make the same steps.
+        match self.together {
+            Some(_) => self.stops,
+            None => self.stop.load(Ordering::Relaxed),
+        }
+    }
+
+    /// All processes have learned that the user wants to stop.
+    pub(super) fn stop_together(&mut self) {
+        self.stops = true;
     }
 
     /// The run as a checkpoint. Tensors are shared, not copied.
@@ -139,6 +158,9 @@ impl<T: Task> Run<T> {
     /// # Errors
     /// The disk's.
     pub fn write_weights(&self, name: &str) -> Result<(), TrainError> {
+        if !self.writes() {
+            return Ok(());
+        }
         weights::write(&self.folder, name, self.task.network(), self.task.metadata(), self.progress.step)
     }
 

@@ -1,6 +1,7 @@
 //! From a task and an experiment to a run, at the beginning or from a checkpoint.
 
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::error::TrainError;
 use crate::optim::{LossScale, NamedTensors, ParamSlot, UpdateRule};
 use crate::run::progress::Progress as Display;
 use crate::run::{metrics, EvalRecord, Record, RunFolder, StepRecord, Writers};
+use crate::together::Together;
 
 /// What a trainer needs besides its task and `train` settings.
 #[derive(Debug)]
@@ -32,12 +34,24 @@ pub struct TrainerOptions {
     pub stop: Arc<AtomicBool>,
     /// Print warnings and errors only.
     pub quiet: bool,
+    /// The processes that train together, where there are several.
+    pub together: Option<Together>,
+    /// The records of a run that is resumed, where they are not in `folder`: all processes but the first write nothing there.
+    pub records: Option<PathBuf>,
 }
 
 impl TrainerOptions {
     /// A new run in a folder, quiet, that nobody stops.
     pub fn new(folder: RunFolder) -> Self {
-        Self { folder, config_hash: String::new(), resume: None, stop: Arc::default(), quiet: true }
+        Self {
+            folder,
+            config_hash: String::new(),
+            resume: None,
+            stop: Arc::default(),
+            quiet: true,
+            together: None,
+            records: None,
+        }
     }
 }
 
@@ -54,13 +68,18 @@ pub(super) struct Started<T: Task> {
 
 /// Puts a run together.
 pub(super) fn start<T: Task>(task: T, config: &TrainConfig, options: TrainerOptions) -> Result<Started<T>, TrainError> {
-    let TrainerOptions { folder, config_hash, resume, stop, quiet } = options;
+    let TrainerOptions { folder, config_hash, resume, stop, quiet, together, records } = options;
+    if together.is_some() && config.max_minutes.is_some() {
+        let problem = "is not there for several processes, whose clocks differ; expected null, and train.epochs or train.steps";
+        return Err(TrainError::setting("train.max_minutes", problem));
+    }
     let plan = Plan::new(config, task.batches_per_epoch())?;
     let params = config.optimizer.grouping().slots(task.network().named_tensors());
     if params.is_empty() {
         return Err(TrainError::NothingToTrain);
     }
-    let replicas = Replicas::from_config(&task, &params, config)?;
+    // The processes are the replicas.
+    let replicas = if together.is_none() { Replicas::from_config(&task, &params, config)? } else { None };
     let mut state = State {
         optimizer: config.optimizer.build(),
         ema: config.ema.as_ref().map(|e| Ema::new(task.network().named_tensors(), e.decay, e.warmup)),
@@ -86,7 +105,10 @@ pub(super) fn start<T: Task>(task: T, config: &TrainConfig, options: TrainerOpti
     if let Some(checkpoint) = resume {
         state.restore(&task, &params, checkpoint, config.max_minutes.is_some())?;
     }
-    let records = metrics::rewind(&folder.metrics_log(), state.progress.step)?;
+    let records = match &records {
+        Some(log) => metrics::read(log)?.into_iter().filter(|r| r.step() <= state.progress.step).collect(),
+        None => metrics::rewind(&folder.metrics_log(), state.progress.step)?,
+    };
     let evaluations: Vec<&EvalRecord> =
         records.iter().filter_map(|r| if let Record::Eval(e) = r { Some(e) } else { None }).collect();
     let mut selection = Selection::new(&config.best, config.stop.as_ref());
@@ -118,6 +140,8 @@ pub(super) fn start<T: Task>(task: T, config: &TrainConfig, options: TrainerOpti
         messages,
         writers: Writers::new(&folder, &records)?,
         stop,
+        stops: false,
+        together,
         display: Rc::new(RefCell::new(display)),
         task,
         replicas,

@@ -1,5 +1,6 @@
 //! One optimizer step: forward, backward, accumulate, check, clip, update.
 
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use repghost_backbone::dropout;
@@ -27,10 +28,22 @@ impl<T: Task> Run<T> {
             let Some(batch) = feed.next().transpose()? else { break };
             let images = self.task.images(&batch);
             report.batches += 1;
-            report.images += images.len();
+            let part = match &self.together {
+                Some(together) => Some(together.part(if self.task.is_placeholder(&batch) { 0 } else { images.len() })?),
+                None => None,
+            };
+            report.images += part.map_or(images.len(), |part| part.share.images);
             seen.extend(images);
             let draws = [self.progress.seed, self.progress.step];
-            let output = forward_backward(&self.task, &mut self.replicas, &self.params, batch, draws, scale)?;
+            let output = forward_backward(
+                &self.task,
+                &mut self.replicas,
+                &self.params,
+                batch,
+                draws,
+                scale,
+                self.together.as_ref().zip(part),
+            )?;
             let StepOutput { losses, gradients } = output;
             self.note_losses(losses, &mut report, &seen)?;
             sum = Some(match sum {
@@ -39,6 +52,10 @@ impl<T: Task> Run<T> {
             });
         }
         let Some(mut gradients) = sum else { return Ok(None) };
+        if let Some(together) = &self.together {
+            gradients = together.sum(gradients, &self.params)?;
+            self.stops = report.sum_over(together, self.stop.load(Ordering::Relaxed))?;
+        }
         let share = 1.0 / report.batches as f64;
         if share * scale.recip() != 1.0 {
             gradients = gradients.scaled(share / scale)?;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 
+use repghost_backbone::dropout::Share;
 use repghost_backbone::{Backbone, Tree};
+use repghost_distributed::Group;
 use repghost_heads::Losses;
 
 use crate::error::TrainError;
@@ -38,6 +40,17 @@ pub trait Task {
     /// Called before the first forward of each step: whatever the losses draw, other than dropout, depends on these two only.
     fn seed_step(&self, seed: u64, step: u64) {
         let _ = (seed, step);
+    }
+
+    /// Called before a forward where the batch is this process's share of a larger one.
+    fn set_share(&self, share: Share) {
+        let _ = share;
+    }
+
+    /// Whether a batch only stands in for a share without images.
+    fn is_placeholder(&self, batch: &Self::Batch) -> bool {
+        let _ = batch;
+        false
     }
 
     /// Forward in training mode: scalar losses, to be summed.
@@ -119,6 +132,8 @@ pub struct EvalContext<'a> {
     pub stop: &'a AtomicBool,
     /// Called with images done and images in all.
     pub progress: &'a mut dyn FnMut(usize, usize),
+    /// The processes that measure together, each a part of the images; all of them return the same numbers, the first one writes.
+    pub group: Option<&'a Group>,
 }
 
 /// How an evaluation ended.

@@ -203,7 +203,7 @@ pub fn config() -> TrainConfig {
 
 pub fn start(folder: RunFolder, stop: Arc<AtomicBool>) -> TrainerOptions {
     let resume = repghost_train::checkpoint::folder::newest(&folder.checkpoints(), |_| ()).unwrap();
-    TrainerOptions { folder, config_hash: "test".into(), resume, stop, quiet: true }
+    TrainerOptions { config_hash: "test".into(), resume, stop, ..TrainerOptions::new(folder) }
 }
 
 pub fn trainer(dir: &Path, task: Quadrants, config: &TrainConfig) -> Trainer<Quadrants> {

@@ -70,6 +70,8 @@ pub struct TrainConfig {
     pub ema: Option<EmaConfig>,
     /// Three separate switches for the backbone's batch norms.
     pub batch_norm: BatchNormConfig,
+    /// Several processes that train together.
+    pub distributed: DistributedConfig,
     /// When checkpoints are written and which are kept.
     pub checkpoint: CheckpointConfig,
     /// Evaluate every this many epochs (and after the last); 0: only after the last.
@@ -103,6 +105,7 @@ impl Default for TrainConfig {
             accumulate: 1,
             ema: None,
             batch_norm: BatchNormConfig::default(),
+            distributed: DistributedConfig::default(),
             checkpoint: CheckpointConfig::default(),
             eval_every: 1,
             log_every: 20,
@@ -176,6 +179,23 @@ pub struct BatchNormConfig {
     pub freeze_affine: bool,
     /// Normalise by the running statistics instead of the batch's, and leave them as they are (mmdetection's `norm_eval`).
     pub use_running_stats: bool,
+    /// Where several processes train together: take the batch's statistics over all of them (PyTorch's SyncBatchNorm), not over each one's share.
+    pub sync: bool,
+}
+
+/// The keys below `train.distributed`: several processes that train together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DistributedConfig {
+    /// Longest wait for another process, the start included. One that does not answer by then ends the run.
+    #[schemars(range(min = 1), extend("x-unit" = "seconds"))]
+    pub timeout_s: u64,
+}
+
+impl Default for DistributedConfig {
+    fn default() -> Self {
+        Self { timeout_s: 600 }
+    }
 }
 
 /// The keys below `train.checkpoint`.

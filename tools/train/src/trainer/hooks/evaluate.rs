@@ -82,8 +82,17 @@ fn measure_and_keep<T: Task>(run: &mut Run<T>, selection: &mut Selection) -> Res
 }
 
 fn measure<T: Task>(run: &mut Run<T>) -> Result<Evaluation, TrainError> {
+    if let Some(together) = &run.together {
+        together.share_buffers(run.task.network())?;
+    }
     let display = run.display.clone();
     let mut progress = |done, total| display.borrow().evaluating(done, total);
-    let mut context = EvalContext { folder: &run.folder, step: run.progress.step, stop: &run.stop, progress: &mut progress };
-    run.task.evaluate(&mut context)
+    let group = run.together.as_ref().map(|t| &t.group);
+    let mut context =
+        EvalContext { folder: &run.folder, step: run.progress.step, stop: &run.stop, progress: &mut progress, group };
+    let evaluation = run.task.evaluate(&mut context)?;
+    if evaluation == Evaluation::Interrupted {
+        run.stop_together();
+    }
+    Ok(evaluation)
 }

@@ -1,0 +1,153 @@
+//! `--nproc`: several processes of a command on this machine, which work together.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context;
+use repghost_distributed::{Endings, Launch, World};
+
+use crate::bad_input::bad_input;
+use crate::exit::{self, Outcome};
+use crate::interrupt;
+
+/// Set in the processes that `--nproc` starts: what they have in common is printed once.
+const LAUNCHED: &str = "REPGHOST_LAUNCHED";
+
+/// How many processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Processes {
+    /// One per card, or one.
+    Auto,
+    /// So many.
+    Number(usize),
+}
+
+impl std::str::FromStr for Processes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text == "auto" => Ok(Self::Auto),
+            Ok(n) if (1..=1024).contains(&n) => Ok(Self::Number(n)),
+            _ => Err("expected a number from 1 to 1024, or auto".into()),
+        }
+    }
+}
+
+/// Options of commands that several processes can share.
+#[derive(Debug, Default, clap::Args)]
+pub struct LaunchArgs {
+    /// Start this many processes on this machine, which share the work; auto: one per card. torchrun and srun start them on many machines.
+    #[arg(long, value_name = "N|auto")]
+    pub nproc: Option<Processes>,
+}
+
+/// This process's place, where a launcher started it: ours, torchrun or srun. Each has a card of its own.
+///
+/// # Errors
+/// Variables of a launcher that make no sense.
+pub fn world() -> anyhow::Result<Option<World>> {
+    let world = World::from_environment().map_err(bad_input)?;
+    if let Some(world) = &world {
+        if std::env::var_os("CUDA_VISIBLE_DEVICES").is_none() {
+            // SAFETY: before any thread of ours or libtorch's reads the environment.
+            unsafe { std::env::set_var("CUDA_VISIBLE_DEVICES", world.local_rank.to_string()) };
+        }
+    }
+    Ok(world)
+}
+
+/// Whether another process of `--nproc` prints what this one would.
+pub fn is_silent() -> bool {
+    launched() && std::env::var("RANK").is_ok_and(|rank| rank != "0")
+}
+
+/// Whether `--nproc` started this process.
+pub fn launched() -> bool {
+    std::env::var_os(LAUNCHED).is_some()
+}
+
+/// Runs this very command in several processes; again where they fail and `restarts` are left, with `more` arguments. `None` where one process
+/// is enough: this one.
+///
+/// # Errors
+/// Processes that cannot be started, or that failed.
+pub fn run(args: &LaunchArgs, restarts: usize, run_dir: Option<&Path>) -> anyhow::Result<Option<Outcome>> {
+    let size = match args.nproc {
+        Some(_) if launched() => return Ok(None),
+        None | Some(Processes::Number(1)) if restarts == 0 => return Ok(None),
+        None => 1,
+        Some(Processes::Number(n)) => n,
+        Some(Processes::Auto) => repghost_kernels::device::choice::count().unwrap_or(0).max(1),
+    };
+    if size == 1 && restarts == 0 {
+        return Ok(None);
+    }
+    let program = std::env::current_exe().context("where this program is")?;
+    let given: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let stop = interrupt::flag("stopping all processes");
+    let threads = std::thread::available_parallelism().map_or(1, usize::from) / size;
+    for attempt in 0.. {
+        let command = |rank: usize| {
+            let mut command = Command::new(&program);
+            command.args(&given).env(LAUNCHED, "1");
+            if attempt > 0 && !given.iter().any(|arg| arg == "--resume") {
+                command.arg("--resume");
+            }
+            if let Some(folder) = run_dir {
+                command.arg("--run-dir").arg(folder);
+            }
+            if std::env::var_os("OMP_NUM_THREADS").is_none() {
+                command.env("OMP_NUM_THREADS", threads.max(1).to_string());
+            }
+            if rank > 0 {
+                command.stdout(std::process::Stdio::null());
+            }
+            command
+        };
+        let ended = Launch::start(size, attempt, command)?.wait(&stop)?;
+        let code = ended.all[0].status.code();
+        let interrupted = ended.all.iter().all(|e| e.status.code() == Some(exit::INTERRUPTED.into()));
+        match cause(&ended) {
+            _ if interrupted => return Ok(Some(Outcome::Interrupted)),
+            None if ended.first.is_none() => return Ok(Some(Outcome::Done)),
+            _ if code == Some(exit::BAD_INPUT.into()) => return Ok(Some(Outcome::BadInput)),
+            cause => {
+                if let Some(cause) = &cause {
+                    eprintln!("error: {cause}");
+                }
+                if attempt >= restarts {
+                    return Ok(Some(Outcome::Failed));
+                }
+                eprintln!("restart {} of {restarts} from the newest checkpoint", attempt + 1);
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// What happened where no process could print it itself.
+fn cause(ended: &Endings) -> Option<String> {
+    use std::os::unix::process::ExitStatusExt;
+    let lost = |code: Option<i32>| code == Some(exit::LOST.into());
+    let signalled = ended.all.iter().enumerate().find_map(|(rank, e)| e.status.signal().filter(|_| !e.killed).map(|s| (rank, s)));
+    if let Some((rank, signal)) = signalled {
+        return Some(format!("rank {rank} was ended by signal {signal}; all processes were stopped"));
+    }
+    let hung = ended.all.iter().position(|e| e.killed);
+    match (ended.first, hung) {
+        (Some(first), Some(hung)) if lost(ended.all[first].status.code()) => {
+            Some(format!("rank {hung} did not answer within train.distributed.timeout_s; all processes were stopped"))
+        }
+        (Some(first), None) if lost(ended.all[first].status.code()) => {
+            Some(format!("rank {first} lost the others; all processes were stopped"))
+        }
+        // A process other than the first, which prints, failed before they met.
+        (Some(_), _) if ended.all[0].status.success() || lost(ended.all[0].status.code()) => {
+            let rank = ended.all.iter().position(|e| !e.status.success() && !lost(e.status.code())).unwrap_or(0);
+            Some(format!("rank {rank} failed ({}); all processes were stopped", ended.all[rank].status))
+        }
+        _ => None,
+    }
+}
