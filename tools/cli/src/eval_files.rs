@@ -96,8 +96,7 @@ impl Args {
         }
         if let Some(path) = &self.thresholds {
             let failed = |e: &dyn fmt::Display| Failure(format!("{}: {e}", path.display()));
-            let text = std::fs::read_to_string(path).map_err(|e| failed(&e))?;
-            let thresholds = Thresholds::parse(&text).map_err(|e| failed(&e))?;
+            let thresholds = Thresholds::read(path).map_err(|e| failed(&e))?;
             let shown: Vec<Detection> = thresholds.apply(truth, detections);
             let counts = repghost_coco::judge::thresholds::measure(truth, &shown, iou_type, 0.0)?;
             judged.text += &format!(
@@ -186,7 +185,8 @@ pub fn run(args: &Args, warn: &mut dyn FnMut(String)) -> Result<String, Failure>
     text.push_str(&judged.text);
     if let Some(folder) = &args.output {
         let path = folder.join("metrics.json");
-        let failed = |path: &std::path::Path, e: &dyn fmt::Display| Failure(format!("{}: cannot be written: {e}", path.display()));
+        let failed =
+            |path: &std::path::Path, e: &dyn fmt::Display| Failure(format!("{}: cannot be written: {e}", path.display()));
         write_metrics_with(&path, &evaluations, &judged.further).map_err(|e| failed(&path, &e))?;
         if let Some(thresholds) = &judged.thresholds {
             let path = folder.join("thresholds.json");

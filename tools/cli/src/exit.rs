@@ -6,6 +6,7 @@ use repghost_export::ExportError;
 use repghost_train::error::{RunFolderProblem, TrainError};
 
 use crate::bad_input::is_bad_input;
+use crate::printable;
 
 /// Everything was done.
 const DONE: u8 = 0;
@@ -70,7 +71,13 @@ pub fn report(result: anyhow::Result<Outcome>, verbose: bool) -> u8 {
         Ok(Outcome::BelowBar) => BELOW_BAR,
         Err(error) if is_broken_pipe(&error) => DONE,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {}", message(&error, verbose));
+            let text = message(&error, verbose);
+            // With --verbose libtorch's stack has a line for each frame.
+            let text = match verbose {
+                true => printable::escaped(&text).into_owned(),
+                false => printable::lines(&text),
+            };
+            let _ = writeln!(io::stderr(), "error: {text}");
             if is_bad_input(&error) {
                 BAD_INPUT
             } else {
@@ -172,7 +179,7 @@ pub fn install_panic_hook() {
             at_once(FAILED);
         }
         let place = info.location().map_or(String::new(), |l| format!(" at {}:{}", l.file(), l.line()));
-        let _ = writeln!(io::stderr(), "error: internal error{place}: {}", without_stack(text));
+        let _ = writeln!(io::stderr(), "error: internal error{place}: {}", printable::line(&without_stack(text)));
         if std::env::var_os("RUST_BACKTRACE").is_some_and(|v| v != "0") {
             let _ = writeln!(io::stderr(), "{}", std::backtrace::Backtrace::force_capture());
         }

@@ -44,7 +44,7 @@ fn value(v: &proto::ValueInfo) -> String {
 /// # Errors
 /// The disk's; a file that is no ONNX file.
 pub fn write_config(file: &Path) -> Result<PathBuf, ExportError> {
-    let bytes = std::fs::read(file).map_err(ExportError::io(file))?;
+    let bytes = metadata::read(file)?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let path = sibling(file, ".config", "pbtxt");
     write(&path, config(&name, &metadata::decode(file, &bytes)?).as_bytes())?;
@@ -73,7 +73,8 @@ mod tests {
             ..proto::Graph::default()
         };
         let mut file = proto::Model { graph: Some(graph), ..proto::Model::default() };
-        Metadata(vec![("classes".into(), r#"[{"id":1,"name":"ant"}]"#.into()), ("experiment".into(), "long".into())]).append(&mut file);
+        Metadata(vec![("classes".into(), r#"[{"id":1,"name":"ant"}]"#.into()), ("experiment".into(), "long".into())])
+            .append(&mut file);
         let expected = "name: \"det\"\nbackend: \"onnxruntime\"\nmax_batch_size: 0\n\
                         input [\n  { name: \"images\" data_type: TYPE_FP32 dims: [ -1, 3, 64, 96 ] }\n]\n\
                         output [\n  { name: \"labels\" data_type: TYPE_INT64 dims: [ -1, 40 ] }\n]\n\

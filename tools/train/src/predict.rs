@@ -164,8 +164,7 @@ impl PredictionWriter {
         let Some(name) = self.names.get(i) else { return Ok(()) };
         let style = Style::for_size(image.width(), image.height());
         if self.crops {
-            let shown: Vec<Detection> =
-                image_detections.objects.iter().filter(|d| d.score >= self.threshold).cloned().collect();
+            let shown: Vec<Detection> = image_detections.objects.iter().filter(|d| d.score >= self.threshold).cloned().collect();
             prediction_files::write_crops(&self.folder.join("crops"), name, &image, &shown, &self.of_labels)?;
         }
         draw_objects(&mut image, &of_detections(&image_detections.objects, &self.classes, self.threshold), &style);

@@ -1,15 +1,14 @@
 //! `eval`: the COCO numbers of a detector, or of detections that are already in a file; the accuracy of a classifier.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use repghost_coco::{Evaluation, IouType};
 use repghost_export::runtime::Runtime;
-use repghost_train::{chosen_thresholds, classification};
 use repghost_train::config::{Experiment, Task};
 use repghost_train::evaluate::{evaluate_detector, validation_data, Measured};
 use repghost_train::WeightsFile;
+use repghost_train::{chosen_thresholds, classification};
 
 use crate::bad_input::{bad_input, MarkBadInput};
 use crate::commands::counter::Counter;
@@ -19,6 +18,7 @@ use crate::commands::runtime::{self, Classes};
 use crate::eval_files;
 use crate::exit::Outcome;
 use crate::interrupt;
+use crate::printable;
 use crate::tables;
 
 /// Worked examples for `--help`.
@@ -74,7 +74,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         return Err(bad_input("--device is for networks: it needs --weights"));
     }
     let text = eval_files::run(&args.files, &mut |text| tracing::warn!("{text}")).bad_input()?;
-    io::stdout().write_all(text.as_bytes())?;
+    printable::print(&text)?;
     Ok(Outcome::Done)
 }
 
@@ -86,7 +86,9 @@ fn measure(args: &Args, weights: &Path, quiet: bool) -> anyhow::Result<Outcome> 
             return Err(bad_input("--runtime is for detectors; a classifier runs on libtorch here"));
         }
         if args.files.diagnose || args.files.choose.is_some() || args.files.thresholds.is_some() {
-            return Err(bad_input("--diagnose, --choose and --thresholds are for detectors; a classifier's confusion is in its metrics.json"));
+            return Err(bad_input(
+                "--diagnose, --choose and --thresholds are for detectors; a classifier's confusion is in its metrics.json",
+            ));
         }
         return measure_classifier(args, &loaded.experiment, weights, Counter::new("evaluating", quiet));
     }
@@ -142,7 +144,7 @@ fn measure(args: &Args, weights: &Path, quiet: bool) -> anyhow::Result<Outcome> 
         measured.write_with(folder, &judged.further)?;
         measured.plot(folder)?;
     }
-    io::stdout().write_all(text.as_bytes())?;
+    printable::print(&text)?;
     Ok(Outcome::Done)
 }
 
@@ -186,6 +188,6 @@ fn measure_classifier(args: &Args, e: &Experiment, weights: &Path, mut shown: Co
     if let Some(folder) = &args.files.output {
         accuracy.write(folder)?;
     }
-    io::stdout().write_all(text.as_bytes())?;
+    printable::print(&text)?;
     Ok(Outcome::Done)
 }

@@ -135,6 +135,16 @@ impl Thresholds {
         write_atomic(path, text.as_bytes())
     }
 
+    /// Reads a file that [`Thresholds::write`] wrote.
+    ///
+    /// # Errors
+    /// One line: what the system reports, and as [`Thresholds::parse`].
+    pub fn read(path: &std::path::Path) -> Result<Self, String> {
+        /// A thousand classes take some hundred kB.
+        const MAX_BYTES: u64 = 64 << 20;
+        Self::parse(&repghost_files::read_text_bounded(path, MAX_BYTES).map_err(|e| e.to_string())?)
+    }
+
     /// Reads what [`Thresholds`] serializes to.
     ///
     /// # Errors
@@ -269,7 +279,8 @@ impl Pool {
     /// The best threshold on a selection of images; of equally good ones the highest, which shows the least.
     fn best(&self, weights: &[u32], goal: Goal) -> Result<(f64, Counts), String> {
         let weight = |image: u32| u64::from(weights[image as usize]);
-        let mut counts = Counts { objects: self.objects.iter().map(|&(i, n)| weight(i) * u64::from(n)).sum(), ..Counts::default() };
+        let mut counts =
+            Counts { objects: self.objects.iter().map(|&(i, n)| weight(i) * u64::from(n)).sum(), ..Counts::default() };
         if counts.objects == 0 {
             return Err("there is no object to choose on".into());
         }

@@ -12,7 +12,10 @@ use crate::error::ExportError;
 
 /// The table. With `threads` of each runtime.
 pub fn markdown(rows: &[DetectorRow], threads: usize, notes: &[String]) -> String {
-    let mut text = format!("# Detectors\n\n{}; {threads} threads, an image at a time, milliseconds per image (median, 95th percentile)\n\n", machine());
+    let mut text = format!(
+        "# Detectors\n\n{}; {threads} threads, an image at a time, milliseconds per image (median, 95th percentile)\n\n",
+        machine()
+    );
     text += "| detector | runtime | precision | form | network | p95 | end to end | p95 | images/s | MB | AP |\n";
     text += "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|\n";
     for r in rows {
