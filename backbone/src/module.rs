@@ -12,9 +12,9 @@ pub trait Module: Tree {
 impl<T: Module> Module for Named<T> {
     fn forward<O: Ops>(&self, ops: &mut O, x: &O::Value) -> O::Value {
         if self.name.is_empty() {
-            self.inner.forward(ops, x)
+            (**self).forward(ops, x)
         } else {
-            ops.scope(&self.name, |ops| self.inner.forward(ops, x))
+            ops.scope(&self.name, |ops| (**self).forward(ops, x))
         }
     }
 }

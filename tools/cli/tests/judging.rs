@@ -12,7 +12,8 @@ fn files() -> Folder {
         for n in 0..4 {
             let id = annotations.len() + 1;
             let (category, bbox) = (1 + n % 2, json!([60 * n, 10 * image, 40, 30]));
-            annotations.push(json!({"id": id, "image_id": image, "category_id": category, "bbox": bbox, "area": 1200, "iscrowd": 0}));
+            annotations
+                .push(json!({"id": id, "image_id": image, "category_id": category, "bbox": bbox, "area": 1200, "iscrowd": 0}));
             let score = 0.5 + 0.01 * id as f64;
             let found = json!({"image_id": image, "category_id": category, "bbox": bbox, "score": score});
             if (image + n) % 7 != 0 {
@@ -23,7 +24,9 @@ fn files() -> Folder {
             }
         }
         // Where nothing is labelled.
-        good.push(json!({"image_id": image, "category_id": 1, "bbox": [10, 200, 40, 30], "score": 0.3 + 0.05 * f64::from(image)}));
+        good.push(
+            json!({"image_id": image, "category_id": 1, "bbox": [10, 200, 40, 30], "score": 0.3 + 0.05 * f64::from(image)}),
+        );
     }
     let images: Vec<Value> =
         (1..=12).map(|i| json!({"id": i, "file_name": format!("{i}.png"), "width": 300, "height": 250})).collect();
@@ -64,7 +67,11 @@ fn thresholds_are_chosen_written_and_measured() {
     assert!(out.stderr.contains("on the same images"), "{}", out.stderr);
     let file = at(&folder, "out/thresholds.json");
     let measured = with(&["--thresholds", &file]);
-    assert!(measured.stdout.contains("at the thresholds of") && measured.stdout.contains("(f1): precision "), "{}", measured.stdout);
+    assert!(
+        measured.stdout.contains("at the thresholds of") && measured.stdout.contains("(f1): precision "),
+        "{}",
+        measured.stdout
+    );
     assert!(measured.stderr.contains("these very images"), "{}", measured.stderr);
     let far = with(&["--choose", "recall=1"]);
     assert_eq!(far.code, 2);
@@ -127,7 +134,7 @@ fn suspects_are_listed_and_drawn() {
 
 /// A white PNG of 300 x 250 pixels.
 fn image_of(path: &std::path::Path) {
-    repghost_coco::files::write_png(path, &repghost_coco::RgbImage::from_pixel(300, 250, [255; 3].into())).unwrap();
+    repghost_coco::files::write_picture(path, &repghost_coco::RgbImage::from_pixel(300, 250, [255; 3].into())).unwrap();
 }
 
 #[test]

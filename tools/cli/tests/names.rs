@@ -104,7 +104,9 @@ fn proxies_are_heeded() {
     });
     let folder = Folder::new(&[]);
     let mut command = repghost();
-    for name in ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"] {
+    for name in
+        ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy"]
+    {
         command.env_remove(name);
     }
     command.env("HF_HOME", folder.path()).env("HTTPS_PROXY", proxy).env("HF_ENDPOINT", "https://hub.invalid");
@@ -112,5 +114,9 @@ fn proxies_are_heeded() {
     let line = asked.join().unwrap();
     assert!(line.starts_with("CONNECT hub.invalid:443 "), "{line}");
     assert_eq!(out.code, 2, "{}", out.stderr);
-    assert!(out.stderr.contains("https://hub.invalid/timm/repghostnet_130.in1k/resolve/main/model.safetensors: "), "{}", out.stderr);
+    assert!(
+        out.stderr.contains("https://hub.invalid/timm/repghostnet_130.in1k/resolve/main/model.safetensors: "),
+        "{}",
+        out.stderr
+    );
 }

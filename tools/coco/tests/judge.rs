@@ -88,7 +88,10 @@ fn groups_add_up() {
         let counts = thresholds::measure(&truth, &detections, IouType::Bbox, 0.5).unwrap();
         for groups in [&d.sizes, &d.classes] {
             let sum = |f: fn(&repghost_coco::judge::diagnosis::Group) -> usize| groups.iter().map(f).sum::<usize>() as u64;
-            assert_eq!([sum(|g| g.objects), sum(|g| g.found), sum(|g| g.false_alarms)], [counts.objects, counts.found, counts.wrong]);
+            assert_eq!(
+                [sum(|g| g.objects), sum(|g| g.found), sum(|g| g.false_alarms)],
+                [counts.objects, counts.found, counts.wrong]
+            );
         }
         let worst = d.worst.first().unwrap();
         assert!(worst.missed + worst.false_alarms > 0 && d.worst.windows(2).all(|w| w[0].f1 <= w[1].f1));
@@ -171,9 +174,10 @@ fn damaged_labels_are_found_again() {
     println!("precision at {k}: {precision:.2}, by chance {chance:.2}");
     assert!(precision > 0.6 && precision > 4.0 * chance, "precision at {k} is {precision:.2}, by chance {chance:.2}");
     for kind in [Suspicion::Missing, Suspicion::WrongClass, Suspicion::BadlyPlaced] {
-        let (all, hit) = marks.iter().filter(|m| m.suspicion == kind).fold((0, 0), |(all, hit), m| {
-            (all + 1, hit + usize::from(found.iter().any(|s| m.is(s))))
-        });
+        let (all, hit) = marks
+            .iter()
+            .filter(|m| m.suspicion == kind)
+            .fold((0, 0), |(all, hit), m| (all + 1, hit + usize::from(found.iter().any(|s| m.is(s)))));
         assert!(all > 10 && hit * 2 > all, "{kind:?}: {hit} of {all}");
     }
     // Nothing that was not damaged is listed as another class of what it is.
@@ -227,7 +231,8 @@ fn seeds_that_differ_widen_the_interval() {
     let run = |seed, miss| world.detect(seed, &Detector { miss, ..Detector::default() });
     let (a, b) = ([run(1, 0.1), run(2, 0.3), run(3, 0.2)], [run(4, 0.12), run(5, 0.17), run(6, 0.05)]);
     let options = CompareOptions { samples: 200, ..CompareOptions::default() };
-    let (a, b): (Vec<&[Detection]>, Vec<&[Detection]>) = (a.iter().map(Vec::as_slice).collect(), b.iter().map(Vec::as_slice).collect());
+    let (a, b): (Vec<&[Detection]>, Vec<&[Detection]>) =
+        (a.iter().map(Vec::as_slice).collect(), b.iter().map(Vec::as_slice).collect());
     let all = compare(&truth, &a, &b, &options).unwrap();
     let one = compare(&truth, &a[..1], &b[..1], &options).unwrap();
     assert!(all.seed_noise && !one.seed_noise && all.runs == [3, 3]);

@@ -73,8 +73,9 @@ fn raw_outputs_and_detections_agree() {
     let built = networks(&net, &spec, &[], &[]).unwrap();
     let (file, sidecar) = (&built.files[0].model, built.sidecar.as_ref().unwrap());
     let mut raw_file = REFERENCE.open(&encode(file), Settings::threads(2)).unwrap();
-    let mut plain = REFERENCE.open(&encode(&detector(&net, &spec, Nms::PLAIN, &[]).unwrap()), Settings::threads(2)).unwrap();
-    let mut standard = REFERENCE.open(&encode(&detector(&net, &spec, Nms::Onnx, &[]).unwrap()), Settings::threads(2)).unwrap();
+    let mut plain = REFERENCE.open(&encode(&detector(&net, &spec, Nms::PLAIN, &[], &[]).unwrap()), Settings::threads(2)).unwrap();
+    let mut standard =
+        REFERENCE.open(&encode(&detector(&net, &spec, Nms::Onnx, &[], &[]).unwrap()), Settings::threads(2)).unwrap();
     assert_eq!(sidecar.anchors.len(), sidecar.anchors_per_level.iter().sum::<usize>());
     for n in [1, 2] {
         let (batch, data) = images(n);

@@ -11,6 +11,7 @@ use repghost_export::engine_pool::ExportedPool;
 use repghost_export::runtime::{onnxruntime, REFERENCE};
 use repghost_export::synthetic;
 use repghost_testing::need;
+use repghost_train::chosen_thresholds::Cutoffs;
 use repghost_train::detection::engine::LibtorchPool;
 use repghost_train::detection::model::{self, LoadedDetector};
 use repghost_train::engine::EnginePool;
@@ -51,6 +52,7 @@ fn found(pool: &dyn EnginePool, e: &Experiment, order: Vec<usize>) -> Vec<Vec<De
         pool,
         classes: pool.classes(),
         score_threshold: e.eval.score_threshold,
+        cutoffs: Cutoffs::default(),
         skip_unreadable: false,
         threads: Some(2),
     };

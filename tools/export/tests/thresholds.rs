@@ -2,6 +2,7 @@
 //! suppression.
 
 use repghost_backbone::synthetic::input;
+use repghost_backbone::tree::Tree;
 use repghost_backbone::weights::Form;
 use repghost_backbone::{BackboneConfig, FuseLevel};
 use repghost_export::engine::exported::ExportedDetector;
@@ -13,7 +14,7 @@ use repghost_export::spec::{BatchSize, ExportSpec, Part};
 use repghost_export::{parts, synthetic};
 use repghost_heads::HostDetections;
 use repghost_testing::need;
-use repghost_train::engine::{Engine, Pictures};
+use repghost_train::engine::Pictures;
 
 const SIZE: [i64; 2] = [64, 96];
 const CLASSES: usize = 3;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use image::imageops;
-use repghost_coco::files::write_png;
+use repghost_coco::files::write_picture;
 use repghost_coco::{write_detections, Detection, RgbImage};
 
 use crate::detection::infer::ImageDetections;
@@ -130,7 +130,7 @@ pub fn write_crops(
         let class = classes.iter().find(|class| class.id == detection.category_id).map_or("unknown", |class| class.name.as_str());
         let path = folder.join(file_name(class)).join(format!("{stem}_{count}.png"));
         let crop = imageops::crop_imm(image, left, top, right - left, bottom - top).to_image();
-        write_png(&path, &crop).map_err(TrainError::io(&path))?;
+        write_picture(&path, &crop).map_err(TrainError::io(&path))?;
     }
     Ok(count)
 }

@@ -312,8 +312,11 @@ impl Tallies {
             });
         }
         for (&id, status) in &index.dt_status {
-            let Some(detection) = matched.detection(id).filter(|d| *status == DtStatus::Fp && d.score >= threshold) else { continue };
-            let area = detection.bbox.map_or_else(|| detection.segmentation.as_ref().map_or(0.0, |m| m.area() as f64), |b| b[2] * b[3]);
+            let Some(detection) = matched.detection(id).filter(|d| *status == DtStatus::Fp && d.score >= threshold) else {
+                continue;
+            };
+            let area =
+                detection.bbox.map_or_else(|| detection.segmentation.as_ref().map_or(0.0, |m| m.area() as f64), |b| b[2] * b[3]);
             let Some(&image) = place.get(&detection.image_id) else { continue };
             tallies.each(size(area), detection.category_id, image, |tally| tally.false_alarms += 1);
         }

@@ -20,7 +20,7 @@ pub mod suspects;
 mod text;
 pub mod thresholds;
 
-pub use comparison::{compare, Change, Comparison, CompareOptions, Verdict};
+pub use comparison::{compare, Change, CompareOptions, Comparison, Verdict};
 pub use diagnosis::{diagnose, Diagnosis};
 pub use suspect_sheet::suspect_sheet;
 pub use suspects::{suspects, Suspect, Suspicion};

@@ -10,11 +10,18 @@ const NAMED: usize = 3;
 impl Diagnosis {
     /// Six lines: errors, confusion, calibration, sizes, classes, images.
     pub fn lines(&self) -> Vec<String> {
-        vec![self.errors_line(), self.confusion_line(), self.calibration_line(), self.sizes_line(), self.classes_line(), self.worst_line()]
-            .into_iter()
-            .zip(["errors", "confusion", "calibration", "sizes", "classes", "images"])
-            .map(|(text, name)| format!("{name:<12} {text}"))
-            .collect()
+        vec![
+            self.errors_line(),
+            self.confusion_line(),
+            self.calibration_line(),
+            self.sizes_line(),
+            self.classes_line(),
+            self.worst_line(),
+        ]
+        .into_iter()
+        .zip(["errors", "confusion", "calibration", "sizes", "classes", "images"])
+        .map(|(text, name)| format!("{name:<12} {text}"))
+        .collect()
     }
 
     fn errors_line(&self) -> String {
@@ -140,7 +147,10 @@ impl Thresholds {
     /// The thresholds with their intervals.
     pub fn text(&self) -> String {
         let one = |c: &Chosen| {
-            format!("{:.3} ({:.3} to {:.3})   precision {:.3}   recall {:.3}   F1 {:.3}", c.threshold, c.low, c.high, c.precision, c.recall, c.f1)
+            format!(
+                "{:.3} ({:.3} to {:.3})   precision {:.3}   recall {:.3}   F1 {:.3}",
+                c.threshold, c.low, c.high, c.precision, c.recall, c.f1
+            )
         };
         let widest = self.classes.iter().map(|c| c.name.chars().count()).max().unwrap_or(0).clamp(11, 30);
         let mut text = format!("thresholds for {} on {} images (95 %)\n", self.goal, self.images);

@@ -256,11 +256,7 @@ pub fn write_metrics(path: &Path, evaluations: &[Evaluation]) -> std::io::Result
 ///
 /// # Errors
 /// What the system says.
-pub fn write_metrics_with(
-    path: &Path,
-    evaluations: &[Evaluation],
-    further: &[(&str, serde_json::Value)],
-) -> std::io::Result<()> {
+pub fn write_metrics_with(path: &Path, evaluations: &[Evaluation], further: &[(&str, serde_json::Value)]) -> std::io::Result<()> {
     let mut by_type: serde_json::Map<String, serde_json::Value> = evaluations
         .iter()
         .map(|evaluation| Ok((evaluation.iou_type.name().to_owned(), serde_json::to_value(evaluation.numbers)?)))

@@ -47,5 +47,10 @@ pub fn in_original_pixels(d: &HostDetections, size: [usize; 2], image: &SampleTa
             detection.segmentation = Some(Rle { size: mask.size.map(|v| v as u32), counts: mask.counts });
         }
     }
-    ImageDetections { image_id: image.image_id, file_name: image.file_name.clone(), size: image.original_size, objects: detections }
+    ImageDetections {
+        image_id: image.image_id,
+        file_name: image.file_name.clone(),
+        size: image.original_size,
+        objects: detections,
+    }
 }

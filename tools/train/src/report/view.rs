@@ -161,7 +161,11 @@ fn view(runs: &[RunData], group: &[usize], images: usize, progress: &mut dyn FnM
     let masks = |i: usize| data::wants_masks(&runs[i].loaded.experiment);
     // Of runs with and without masks, one with masks can read outlines.
     let reader = group.iter().copied().find(|i| masks(*i)).or(group.first().copied()).unwrap_or_default();
-    let val = data::open(&runs[reader].loaded.experiment, Split::Val, class_names(&runs[reader].folder, &runs[reader].loaded).as_deref())?;
+    let val = data::open(
+        &runs[reader].loaded.experiment,
+        Split::Val,
+        class_names(&runs[reader].folder, &runs[reader].loaded).as_deref(),
+    )?;
     let mut judged = Vec::new();
     let mut views = Vec::new();
     for &run in group {

@@ -46,7 +46,8 @@ fn images(results: &Results, folder: &SweepFolder) -> Result<Option<Vec<Option<C
     let Some(first) = results.rows.first().filter(|row| !done(row).is_empty()) else { return Ok(None) };
     let run = folder.run_folder(&done(first)[0]);
     let (truth, _) = validation_data(&run).map_err(|e| e.to_string())?;
-    let read = |row: &Row| -> Result<Vec<Vec<Detection>>, String> { done(row).iter().map(|id| found(folder, id, &truth)).collect() };
+    let read =
+        |row: &Row| -> Result<Vec<Vec<Detection>>, String> { done(row).iter().map(|id| found(folder, id, &truth)).collect() };
     let a = read(first)?;
     let mut changes = vec![None];
     for row in &results.rows[1..] {

@@ -35,7 +35,7 @@ pub use output::StepReport;
 pub use plan::Plan;
 pub(crate) use replicas::forward_backward;
 pub use replicas::Replicas;
-pub use selection::{Observed, Selection};
 pub use run::{Run, RunOutcome, StepEvent};
+pub use selection::{Observed, Selection};
 pub use start::TrainerOptions;
 pub use task::{Batches, EvalContext, Evaluation, ImageTask, Replica, Task};

@@ -97,6 +97,7 @@ mod tests {
             layout,
             schedule_shift: 0,
             loss_scale: None,
+            time_end: None,
         }
     }
 

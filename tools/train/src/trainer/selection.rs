@@ -59,7 +59,10 @@ impl Selection {
             None => Ok(default),
             Some(name) => metrics.iter().find(|(n, _)| n == name).map(|(_, v)| *v).ok_or_else(|| {
                 let known: Vec<&str> = metrics.iter().map(|(n, _)| n.as_str()).collect();
-                TrainError::Setting { key: key.into(), problem: format!("{name} is not measured; there are {}", known.join(", ")) }
+                TrainError::Setting {
+                    key: key.into(),
+                    problem: format!("{name} is not measured; there are {}", known.join(", ")),
+                }
             }),
         };
         let headline = named("train.best.metric", &self.best.metric, headline)?;

@@ -87,7 +87,8 @@ pub(super) fn start<T: Task>(task: T, config: &TrainConfig, options: TrainerOpti
         state.restore(&task, &params, checkpoint, config.max_minutes.is_some())?;
     }
     let records = metrics::rewind(&folder.metrics_log(), state.progress.step)?;
-    let evaluations: Vec<&EvalRecord> = records.iter().filter_map(|r| if let Record::Eval(e) = r { Some(e) } else { None }).collect();
+    let evaluations: Vec<&EvalRecord> =
+        records.iter().filter_map(|r| if let Record::Eval(e) = r { Some(e) } else { None }).collect();
     let mut selection = Selection::new(&config.best, config.stop.as_ref());
     for evaluation in &evaluations {
         // The best may have been found after the checkpoint was written, which is before its evaluation.

@@ -67,7 +67,8 @@ pub struct Quadrants {
     /// Raised when so many batches were handed out, as Ctrl-C would.
     pub stop_after: Option<usize>,
     pub stop: Arc<AtomicBool>,
-    handed: Arc<std::sync::atomic::AtomicUsize>,
+    /// Batches handed out so far.
+    pub handed: Arc<std::sync::atomic::AtomicUsize>,
     /// Times that copies were told a step's seed.
     pub seeds: Arc<AtomicUsize>,
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use repghost_coco::files::write_png;
+use repghost_coco::files::write_picture;
 use repghost_coco::judge::{suspect_sheet, suspects, Suspect, Suspicion};
 use repghost_coco::{read_detections, Dataset, DatasetOptions, Place};
 use repghost_train::run::folder::write_json;
@@ -81,7 +81,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         let shown = &found[..found.len().min(args.top)];
         let sheet = suspect_sheet(&truth, &images, shown)?;
         let path = folder.join("suspects.png");
-        write_png(&path, &sheet).map_err(TrainError::io(&path))?;
+        write_picture(&path, &sheet).map_err(TrainError::io(&path))?;
         writeln!(out, "wrote {}", path.display())?;
     }
     Ok(Outcome::Done)

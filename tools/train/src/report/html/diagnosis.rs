@@ -42,9 +42,10 @@ fn kind(d: &Diagnosis) -> &'static str {
 }
 
 fn one(d: &Diagnosis) -> Markup {
-    let errors = d.errors.iter().map(|e| {
-        vec![Cell::text(&e.name), Cell::number(Some(e.count as f64), 0), Cell::bar(Some(e.ap50_gain.max(0.0)))]
-    });
+    let errors = d
+        .errors
+        .iter()
+        .map(|e| vec![Cell::text(&e.name), Cell::number(Some(e.count as f64), 0), Cell::bar(Some(e.ap50_gain.max(0.0)))]);
     let group = |g: &Group| {
         let count = |n: usize| Cell::number(Some(n as f64), 0);
         vec![Cell::text(&g.name), count(g.objects), count(g.found), count(g.false_alarms), Cell::bar(g.recall()), Cell::bar(g.ap)]
