@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::annotations::raw::{self, RawFile};
 use crate::annotations::record::{read_annotation, Context, ReadAnnotation};
 use crate::annotations::{
-    classes, dataset, suspicion, Annotation, AnnotationError, Finding, ImageRecord, Problem, Segmentation, Severity,
+    classes, dataset, suspicion, AnnotationError, Finding, ImageRecord, Problem, Segmentation, Severity,
 };
 use crate::decode::{self, DecodeConfig};
 use crate::error::DataError;
@@ -102,8 +102,7 @@ pub fn check_as(
         }
         Err(error) => return Err(error),
     };
-    let records = check_records(&file, &[], progress, &mut report);
-    drop(file);
+    let records = check_records(file, &[], progress, &mut report);
     drop(bytes);
     if let Some(folder) = images {
         check_files(folder, &records, how, decode, progress, &mut report);
@@ -125,13 +124,13 @@ fn check_other(
         CheckReport { annotation_file: path.to_owned(), image_folder: Some(records.root.clone()), ..Default::default() };
     report.findings.clone_from(&records.findings);
     let shapes = records.shapes();
-    let list = check_records(&records.raw(&shapes), &records.places(), progress, &mut report);
+    let list = check_records(records.raw(&shapes), &records.places(), progress, &mut report);
     check_files(&records.root, &list, how, decode, progress, &mut report);
     Ok(report)
 }
 
 /// Everything that the records alone show. Where each has a place, areas are never there and no finding.
-fn check_records(file: &RawFile, places: &[String], progress: Progress, report: &mut CheckReport) -> Vec<ImageRecord> {
+fn check_records(file: RawFile, places: &[String], progress: Progress, report: &mut CheckReport) -> Vec<ImageRecord> {
     let raw_images = file.images.as_deref().unwrap_or_default();
     let raw_annotations = file.annotations.as_deref().unwrap_or_default();
     let raw_categories = file.categories.as_deref().unwrap_or_default();
@@ -192,6 +191,7 @@ fn check_records(file: &RawFile, places: &[String], progress: Progress, report: 
         read
     };
     let read: Vec<ReadAnnotation> = raw_annotations.par_iter().enumerate().map(judge).collect();
+    drop(file);
     let suspicions = suspicions(&read, &sizes, &known);
     report.findings.extend(suspicions.iter().map(|problem| Finding::new(problem, None, None)));
     let mut ids = HashSet::with_capacity(read.len());
@@ -209,22 +209,13 @@ fn check_records(file: &RawFile, places: &[String], progress: Progress, report: 
 
 /// What only all records together show.
 fn suspicions(read: &[ReadAnnotation], sizes: &HashMap<i64, [u32; 2]>, known: &HashSet<i64>) -> Vec<Problem> {
-    let mut by_image: std::collections::BTreeMap<i64, Vec<Annotation>> = Default::default();
-    for annotation in read {
-        if let (Some(id), Some(record)) = (annotation.image_id, &annotation.record) {
-            let Annotation { id: number, category_id, label, bbox, area, iscrowd, .. } = *record;
-            let box_alone = Annotation { id: number, category_id, label, bbox, area, iscrowd, ..Annotation::default() };
-            by_image.entry(id).or_default().push(box_alone);
-        }
-    }
-    let boxes = by_image.iter().flat_map(|(id, objects)| {
-        let size = sizes.get(id).copied();
-        objects.iter().filter(|object| !object.iscrowd).filter_map(move |object| Some((object.bbox, size?)))
-    });
+    let objects = || read.iter().filter_map(|annotation| Some((annotation.image_id?, annotation.record.as_ref()?)));
+    let single = || objects().filter(|(_, object)| !object.iscrowd);
+    let boxes = single().filter_map(|(id, object)| Some((object.bbox, sizes.get(&id).copied()?)));
     let found = [
         suspicion::one_lower(read, known),
         suspicion::corners(boxes),
-        suspicion::dense(by_image.iter().map(|(id, objects)| (*id, &objects[..]))),
+        suspicion::dense(single().map(|(id, object)| (id, object.category_id))),
     ];
     found.into_iter().flatten().collect()
 }

@@ -8,6 +8,7 @@
 mod eval_files;
 mod libtorch;
 #[path = "../printable.rs"]
+#[allow(dead_code)] // a part is used here
 mod printable;
 #[path = "../tables.rs"]
 mod tables;
