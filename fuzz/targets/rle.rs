@@ -5,7 +5,8 @@
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use repghost_coco::annotations::{Rle, Segmentation};
-use repghost_coco::mask::{InstanceMask, MaskShape};
+use repghost_coco::types::InstanceMask;
+use repghost_coco::MaskShape;
 
 #[derive(Arbitrary, Debug)]
 enum Input {

@@ -171,6 +171,10 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 pub fn install_panic_hook() {
     std::panic::set_hook(Box::new(|info| {
         let text = info.payload_as_str().unwrap_or("no message");
+        // The writer of TensorBoard's events panics in its own thread where it cannot write; the run notices, warns and goes on.
+        if info.location().is_some_and(|l| l.file().contains("tensorboard-rs")) {
+            return;
+        }
         if text.contains("Broken pipe") {
             at_once(DONE);
         }
