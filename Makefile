@@ -52,7 +52,7 @@ check-cuda: setup ## pack the check of NVIDIA cards, and run it where there is a
 	@if [ -e /dev/nvidiactl ]; then python3 tools/check_cuda/run.py; else echo "no card here: run tools/check_cuda/run.py where there is one"; fi
 
 gate: setup ## parity of all backbones with all heads, in onnxruntime; ONLY="resnet50 fcos" chooses some
-	@$(CARGO) bench --quiet --package repghost-export --bench gate_table -- $(ONLY)
+	@$(CARGO) bench --workspace --bench gate_table -- $(ONLY)
 
 fuzz: setup ## fuzz every reader of files; TARGET="pickle rle" chooses some, MINUTES=60 is longer (docs/reliability.md)
 	@bash tools/setup/fuzz.sh $(or $(MINUTES),1) $(TARGET)

@@ -21,5 +21,7 @@ fi
 [ "${1:-}" = --fetch-only ] && exit 0
 files=$(mktemp -d)
 trap 'rm -rf "$files"' EXIT
-cargo run --release --quiet --package repghost-export --example export_kinds -- "$files"
+# With the features of the whole workspace, as the tests have it, so that nothing is compiled anew.
+(cd "$root" && cargo build --release --workspace --example export_kinds)
+"${CARGO_TARGET_DIR:-$root/target}/release/examples/export_kinds" "$files"
 "$venv/bin/python" "$root/tools/setup/build_engines.py" "$files"/*.onnx

@@ -43,17 +43,38 @@ impl Part {
         Normed { x: &self.x, weight: &self.weight, bias: &self.bias, running, momentum: MOMENTUM, eps: EPS }
     }
 
+    /// Mean in units of the deviation: what rounding of the mean is multiplied by in every value that is normed.
+    fn condition(&self) -> f64 {
+        let (variance, mean) = self.x.detach().var_mean_dim([0i64, 2, 3].as_slice(), false, false);
+        largest(&(mean / (variance + EPS).sqrt())).max(1.0)
+    }
+
+    /// Size of the terms that the gradient of `x` is a difference of: `weight / deviation` per gradient of the output. Of two values the norm
+    /// is 1 and -1 whatever they are, so that all of it cancels.
+    fn terms(&self, gradient: &Tensor) -> f64 {
+        let (variance, _) = self.x.detach().var_mean_dim([0i64, 2, 3].as_slice(), false, false);
+        largest(&(self.weight.detach() / (variance + EPS).sqrt())) * largest(gradient) * self.condition()
+    }
+
     fn right(&self) -> Tensor {
         let [mean, variance] = &self.running;
         self.x.batch_norm(Some(&self.weight), Some(&self.bias), Some(mean), Some(variance), true, MOMENTUM, EPS, false)
     }
 }
 
+fn largest(t: &Tensor) -> f64 {
+    t.abs().max().double_value(&[])
+}
+
 /// Largest difference over largest value.
 fn error(found: &Tensor, right: &Tensor) -> f64 {
+    error_over(found, right, largest(right).max(1e-3))
+}
+
+/// Largest difference over a scale.
+fn error_over(found: &Tensor, right: &Tensor, scale: f64) -> f64 {
     assert_eq!(found.size(), right.size());
-    let scale = right.abs().max().double_value(&[]).max(1e-3);
-    (found.to_kind(Kind::Double) - right).abs().max().double_value(&[]) / scale
+    largest(&(found.to_kind(Kind::Double) - right)) / scale
 }
 
 #[test]
@@ -70,8 +91,10 @@ fn equals_libtorch_in_double_precision() {
             // Values within rounding of zero would be on either side of the ReLU.
             assert!(!relu || sum.abs().min().double_value(&[]) > 1e-6, "{size:?}: choose another seed");
             let right = if relu { sum.relu() } else { sum };
-            let e = error(&y.detach(), &right.detach());
-            assert!(e < 2e-6, "{count} maps of {size:?}: output off by {e:.1e}");
+            let one = Tensor::ones([1], (Kind::Double, Device::Cpu));
+            let terms = doubles.iter().map(|part| part.terms(&one)).fold(largest(&right), f64::max);
+            let e = error_over(&y.detach(), &right.detach(), terms);
+            assert!(e < 1e-6, "{count} maps of {size:?}: output off by {e:.1e}");
             let factor = Tensor::randn(size, CPU);
             (&y * &factor).sum(Kind::Float).backward();
             (&right * factor.to_kind(Kind::Double)).sum(Kind::Double).backward();
@@ -80,8 +103,15 @@ fn equals_libtorch_in_double_precision() {
                     let e = error(found, right);
                     assert!(e < 1e-6, "{size:?}: running statistics off by {e:.1e}");
                 }
-                for (found, right) in [(&part.x, &double.x), (&part.weight, &double.weight), (&part.bias, &double.bias)] {
-                    let e = error(&found.grad(), &right.grad());
+                let (found, right) = (part.x.grad(), double.x.grad());
+                let scale = double.terms(&factor).max(largest(&right));
+                let e = error_over(&found, &right, scale);
+                assert!(e < 1e-6, "{count} maps of {size:?}, relu {relu}: gradient of x off by {e:.1e}");
+                for (found, right) in [(&part.weight, &double.weight), (&part.bias, &double.bias)] {
+                    // A sum of as many products as there are values, which may be near zero by chance.
+                    let terms = factor.norm().double_value(&[]) / (size[1] as f64).sqrt() * double.condition();
+                    let right = right.grad();
+                    let e = error_over(&found.grad(), &right, terms.max(largest(&right)));
                     assert!(e < 1e-5, "{count} maps of {size:?}, relu {relu}: gradient of {:?} off by {e:.1e}", found.size());
                 }
             }

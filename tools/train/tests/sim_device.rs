@@ -29,6 +29,7 @@ data:
 train:
   max_steps: 1
   batch_size: 4
+  kernels: libtorch
   clip_grad_norm: 1e9
   optimizer: {name: sgd, lr: 1.0, momentum: 0.0, weight_decay: 0.0}
   schedule: {name: constant}
@@ -126,7 +127,7 @@ fn states_apart(a: &[(String, Tensor)], b: &[(String, Tensor)]) -> f64 {
     squares.sum::<f64>().sqrt()
 }
 
-/// Both sides run the same operations: equal to the last bit.
+/// Both sides run the same operations (`train.kernels: libtorch`): equal to the last bit.
 #[test]
 fn a_classifiers_step_is_the_cpus_bit_for_bit() {
     let (_device, _turn) = turn(2);

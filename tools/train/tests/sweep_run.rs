@@ -205,13 +205,13 @@ fn tables_keep_published_figures_apart() {
     let markdown = table::markdown(&results);
     let lines: Vec<&str> = markdown.lines().filter(|l| l.starts_with('|')).collect();
     assert!(lines[0].ends_with("| published by others: top-1, % |"), "{markdown}");
-    assert_eq!(lines[2], "| bn | 0.5250 ± 0.0354 | 2/2 | – | – | – | – | 66.9 |");
-    assert_eq!(lines[3], "| id | 0.2525 ± 0.0035 | 2/2 | -0.2725 ± 0.0318 | – | – | – | – |");
+    assert_eq!(lines[2], "| bn | 0.5250 ± 0.0354 | 2/2 | – | – | – | – | – | 66.9 |");
+    assert_eq!(lines[3], "| id | 0.2525 ± 0.0035 | 2/2 | -0.2725 ± 0.0318 | – | – | – | – | – |");
     assert!(lines[4].starts_with("| none | 0.2550 | 1/2 | -0.2950 |"), "{markdown}");
     assert!(markdown.contains("- none-seed0 failed: the loss is not finite at step 3"), "{markdown}");
     assert!(markdown.contains("not ours"), "{markdown}");
     let csv = table::csv(&results);
-    let (head, tail) = ("bn,bbox/AP,0.525,", ",2,2,,,,,,,,66.9,\"top-1, %\",somebody");
+    let (head, tail) = ("bn,bbox/AP,0.525,", ",2,2,,,,,,,,,,,,66.9,\"top-1, %\",somebody");
     let line = csv.lines().nth(1).unwrap();
     let deviation = line.strip_prefix(head).and_then(|l| l.strip_suffix(tail)).unwrap_or_else(|| panic!("{line}"));
     assert!((deviation.parse::<f64>().unwrap() - 0.05 / 2f64.sqrt()).abs() < 1e-12, "{line}");

@@ -22,6 +22,15 @@ pub fn set_enabled(on: bool) {
     ENABLED.store(on, Ordering::Relaxed);
 }
 
+/// Runs something with every operation left to libtorch, as its tracer needs: what a kernel writes into a tensor's memory is no operation of
+/// a graph.
+pub fn with_libtorch_alone<T>(f: impl FnOnce() -> T) -> T {
+    let before = ENABLED.swap(false, Ordering::Relaxed);
+    let result = f();
+    set_enabled(before);
+    result
+}
+
 /// Geometry of a 2-D convolution, as PyTorch names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conv {

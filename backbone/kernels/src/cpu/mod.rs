@@ -26,4 +26,4 @@ mod workspace;
 
 pub use allocator::keep_memory;
 pub use batch_norm::{batch_norm_sum, Normed};
-pub use conv::{available, conv2d, conv2d_levels, enabled, set_enabled, Conv};
+pub use conv::{available, conv2d, conv2d_levels, enabled, set_enabled, with_libtorch_alone, Conv};

@@ -3,7 +3,7 @@
 //! | module | question |
 //! |---|---|
 //! | [`diagnosis`] | where is it wrong: error types, confusion, calibration, sizes, classes, images |
-//! | [`suspects`] | which labels do confident detections contradict |
+//! | [`mod@suspects`] | which labels do confident detections contradict |
 //! | [`comparison`] | is B better than A, or is it chance |
 //! | [`thresholds`] | from which score on should detections be shown |
 //!

@@ -1,6 +1,7 @@
 //! A backbone in libtorch: operation by operation as in training, or traced by libtorch into TorchScript.
 
 use repghost_backbone::{Backbone, Eager, Tree};
+use repghost_kernels::cpu::with_libtorch_alone;
 use tch::{CModule, Kind, Tensor};
 
 use super::session::{clock, Data, Input, Runs, Session, Settings, Take};
@@ -35,7 +36,8 @@ pub fn traced<'a>(net: &'a Backbone, image: &Tensor, settings: Settings) -> Resu
         Some(image) => vec![net.classify(&mut Eager::eval(), image)],
         None => vec![],
     };
-    let mut module = CModule::create_by_tracing("network", "forward", std::slice::from_ref(image), &mut forward)?;
+    let trace = || CModule::create_by_tracing("network", "forward", std::slice::from_ref(image), &mut forward);
+    let mut module = with_libtorch_alone(trace)?;
     module.f_set_eval()?;
     let forward: Forward = Box::new(move |image| Ok(module.forward_ts(std::slice::from_ref(image))?));
     Ok(Box::new(Libtorch { forward, threads: settings.threads as i32 }))

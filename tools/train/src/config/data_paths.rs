@@ -121,7 +121,9 @@ fn weights(key: &str, template: &Option<PathTemplate>, what: &str) -> Result<Opt
     if path.is_file() {
         return Ok(Some(path));
     }
-    if let Some(file) = published(&path).map_err(|source| ConfigError::Published { key: key.to_string(), source })? {
+    if let Some(file) =
+        published(&path).map_err(|source| ConfigError::Published { key: key.to_string(), source: Box::new(source) })?
+    {
         return Ok(Some(file));
     }
     Err(ConfigError::FileMissing {

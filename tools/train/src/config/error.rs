@@ -154,7 +154,7 @@ pub enum ConfigError {
         /// Dotted key.
         key: String,
         /// Why.
-        source: repghost_hub::HubError,
+        source: Box<repghost_hub::HubError>,
     },
     /// The resolved configuration could not be written.
     #[error("cannot write {}: {source}", path.display())]

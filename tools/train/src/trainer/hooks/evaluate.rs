@@ -64,11 +64,11 @@ impl<T: Task> Hook<T> for Evaluate {
     }
 }
 
+/// Metrics by name, and what the selection makes of them.
+type Measured = (Vec<(String, f64)>, Observed);
+
 /// Measures the network as it is, and writes its weights where it measures better than before. `None` where it was interrupted.
-fn measure_and_keep<T: Task>(
-    run: &mut Run<T>,
-    selection: &mut Selection,
-) -> Result<Option<(Vec<(String, f64)>, Observed)>, TrainError> {
+fn measure_and_keep<T: Task>(run: &mut Run<T>, selection: &mut Selection) -> Result<Option<Measured>, TrainError> {
     let Evaluation::Done { metrics, headline } = measure(run)? else { return Ok(None) };
     let observed = selection.observe(run.progress.epoch, headline, &metrics)?;
     if let Some(value) = observed.best {
