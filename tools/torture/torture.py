@@ -118,8 +118,8 @@ class Torture:
         if records != self.reference[1]:
             other = [r for r in records if r not in self.reference[1]] + [r for r in self.reference[1] if r not in records]
             self.lose(f"{what}: other records: {str(other)[:400]}")
-        leftover = [p for p in run.rglob(".*.tmp")]
-        return len(leftover)
+        if any(run.rglob(".*.tmp")):
+            self.lose(f"{what}: temporary files are left")
 
     def undisturbed(self):
         run, again = self.root / "reference", self.root / "again"

@@ -6,6 +6,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use repghost_files::{is_temporary, remove_temporary};
+
 use crate::error::DataError;
 use crate::files::write_atomic;
 
@@ -29,7 +31,7 @@ impl Unfinished {
     pub fn begin(folder: &Path, recipe: &str) -> Result<Self, DataError> {
         let mark = folder.join(MARK);
         let refuse = |reason: &str| Err(DataError::Folder { path: folder.into(), reason: reason.into() });
-        if fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| !is_temporary(&entry.path()))) {
+        if fs::read_dir(folder).is_ok_and(|entries| entries.flatten().any(|entry| !is_temporary(entry.path()))) {
             match repghost_files::read_text_bounded(&mark, MAX_BYTES) {
                 Ok(before) if before == recipe => {
                     remove_temporary(folder).map_err(|source| DataError::Write { path: folder.into(), source })?;
@@ -61,24 +63,6 @@ impl Unfinished {
     pub fn is_marked(folder: &Path) -> bool {
         folder.join(MARK).exists()
     }
-}
-
-/// Removes what atomic writes leave when their process is killed: `.NAME.RANDOM.tmp`, in the folder and its subfolders.
-fn remove_temporary(folder: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() && !path.is_symlink() {
-            remove_temporary(&path)?;
-        } else if is_temporary(&path) {
-            fs::remove_file(&path)?;
-        }
-    }
-    Ok(())
-}
-
-fn is_temporary(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with('.') && name.ends_with(".tmp")
 }
 
 #[cfg(test)]

@@ -48,6 +48,28 @@ pub fn write_bytes(path: impl AsRef<Path>, bytes: &[u8]) -> io::Result<()> {
     write_atomic(path, |file| file.write_all(bytes))
 }
 
+/// Removes what [`write_atomic`] leaves in a folder and its subfolders when its process is killed: `.NAME.RANDOM.tmp`. Nobody may be writing there.
+///
+/// # Errors
+/// Those of the file system.
+pub fn remove_temporary(folder: impl AsRef<Path>) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() && !path.is_symlink() {
+            remove_temporary(&path)?;
+        } else if is_temporary(&path) {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a path has the name of a file that [`write_atomic`] has not finished.
+pub fn is_temporary(path: impl AsRef<Path>) -> bool {
+    let name = path.as_ref().file_name().unwrap_or_default().to_string_lossy();
+    name.starts_with('.') && name.ends_with(".tmp")
+}
+
 /// The bytes of a regular file of at most `limit` bytes.
 ///
 /// # Errors
@@ -137,6 +159,19 @@ mod tests {
         std::fs::create_dir(&target).unwrap();
         assert!(write_bytes(&target, b"x").is_err());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn what_a_killed_process_leaves_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("below")).unwrap();
+        for name in ["a.txt", ".a.txt.x1Y2.tmp", "below/.b.y.tmp", "below/b.tmp", ".hidden"] {
+            std::fs::write(folder.path().join(name), b"x").unwrap();
+        }
+        remove_temporary(folder.path()).unwrap();
+        let left = |name: &str| folder.path().join(name).exists();
+        assert!(left("a.txt") && left("below/b.tmp") && left(".hidden"));
+        assert!(!left(".a.txt.x1Y2.tmp") && !left("below/.b.y.tmp"));
     }
 
     #[test]

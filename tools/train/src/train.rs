@@ -67,6 +67,7 @@ pub fn train_task<T: ImageTask>(
 ) -> Result<TrainOutcome, TrainError> {
     let folder = folder(loaded, options)?;
     let _lock = RunLock::acquire(folder.root())?;
+    repghost_files::remove_temporary(folder.root()).map_err(TrainError::io(folder.root()))?;
     print(&format!("run folder: {}", folder.root().display()));
     task.notes().iter().for_each(|note| print(note));
     let config_hash = checkpoint::config_hash(&loaded.to_yaml(false));
