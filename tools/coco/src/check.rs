@@ -13,9 +13,7 @@ use serde::Serialize;
 
 use crate::annotations::raw::{self, RawFile};
 use crate::annotations::record::{read_annotation, Context, ReadAnnotation};
-use crate::annotations::{
-    classes, dataset, suspicion, AnnotationError, Finding, ImageRecord, Problem, Segmentation, Severity,
-};
+use crate::annotations::{classes, dataset, suspicion, AnnotationError, Finding, ImageRecord, Problem, Segmentation, Severity};
 use crate::decode::{self, DecodeConfig};
 use crate::error::DataError;
 use crate::formats::{self, Format, Place};
@@ -185,7 +183,7 @@ fn check_records(file: RawFile, places: &[String], progress: Progress, report: &
             record.segmentation = Segmentation::None;
         }
         let so_far = done.fetch_add(1, Ordering::Relaxed) + 1;
-        if so_far % STEP == 0 {
+        if so_far.is_multiple_of(STEP) {
             progress("annotations", so_far, raw_annotations.len());
         }
         read
