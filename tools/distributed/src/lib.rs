@@ -1,0 +1,19 @@
+//! Processes that train one network together, by c10d as libtorch has it: a TCP store to meet, gloo to add tensors.
+//!
+//! ```
+//! use repghost_distributed::World;
+//!
+//! // No launcher started this process.
+//! assert!(World::from_variables(|_| None).unwrap().is_none());
+//! ```
+
+mod error;
+mod group;
+mod launch;
+mod shim;
+mod world;
+
+pub use error::DistributedError;
+pub use group::Group;
+pub use launch::{free_port, Ended, Launch};
+pub use world::World;

@@ -1,0 +1,103 @@
+//! Real processes: this program starts itself once per rank.
+
+use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use repghost_distributed::{DistributedError, Ended, Group, Launch, World};
+use tch::{Device, Kind, Tensor};
+
+/// Runs `test` of this program in `size` processes, or, where this is one of them, returns its group.
+fn as_rank(test: &str, size: usize, seconds: u64) -> Result<Group, Ended> {
+    if let Some(world) = World::from_environment().unwrap() {
+        return Ok(Group::connect(&world, Duration::from_secs(seconds)).unwrap());
+    }
+    let command = |_| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args([test, "--exact", "--nocapture"]).env("OMP_NUM_THREADS", "1").stdout(Stdio::null());
+        command
+    };
+    let mut launch = Launch::start(size, 0, command).unwrap();
+    Err(launch.wait(&AtomicBool::new(false)).unwrap())
+}
+
+fn all_succeeded(ended: Ended) {
+    assert_eq!(ended.failed, None);
+}
+
+#[test]
+fn sums_broadcasts_and_bytes() {
+    let group = match as_rank("sums_broadcasts_and_bytes", 3, 60) {
+        Ok(group) => group,
+        Err(ended) => return all_succeeded(ended),
+    };
+    let rank = group.rank() as i64;
+    // More than one bucket, a tensor that is not contiguous, an empty one.
+    let tensors = [
+        Tensor::full([7_000_000], rank, (Kind::Float, Device::Cpu)),
+        Tensor::full([3, 5], 2 * rank, (Kind::Float, Device::Cpu)).transpose(0, 1),
+        Tensor::zeros([0], (Kind::Float, Device::Cpu)),
+    ];
+    group.all_reduce_buckets(&tensors).unwrap();
+    assert_eq!(
+        [0, 1].map(|i| (tensors[i].min().double_value(&[]), tensors[i].max().double_value(&[]))),
+        [(3.0, 3.0), (6.0, 6.0)]
+    );
+    let t = Tensor::from_slice(&[rank, 10 * rank]);
+    group.broadcast(&[t.shallow_clone()], 2).unwrap();
+    assert_eq!(Vec::<i64>::try_from(&t).unwrap(), [2, 20]);
+    assert_eq!(group.each(rank as f64).unwrap(), [0.0, 1.0, 2.0]);
+    let texts = ["", "a", "longer"];
+    let gathered = group.gather(texts[rank as usize].as_bytes()).unwrap();
+    assert_eq!(gathered, texts.map(|t| t.as_bytes().to_vec()));
+    assert_eq!(group.range(7), [0..3, 3..5, 5..7][rank as usize]);
+    group.agree("version", "1").unwrap();
+    let error = group.agree("experiment", ["a", "a", "b"][rank as usize]).unwrap_err().to_string();
+    assert_eq!(error, "experiment differs: rank 0 has a, rank 2 has b; start all processes alike");
+    group.barrier().unwrap();
+}
+
+/// A process that dies ends the calls of the others at once, and one that fails leaves them its cause.
+#[test]
+fn a_failure_reaches_the_others() {
+    let group = match as_rank("a_failure_reaches_the_others", 3, 60) {
+        Ok(group) => group,
+        Err(ended) => return assert!(matches!(ended.failed, Some((1, status)) if status.code() == Some(9)), "{ended:?}"),
+    };
+    group.barrier().unwrap();
+    if group.rank() == 1 {
+        group.fail("the disk is full");
+        std::process::exit(9);
+    }
+    let started = Instant::now();
+    let error = group.barrier().unwrap_err();
+    assert_eq!(error, DistributedError::Peer { rank: 1, cause: "the disk is full".into() });
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn a_process_that_hangs_is_given_up_after_the_timeout() {
+    let group = match as_rank("a_process_that_hangs_is_given_up_after_the_timeout", 2, 3) {
+        Ok(group) => group,
+        Err(ended) => return all_succeeded(ended),
+    };
+    group.barrier().unwrap();
+    if group.rank() == 1 {
+        std::thread::sleep(Duration::from_secs(5));
+        return;
+    }
+    let error = group.barrier().unwrap_err().to_string();
+    assert!(error.starts_with("rank 0 lost the others: one has died, or did not answer within 3 s"), "{error}");
+}
+
+#[test]
+fn a_world_that_is_not_complete_is_one_line() {
+    if World::from_environment().unwrap().is_some() {
+        return;
+    }
+    let port = repghost_distributed::free_port().unwrap();
+    let world = World { rank: 1, size: 2, local_rank: 1, address: "127.0.0.1".into(), port, agent_store: false, attempt: 0 };
+    let error = Group::connect(&world, Duration::from_secs(2)).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("rank 1 of 2 did not meet the others at 127.0.0.1:{port} within 2 s")), "{error}");
+    assert_eq!(error.lines().count(), 1);
+}
