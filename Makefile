@@ -7,7 +7,7 @@ CARGO ?= cargo
 PREFIX ?= $(HOME)/.cargo
 BIN = $(or $(CARGO_TARGET_DIR),$(ROOT)/target)/release/repghost-det
 
-.PHONY: help setup demo demo-mask test parity lint doc bench install check-tensorrt check-cuda gate clean
+.PHONY: help setup demo demo-mask test parity lint doc bench install check-tensorrt check-cuda gate fuzz torture soak deny clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -53,6 +53,18 @@ check-cuda: setup ## pack the check of NVIDIA cards, and run it where there is a
 
 gate: setup ## parity of all backbones with all heads, in onnxruntime; ONLY="resnet50 fcos" chooses some
 	@$(CARGO) bench --workspace --bench gate_table -- $(ONLY)
+
+fuzz: setup ## fuzz every reader of files; TARGET="pickle rle" chooses some, MINUTES=60 is longer (docs/reliability.md)
+	@bash tools/setup/fuzz.sh $(or $(MINUTES),1) $(TARGET)
+
+torture: build ## kill, fill disks and fail writes: the same weights after each; KILLS=200 FAULTS=all does more
+	@python3 tools/torture/torture.py $(BIN) --kills $(or $(KILLS),30) --faults $(or $(FAULTS),40) $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
+
+soak: build ## train each head for long: memory, threads, file handles and speed stay flat; STEPS=10000 is longer
+	@python3 tools/torture/soak.py $(BIN) --steps $(or $(STEPS),300) --output $(or $(OUTPUT),runs/soak)
+
+deny: ## hold the dependencies to deny.toml: advisories, licences, duplicate crates, sources
+	@bash tools/setup/deny.sh
 
 install: setup ## put repghost-det on the PATH
 	$(CARGO) install --locked --path tools/cli --root $(PREFIX) --force

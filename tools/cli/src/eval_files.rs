@@ -96,8 +96,7 @@ impl Args {
         }
         if let Some(path) = &self.thresholds {
             let failed = |e: &dyn fmt::Display| Failure(format!("{}: {e}", path.display()));
-            let text = std::fs::read_to_string(path).map_err(|e| failed(&e))?;
-            let thresholds = Thresholds::parse(&text).map_err(|e| failed(&e))?;
+            let thresholds = Thresholds::read(path).map_err(|e| failed(&e))?;
             let shown: Vec<Detection> = thresholds.apply(truth, detections);
             let counts = repghost_coco::judge::thresholds::measure(truth, &shown, iou_type, 0.0)?;
             judged.text += &format!(

@@ -8,6 +8,7 @@ use repghost_train::error::{RunFolderProblem, TrainError};
 
 use crate::bad_input::is_bad_input;
 use crate::commands::launch;
+use crate::printable;
 
 /// Everything was done.
 const DONE: u8 = 0;
@@ -79,7 +80,13 @@ pub fn report(result: anyhow::Result<Outcome>, verbose: bool) -> u8 {
         Err(error) if launch::is_silent() => code_of(&error),
         Err(error) if is_broken_pipe(&error) => DONE,
         Err(error) => {
-            let _ = writeln!(io::stderr(), "error: {}", message(&error, verbose));
+            let text = message(&error, verbose);
+            // With --verbose libtorch's stack has a line for each frame.
+            let text = match verbose {
+                true => printable::escaped(&text).into_owned(),
+                false => printable::lines(&text),
+            };
+            let _ = writeln!(io::stderr(), "error: {text}");
             code_of(&error)
         }
     }
@@ -185,6 +192,10 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 pub fn install_panic_hook() {
     std::panic::set_hook(Box::new(|info| {
         let text = info.payload_as_str().unwrap_or("no message");
+        // The writer of TensorBoard's events panics in its own thread where it cannot write; the run notices, warns and goes on.
+        if info.location().is_some_and(|l| l.file().contains("tensorboard-rs")) {
+            return;
+        }
         if text.contains("Broken pipe") {
             at_once(DONE);
         }
@@ -193,7 +204,7 @@ pub fn install_panic_hook() {
             at_once(FAILED);
         }
         let place = info.location().map_or(String::new(), |l| format!(" at {}:{}", l.file(), l.line()));
-        let _ = writeln!(io::stderr(), "error: internal error{place}: {}", without_stack(text));
+        let _ = writeln!(io::stderr(), "error: internal error{place}: {}", printable::line(&without_stack(text)));
         if std::env::var_os("RUST_BACKTRACE").is_some_and(|v| v != "0") {
             let _ = writeln!(io::stderr(), "{}", std::backtrace::Backtrace::force_capture());
         }

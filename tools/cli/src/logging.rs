@@ -1,8 +1,13 @@
 //! Messages on the way, to stderr, so that stdout holds results only.
 
+use std::fmt;
 use std::io::{self, IsTerminal};
 
+use tracing::field::Field;
 use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt::format::{debug_fn, Writer};
+
+use crate::printable;
 
 /// Starts logging. `RUST_LOG` wins over the switches.
 pub fn start(verbose: bool, quiet: bool) {
@@ -18,7 +23,17 @@ pub fn start(verbose: bool, quiet: bool) {
         .with_ansi(io::stderr().is_terminal())
         .without_time()
         .with_target(verbose)
+        .fmt_fields(debug_fn(field))
         .init();
+}
+
+/// A message, or a value with its name, without what would reach the terminal as a command.
+fn field(out: &mut Writer, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let text = printable::lines(&format!("{value:?}"));
+    match field.name() {
+        "message" => write!(out, "{text}"),
+        name => write!(out, " {name}={text}"),
+    }
 }
 
 /// Our crates at `level`; other crates only warn.

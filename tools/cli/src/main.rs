@@ -11,6 +11,7 @@ mod exit;
 mod flag_hint;
 mod interrupt;
 mod logging;
+mod printable;
 mod tables;
 
 use clap::Parser;

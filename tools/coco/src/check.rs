@@ -6,16 +6,23 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::annotations::raw::{self, RawFile};
 use crate::annotations::record::{read_annotation, Context, ReadAnnotation};
-use crate::annotations::{classes, dataset, suspicion, Annotation, AnnotationError, Finding, ImageRecord, Problem, Severity};
+use crate::annotations::{classes, dataset, suspicion, AnnotationError, Finding, ImageRecord, Problem, Segmentation, Severity};
 use crate::decode::{self, DecodeConfig};
 use crate::error::DataError;
 use crate::formats::{self, Format, Place};
+
+/// Gets what is looked at, how many are done, how many there are; from several threads.
+pub type Progress<'a> = &'a (dyn Fn(&'static str, usize, usize) + Sync);
+
+/// Annotations between two reports of progress.
+const STEP: usize = 1 << 12;
 
 /// What was looked at and what was found.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -64,10 +71,11 @@ pub enum ImageCheck {
 /// # Errors
 /// Only where the annotation file cannot be read from disk; a file that is no COCO JSON is a finding.
 pub fn check(annotations: &Path, images: Option<&Path>, how: ImageCheck) -> Result<CheckReport, AnnotationError> {
-    check_as(annotations, images, how, &DecodeConfig::default())
+    check_as(annotations, images, how, &DecodeConfig::default(), &|_, _, _| {})
 }
 
-/// As [`check`], with images decoded as an experiment's `data` has it.
+/// As [`check`], with images decoded as an experiment's `data` has it. `progress` gets what is looked at (`annotations`, `images`), how
+/// many are done and how many there are.
 ///
 /// # Errors
 /// As [`check`].
@@ -76,11 +84,12 @@ pub fn check_as(
     images: Option<&Path>,
     how: ImageCheck,
     decode: &DecodeConfig,
+    progress: Progress,
 ) -> Result<CheckReport, AnnotationError> {
     let mut report =
         CheckReport { annotation_file: annotations.to_owned(), image_folder: images.map(Path::to_owned), ..Default::default() };
     if let Some(format) = formats::recognise(annotations) {
-        return check_other(format, annotations, images, how, decode);
+        return check_other(format, annotations, images, how, decode, progress);
     }
     let mut bytes = raw::read_bytes(annotations)?;
     let file: RawFile = match raw::parse(annotations, &mut bytes) {
@@ -91,9 +100,10 @@ pub fn check_as(
         }
         Err(error) => return Err(error),
     };
-    let records = check_records(&file, &[], &mut report);
+    let records = check_records(file, &[], progress, &mut report);
+    drop(bytes);
     if let Some(folder) = images {
-        check_files(folder, &records, how, decode, &mut report);
+        check_files(folder, &records, how, decode, progress, &mut report);
     }
     Ok(report)
 }
@@ -105,19 +115,20 @@ fn check_other(
     images: Option<&Path>,
     how: ImageCheck,
     decode: &DecodeConfig,
+    progress: Progress,
 ) -> Result<CheckReport, AnnotationError> {
     let records = (format.read)(&Place { annotations: path, images, split: None })?;
     let mut report =
         CheckReport { annotation_file: path.to_owned(), image_folder: Some(records.root.clone()), ..Default::default() };
     report.findings.clone_from(&records.findings);
     let shapes = records.shapes();
-    let list = check_records(&records.raw(&shapes), &records.places(), &mut report);
-    check_files(&records.root, &list, how, decode, &mut report);
+    let list = check_records(records.raw(&shapes), &records.places(), progress, &mut report);
+    check_files(&records.root, &list, how, decode, progress, &mut report);
     Ok(report)
 }
 
 /// Everything that the records alone show. Where each has a place, areas are never there and no finding.
-fn check_records(file: &RawFile, places: &[String], report: &mut CheckReport) -> Vec<ImageRecord> {
+fn check_records(file: RawFile, places: &[String], progress: Progress, report: &mut CheckReport) -> Vec<ImageRecord> {
     let raw_images = file.images.as_deref().unwrap_or_default();
     let raw_annotations = file.annotations.as_deref().unwrap_or_default();
     let raw_categories = file.categories.as_deref().unwrap_or_default();
@@ -161,17 +172,24 @@ fn check_records(file: &RawFile, places: &[String], report: &mut CheckReport) ->
         label: &|id| known.contains(&id).then_some(Some(0)),
         segmentations: true,
     };
-    let read: Vec<ReadAnnotation> = raw_annotations
-        .par_iter()
-        .enumerate()
-        .map(|(place, raw)| {
-            let mut read = read_annotation(raw, place, &context);
-            if is_mask_empty(&read, &sizes) {
-                read.problems.push(Problem::MaskEmpty);
-            }
-            read
-        })
-        .collect();
+    let done = AtomicUsize::new(0);
+    let judge = |(place, raw)| {
+        let mut read = read_annotation(raw, place, &context);
+        if is_mask_empty(&read, &sizes) {
+            read.problems.push(Problem::MaskEmpty);
+        }
+        // Outlines are most of a file: each is dropped once it is judged.
+        if let Some(record) = &mut read.record {
+            record.segmentation = Segmentation::None;
+        }
+        let so_far = done.fetch_add(1, Ordering::Relaxed) + 1;
+        if so_far.is_multiple_of(STEP) {
+            progress("annotations", so_far, raw_annotations.len());
+        }
+        read
+    };
+    let read: Vec<ReadAnnotation> = raw_annotations.par_iter().enumerate().map(judge).collect();
+    drop(file);
     let suspicions = suspicions(&read, &sizes, &known);
     report.findings.extend(suspicions.iter().map(|problem| Finding::new(problem, None, None)));
     let mut ids = HashSet::with_capacity(read.len());
@@ -189,22 +207,13 @@ fn check_records(file: &RawFile, places: &[String], report: &mut CheckReport) ->
 
 /// What only all records together show.
 fn suspicions(read: &[ReadAnnotation], sizes: &HashMap<i64, [u32; 2]>, known: &HashSet<i64>) -> Vec<Problem> {
-    let mut by_image: std::collections::BTreeMap<i64, Vec<Annotation>> = Default::default();
-    for annotation in read {
-        if let (Some(id), Some(record)) = (annotation.image_id, &annotation.record) {
-            let Annotation { id: number, category_id, label, bbox, area, iscrowd, .. } = *record;
-            let box_alone = Annotation { id: number, category_id, label, bbox, area, iscrowd, ..Annotation::default() };
-            by_image.entry(id).or_default().push(box_alone);
-        }
-    }
-    let boxes = by_image.iter().flat_map(|(id, objects)| {
-        let size = sizes.get(id).copied();
-        objects.iter().filter(|object| !object.iscrowd).filter_map(move |object| Some((object.bbox, size?)))
-    });
+    let objects = || read.iter().filter_map(|annotation| Some((annotation.image_id?, annotation.record.as_ref()?)));
+    let single = || objects().filter(|(_, object)| !object.iscrowd);
+    let boxes = single().filter_map(|(id, object)| Some((object.bbox, sizes.get(&id).copied()?)));
     let found = [
         suspicion::one_lower(read, known),
         suspicion::corners(boxes),
-        suspicion::dense(by_image.iter().map(|(id, objects)| (*id, &objects[..]))),
+        suspicion::dense(single().map(|(id, object)| (id, object.category_id))),
     ];
     found.into_iter().flatten().collect()
 }
@@ -215,8 +224,21 @@ fn is_mask_empty(read: &ReadAnnotation, sizes: &HashMap<i64, [u32; 2]>) -> bool 
 }
 
 /// Looks at every image file, in parallel.
-fn check_files(folder: &Path, images: &[ImageRecord], how: ImageCheck, decode: &DecodeConfig, report: &mut CheckReport) {
-    let problems: Vec<Vec<Problem>> = images.par_iter().map(|image| check_image(folder, image, how, decode)).collect();
+fn check_files(
+    folder: &Path,
+    images: &[ImageRecord],
+    how: ImageCheck,
+    decode: &DecodeConfig,
+    progress: Progress,
+    report: &mut CheckReport,
+) {
+    let done = AtomicUsize::new(0);
+    let look = |image| {
+        let problems = check_image(folder, image, how, decode);
+        progress("images", done.fetch_add(1, Ordering::Relaxed) + 1, images.len());
+        problems
+    };
+    let problems: Vec<Vec<Problem>> = images.par_iter().map(look).collect();
     for (image, problems) in images.iter().zip(&problems) {
         let findings = problems.iter().map(|problem| Finding::new(problem, Some(image.id), None).of_file(&image.file_name));
         report.findings.extend(findings);

@@ -2,8 +2,9 @@
 //!
 //! Detection sets are easier to come by than classification sets, and what a detector confuses is best studied on crops. Crowds and
 //! boxes without area are left out, as in training; boxes are clipped to their image.
+//!
+//! A folder is marked until it is whole ([`crate::unfinished`]): what was interrupted goes on where it was, and does not train before.
 
-use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,12 +12,13 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ImageEncoder, RgbImage};
 use rayon::prelude::*;
 
-use crate::annotations::Dataset;
+use crate::annotations::{Dataset, ImageRecord};
 use crate::decode::{read_image, resolve, DecodeConfig};
 use crate::error::DataError;
 use crate::files::write_atomic;
 use crate::sample::{crop, Window};
 use crate::types::BoxXyxy;
+use crate::unfinished::Unfinished;
 
 /// How boxes are cut out.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +49,7 @@ pub struct CropsWritten {
 /// Cuts every object of a data set out of its image. `progress` gets the numbers of images done and images in all.
 ///
 /// # Errors
-/// Options out of range, a folder that is not empty, class names that give two folders one name, images that cannot be read, files that
+/// Options out of range, a folder that is not empty (but for what the same call has begun there), class names that give two folders one name, images that cannot be read, files that
 /// cannot be written.
 pub fn write_crops(
     dataset: &Dataset,
@@ -58,10 +60,7 @@ pub fn write_crops(
 ) -> Result<CropsWritten, DataError> {
     options.validate()?;
     let names = folder_names(dataset)?;
-    if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
-        let reason = "is there already and not empty; name another folder, or delete it".into();
-        return Err(DataError::Folder { path: folder.into(), reason });
-    }
+    let mark = Unfinished::begin(folder, &recipe(dataset, images, &names, options))?;
     let done = AtomicUsize::new(0);
     let one = |i: usize| {
         let counted = crops_of_image(dataset, i, images, folder, &names, options)?;
@@ -69,11 +68,22 @@ pub fn write_crops(
         Ok(counted)
     };
     let all: Vec<(Vec<usize>, usize)> = (0..dataset.len()).into_par_iter().map(one).collect::<Result<_, DataError>>()?;
+    mark.complete()?;
     let count = |class: usize| all.iter().map(|(labels, _)| labels.iter().filter(|l| **l == class).count()).sum();
     Ok(CropsWritten {
         classes: names.iter().enumerate().map(|(i, name)| (name.clone(), count(i))).collect(),
         too_small: all.iter().map(|(_, small)| small).sum(),
     })
+}
+
+/// What the folder will hold: the same text for the same crops.
+fn recipe(dataset: &Dataset, images: &Path, names: &[String], options: &CropOptions) -> String {
+    let objects: usize = (0..dataset.len()).map(|i| dataset.annotations(i).len()).sum();
+    format!(
+        "annotations: {:?}\nimages: {images:?}\ncounts: {} images, {objects} objects\nclasses: {names:?}\noptions: {options:?}\n",
+        dataset.path,
+        dataset.len(),
+    )
 }
 
 /// Positions in the class list of the crops written, and the number of boxes left out.
@@ -90,12 +100,7 @@ fn crops_of_image(
     if objects.is_empty() {
         return Ok((vec![], 0));
     }
-    let path = resolve(images, &record.file_name)?;
-    let image = read_image(&path, &DecodeConfig::default())?;
-    let (found, expected) = ([image.width(), image.height()], [record.width, record.height]);
-    if found != expected {
-        return Err(DataError::SizeMismatch { path, found, expected, hint: "" });
-    }
+    let mut image = None;
     let stem = Path::new(&record.file_name).with_extension("").to_string_lossy().replace(['/', '\\'], "_");
     let (mut written, mut too_small) = (vec![], 0);
     for (annotation, bbox) in objects {
@@ -106,12 +111,31 @@ fn crops_of_image(
         }
         let class = dataset.classes.iter().position(|c| c.category_id == annotation.category_id);
         let Some((class, name)) = class.and_then(|i| Some((i, names.get(i)?))) else { continue };
-        let part = crop(&image, options.window(bbox, [record.width as usize, record.height as usize]));
-        let path = folder.join(name).join(format!("{stem}_{}.png", annotation.id));
-        png(&part).and_then(|bytes| write_atomic(&path, &bytes)).map_err(|source| DataError::Write { path, source })?;
         written.push(class);
+        let path = folder.join(name).join(format!("{stem}_{}.png", annotation.id));
+        // From an interrupted call; files are whole or not there.
+        if path.is_file() {
+            continue;
+        }
+        let image = match &image {
+            Some(image) => image,
+            None => image.insert(read_whole(images, record)?),
+        };
+        let part = crop(image, options.window(bbox, [record.width as usize, record.height as usize]));
+        png(&part).and_then(|bytes| write_atomic(&path, &bytes)).map_err(|source| DataError::Write { path, source })?;
     }
     Ok((written, too_small))
+}
+
+/// An image of the size that the annotations give.
+fn read_whole(images: &Path, record: &ImageRecord) -> Result<RgbImage, DataError> {
+    let path = resolve(images, &record.file_name)?;
+    let image = read_image(&path, &DecodeConfig::default())?;
+    let (found, expected) = ([image.width(), image.height()], [record.width, record.height]);
+    match found == expected {
+        true => Ok(image),
+        false => Err(DataError::SizeMismatch { path, found, expected, hint: "" }),
+    }
 }
 
 impl CropOptions {

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::annotations::Dataset;
-use crate::decode::{decode_image, read_image, resolve, DecodeConfig};
+use crate::decode::{decode_image, read_bytes, read_image, resolve, DecodeConfig};
 use crate::draw::{contact_sheet, Tile};
 use crate::error::DataError;
 
@@ -146,7 +146,7 @@ fn pair(a: &Print, b: &Print, likeness: Likeness) -> Pair {
 
 fn print(root: &Path, name: &str) -> Result<Print, DataError> {
     let path = resolve(root, name)?;
-    let bytes = std::fs::read(&path).map_err(|source| DataError::Read { path: path.clone(), source })?;
+    let bytes = read_bytes(&path)?;
     let mut hasher = DefaultHasher::new();
     bytes.hash(&mut hasher);
     // Copies are often the upright form of a photograph that is stored lying down.
@@ -158,7 +158,7 @@ fn print(root: &Path, name: &str) -> Result<Print, DataError> {
 
 /// Whether two files hold the same bytes; equal hashes are no proof.
 fn same_bytes(a: &Path, b: &Path) -> bool {
-    matches!((std::fs::read(a), std::fs::read(b)), (Ok(a), Ok(b)) if a == b)
+    matches!((read_bytes(a), read_bytes(b)), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Brightness at a small size, every pixel of the picture averaged in.

@@ -54,6 +54,7 @@ pub mod stats;
 pub mod stream;
 pub mod transform;
 pub mod types;
+pub mod unfinished;
 
 pub use annotations::{
     Annotation, AnnotationError, ClassList, Dataset, DatasetOptions, ImageRecord, LabelMode, OnBadAnnotation, Rle,

@@ -123,12 +123,22 @@ impl Metadata {
 /// # Errors
 /// A file that cannot be read, was not written by this program, or holds no experiment; values that cannot work.
 pub fn experiment_of(path: &Path, overrides: &[String]) -> Result<Loaded, ExportError> {
-    let bytes = std::fs::read(path).map_err(ExportError::io(path))?;
-    let metadata = Metadata::of(&decode(path, &bytes)?);
+    let metadata = Metadata::of(&decode(path, &read(path)?)?);
     let format = |why: String| ExportError::Format { path: path.into(), why };
     metadata.part().map_err(format)?;
     let text = metadata.get(keys::EXPERIMENT).ok_or_else(|| format("its metadata holds no experiment".into()))?;
     Ok(Loaded::parse(text, path, overrides).map_err(TrainError::from)?)
+}
+
+/// Bytes of an exported file at most: protobuf's own limit.
+const MAX_BYTES: u64 = 2 << 30;
+
+/// The bytes of an exported file.
+///
+/// # Errors
+/// No regular file, a longer one than ONNX files can be, the disk's.
+pub fn read(path: &Path) -> Result<Vec<u8>, ExportError> {
+    repghost_files::read_bounded(path, MAX_BYTES).map_err(ExportError::io(path))
 }
 
 /// Reads a file's messages.

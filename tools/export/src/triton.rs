@@ -44,7 +44,7 @@ fn value(v: &proto::ValueInfo) -> String {
 /// # Errors
 /// The disk's; a file that is no ONNX file.
 pub fn write_config(file: &Path) -> Result<PathBuf, ExportError> {
-    let bytes = std::fs::read(file).map_err(ExportError::io(file))?;
+    let bytes = metadata::read(file)?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let path = sibling(file, ".config", "pbtxt");
     write(&path, config(&name, &metadata::decode(file, &bytes)?).as_bytes())?;

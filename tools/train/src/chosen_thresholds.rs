@@ -25,13 +25,11 @@ pub fn file_of(weights: &Path) -> Option<PathBuf> {
 /// A file that is none of thresholds.
 pub fn read(weights: &Path) -> Result<(Option<Thresholds>, Option<String>), TrainError> {
     let Some(path) = file_of(weights) else { return Ok((None, None)) };
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok((None, None)),
-        Err(e) => return Err(TrainError::io(path)(e)),
-    };
+    if !path.exists() {
+        return Ok((None, None));
+    }
     let problem = |reason| TrainError::Thresholds { path: path.clone(), reason };
-    let thresholds = Thresholds::parse(&text).map_err(problem)?;
+    let thresholds = Thresholds::read(&path).map_err(problem)?;
     let name = weights.file_name().unwrap_or_default().to_string_lossy();
     if thresholds.weights == name {
         return Ok((Some(thresholds), None));

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use repghost_coco::annotations::{ClassList, LabelMode};
 use repghost_coco::draw::{draw_objects, of_detections, Style};
+use repghost_coco::files::write_picture;
 use repghost_coco::judge::Thresholds;
 use repghost_coco::{DecodeConfig, Detection, RgbImage};
 
@@ -169,7 +170,7 @@ impl PredictionWriter {
         }
         draw_objects(&mut image, &of_detections(&image_detections.objects, &self.classes, self.threshold), &style);
         let target = self.folder.join(format!("{name}.png"));
-        image.save(&target).map_err(|e| TrainError::Drawing { path: target, reason: e.to_string() })
+        write_picture(&target, &image).map_err(TrainError::io(&target))
     }
 
     /// Writes the list of detections; returns where it is.

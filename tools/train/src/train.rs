@@ -119,6 +119,7 @@ pub fn train_task<T: ImageTask>(
     }
     let folder = folder(loaded, options)?;
     let _lock = RunLock::acquire(folder.root())?;
+    repghost_files::remove_temporary(folder.root()).map_err(TrainError::io(folder.root()))?;
     if let Some(Together { group, .. }) = &together {
         from_first(group, Some(folder.root().to_path_buf()))?;
         print(&format!("{} processes train together; train.batch_size is for all of them", group.size()));

@@ -1,13 +1,12 @@
 //! `analyze`: what networks cost, before anything is trained.
 
-use std::io::{self, Write};
-
 use repghost_backbone::BackboneConfig;
 use repghost_train::analyze::{self, report, Options};
 
 use super::config::{read, sources};
 use crate::bad_input::bad_input;
 use crate::exit::Outcome;
+use crate::printable;
 
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -77,6 +76,6 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         Format::Csv => report::csv(&all),
         Format::Json => report::json(&all)?,
     };
-    io::stdout().write_all(text.as_bytes())?;
+    printable::print(&text)?;
     Ok(Outcome::Done)
 }

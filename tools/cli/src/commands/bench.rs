@@ -1,6 +1,5 @@
 //! `bench`: what networks cost on this machine, in every runtime.
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -15,6 +14,7 @@ use crate::commands::counter::Counter;
 use crate::commands::export::height_and_width;
 use crate::exit::Outcome;
 use crate::interrupt;
+use crate::printable;
 
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -158,7 +158,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     shown.clear();
     let Some(outcome) = outcome else { return Ok(Outcome::Interrupted) };
     report::write(&outcome, &args.output)?;
-    io::stdout().write_all(report::markdown(&outcome).as_bytes())?;
+    printable::print(&report::markdown(&outcome))?;
     Ok(Outcome::Done)
 }
 
@@ -189,6 +189,6 @@ fn joins(args: &Args, quiet: bool) -> anyhow::Result<Outcome> {
     shown.clear();
     let Some(outcome) = outcome else { return Ok(Outcome::Interrupted) };
     concat_add::report::write(&outcome, &args.output)?;
-    io::stdout().write_all(concat_add::report::markdown(&outcome).as_bytes())?;
+    printable::print(&concat_add::report::markdown(&outcome))?;
     Ok(Outcome::Done)
 }

@@ -1,6 +1,5 @@
 //! `bench` of detectors: run folders, weights and exported files, end to end and the network alone.
 
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use repghost_export::bench::detectors::{is_exported, measure, Subject, Timing, LIBTORCH};
@@ -25,6 +24,7 @@ use crate::commands::counter::Counter;
 use crate::commands::model_args::is_override;
 use crate::exit::Outcome;
 use crate::interrupt;
+use crate::printable;
 
 /// A detector as it was named.
 struct Named {
@@ -90,7 +90,7 @@ pub fn run(args: &Args, quiet: bool) -> anyhow::Result<Outcome> {
         }
     }
     detector_report::write(&rows, threads, &notes, &args.output)?;
-    io::stdout().write_all(detector_report::markdown(&rows, threads, &notes).as_bytes())?;
+    printable::print(&detector_report::markdown(&rows, threads, &notes))?;
     Ok(Outcome::Done)
 }
 
@@ -139,8 +139,7 @@ fn detector(path: &Path, overrides: &[String]) -> anyhow::Result<Named> {
         let weights = found.ok_or_else(|| bad_input(format!("{}: holds no weights yet", folder.weights().display())))?;
         (loaded.experiment, weights)
     } else if is_exported(path) {
-        let bytes = std::fs::read(path).map_err(repghost_train::TrainError::io(path))?;
-        let recorded = Metadata::of(&metadata::decode(path, &bytes)?);
+        let recorded = Metadata::of(&metadata::decode(path, &metadata::read(path)?)?);
         let text = recorded.experiment_text().map_err(|e| bad_input(format!("{}: {e}", path.display())))?;
         (repghost_train::Loaded::parse(text, path, overrides).bad_input()?.experiment, path.to_owned())
     } else {

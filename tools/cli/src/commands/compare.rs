@@ -1,6 +1,5 @@
 //! `compare`: is one detector better than another, or is it chance.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use repghost_coco::IouType;
@@ -8,6 +7,7 @@ use repghost_train::compare::{self, Request};
 use repghost_train::run::folder::write_json;
 
 use crate::exit::Outcome;
+use crate::printable;
 
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -63,7 +63,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         write_json(file, &comparison)?;
         text += &format!("wrote {}\n", file.display());
     }
-    io::stdout().write_all(text.as_bytes())?;
+    printable::print(&text)?;
     match args.fail_below {
         Some(least) if comparison.ap().difference < least => {
             tracing::error!("AP changed by {:+.4}, which is below {least:+}", comparison.ap().difference);

@@ -1,12 +1,12 @@
 //! `config`: what an experiment file resolves to.
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use repghost_train::config::{built_in, diff, explain, overrides, Loaded};
 
 use crate::bad_input::bad_input;
 use crate::exit::Outcome;
+use crate::printable;
 
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -86,7 +86,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
             more => return Err(bad_input(format!("config takes one file, or two to compare; found {}", more.len()))),
         }
     };
-    io::stdout().write_all(text.as_bytes())?;
+    printable::print(&text)?;
     Ok(Outcome::Done)
 }
 

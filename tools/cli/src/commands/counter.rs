@@ -1,4 +1,4 @@
-//! A count of images on stderr.
+//! A count of images, or of other things, on stderr.
 
 use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
@@ -8,24 +8,30 @@ use indicatif::{ProgressBar, ProgressStyle};
 /// Seconds between two lines where stderr is no terminal.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Counts images: a bar on a terminal, a line every ten seconds elsewhere.
+/// Counts: a bar on a terminal, a line every ten seconds elsewhere.
 pub struct Counter {
     what: &'static str,
+    things: &'static str,
     quiet: bool,
     bar: Option<ProgressBar>,
     last: Instant,
 }
 
 impl Counter {
-    /// Shows nothing when `quiet`.
+    /// Counts images. Shows nothing when `quiet`.
     pub fn new(what: &'static str, quiet: bool) -> Self {
+        Self::of(what, "images", quiet)
+    }
+
+    /// Counts `things`. Shows nothing when `quiet`; a bar comes with the first count.
+    pub fn of(what: &'static str, things: &'static str, quiet: bool) -> Self {
         let bar = (!quiet && io::stderr().is_terminal()).then(|| {
-            let style = ProgressStyle::with_template("{msg} {pos}/{len} [{wide_bar:.green/dim}] {per_sec}, {eta} left");
-            let bar = ProgressBar::new(0).with_message(what);
+            let style = ProgressStyle::with_template("{msg} {pos}/{len} {prefix} [{wide_bar:.green/dim}] {per_sec}, {eta} left");
+            let bar = ProgressBar::new(0).with_message(what).with_prefix(things);
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Self { what, quiet, bar, last: Instant::now() }
+        Self { what, things, quiet, bar, last: Instant::now() }
     }
 
     /// So many of `total` are done.
@@ -35,7 +41,7 @@ impl Counter {
             bar.set_position(done as u64);
         } else if !self.quiet && self.last.elapsed() >= PAUSE {
             self.last = Instant::now();
-            eprintln!("{}: {done} of {total} images", self.what);
+            eprintln!("{}: {done} of {total} {}", self.what, self.things);
         }
     }
 

@@ -1,7 +1,5 @@
 //! `doctor`: versions, libraries and devices.
 
-use std::io::{self, Write};
-
 use repghost_export::runtime::onnxruntime;
 use repghost_export::tensorrt::find_trtexec;
 use repghost_train::environment::{read_word, Environment, Search};
@@ -9,6 +7,7 @@ use serde::Serialize;
 
 use crate::cuda::Cuda;
 use crate::exit::Outcome;
+use crate::printable;
 
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -46,7 +45,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let cuda = Cuda::collect();
     let report = Report { environment: Environment::collect(), cuda, onnxruntime: find_onnxruntime(), trtexec: search_trtexec() };
     let text = if args.json { serde_json::to_string_pretty(&report)? + "\n" } else { table(&report) };
-    io::stdout().write_all(text.as_bytes())?;
+    printable::print(&text)?;
     Ok(Outcome::Done)
 }
 

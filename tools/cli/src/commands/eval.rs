@@ -1,7 +1,6 @@
 //! `eval`: the COCO numbers of a detector, or of detections that are already in a file; the accuracy of a classifier.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use repghost_coco::{Evaluation, IouType};
@@ -19,6 +18,7 @@ use crate::commands::runtime::{self, Classes};
 use crate::eval_files;
 use crate::exit::Outcome;
 use crate::interrupt;
+use crate::printable;
 use crate::tables;
 
 /// Worked examples for `--help`.
@@ -74,7 +74,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         return Err(bad_input("--device is for networks: it needs --weights"));
     }
     let text = eval_files::run(&args.files, &mut |text| tracing::warn!("{text}")).bad_input()?;
-    io::stdout().write_all(text.as_bytes())?;
+    printable::print(&text)?;
     Ok(Outcome::Done)
 }
 
@@ -144,7 +144,7 @@ fn measure(args: &Args, weights: &Path, quiet: bool) -> anyhow::Result<Outcome> 
         measured.write_with(folder, &judged.further)?;
         measured.plot(folder)?;
     }
-    io::stdout().write_all(text.as_bytes())?;
+    printable::print(&text)?;
     Ok(Outcome::Done)
 }
 
@@ -188,6 +188,6 @@ fn measure_classifier(args: &Args, e: &Experiment, weights: &Path, mut shown: Co
     if let Some(folder) = &args.files.output {
         accuracy.write(folder)?;
     }
-    io::stdout().write_all(text.as_bytes())?;
+    printable::print(&text)?;
     Ok(Outcome::Done)
 }

@@ -1,6 +1,5 @@
 //! `export`: a trained model as a file that other runtimes take, checked before it is kept.
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use repghost_export::engine_pool::EXTENSION;
@@ -15,6 +14,7 @@ use crate::bad_input::bad_input;
 use crate::commands::device::DeviceArgs;
 use crate::commands::model_args::{ModelArgs, ModelInput};
 use crate::exit::Outcome;
+use crate::printable;
 
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -193,6 +193,6 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let files: Vec<String> = report.files.iter().map(|f| f.display().to_string()).collect();
     let nodes = if report.nodes > 0 { format!("{} nodes: ", report.nodes) } else { String::new() };
     text.push_str(&format!("{nodes}{}\n", files.join(", ")));
-    io::stdout().write_all(text.as_bytes())?;
+    printable::print(&text)?;
     Ok(Outcome::Done)
 }

@@ -1,7 +1,6 @@
 //! `features`: the tapped maps of images, as safetensors.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use repghost_train::features::features;
@@ -11,6 +10,7 @@ use crate::bad_input::bad_input;
 use crate::commands::device::DeviceArgs;
 use crate::commands::model_args::{ModelArgs, ModelInput};
 use crate::exit::Outcome;
+use crate::printable;
 
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -45,6 +45,6 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     for (name, shape) in maps {
         let _ = writeln!(text, "{name}  {shape:?}");
     }
-    io::stdout().write_all(text.as_bytes())?;
+    printable::print(&text)?;
     Ok(Outcome::Done)
 }

@@ -1,6 +1,6 @@
 //! `predict`: boxes drawn on image files, or classes of image files.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -17,6 +17,7 @@ use crate::commands::model_args::{ModelArgs, ModelInput};
 use crate::commands::runtime::{self, Classes};
 use crate::exit::Outcome;
 use crate::interrupt;
+use crate::printable::Out;
 
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -75,6 +76,9 @@ fn formats() -> impl TypedValueParser<Value = ListFormat> {
         .try_map(|name| ListFormat::ALL.into_iter().find(|f| f.name() == name).ok_or("no such format"))
 }
 
+/// Bytes of a list of paths at most: some million paths.
+const MAX_LIST: u64 = 256 << 20;
+
 /// The images; in place of `-` those that are listed on the standard input, a path a line.
 fn with_listed(images: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
     let mut all = Vec::new();
@@ -84,10 +88,13 @@ fn with_listed(images: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
             continue;
         }
         let before = all.len();
-        for line in io::stdin().lines() {
-            let line = line.map_err(|e| bad_input(format!("-: the list of paths cannot be read: {e}")))?;
-            all.extend((!line.is_empty()).then(|| PathBuf::from(line)));
+        let mut list = String::new();
+        let read = io::stdin().take(MAX_LIST + 1).read_to_string(&mut list);
+        let read = read.map_err(|e| bad_input(format!("-: the list of paths cannot be read: {e}")))?;
+        if read as u64 > MAX_LIST {
+            return Err(bad_input(format!("-: the list of paths is longer than {} MiB", MAX_LIST >> 20)));
         }
+        all.extend(list.lines().filter(|line| !line.is_empty()).map(PathBuf::from));
         if all.len() == before {
             return Err(bad_input("-: expected paths on the standard input, one a line; there are none"));
         }
@@ -173,7 +180,7 @@ fn classify(e: &Experiment, weights: &Path, options: &PredictOptions, quiet: boo
     shown.clear();
     let Some(predicted) = predicted else { return Ok(Outcome::Interrupted) };
     const SHOWN: usize = 20;
-    let mut out = io::stdout();
+    let mut out = Out;
     for p in predicted.predictions.iter().take(SHOWN) {
         writeln!(out, "{}  {}  {:.4}", p.file_name, p.class, p.probability)?;
     }

@@ -1,11 +1,12 @@
 //! `report`: one page about runs and sweeps.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use repghost_train::report::{self, Request};
 
 use crate::exit::Outcome;
+use crate::printable::Out;
 
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -45,6 +46,6 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     }
     report::write(&page, &args.output)?;
     let mebibytes = page.html.len() as f64 / f64::from(1 << 20);
-    writeln!(io::stdout(), "wrote {} ({mebibytes:.1} MiB)", args.output.display())?;
+    writeln!(Out, "wrote {} ({mebibytes:.1} MiB)", args.output.display())?;
     Ok(Outcome::Done)
 }

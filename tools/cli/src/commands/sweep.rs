@@ -1,6 +1,5 @@
 //! `sweep`: an ablation from its file to its table.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
@@ -10,6 +9,7 @@ use repghost_train::sweep::{cost, plan, report, runner, Plan, RunOptions, Shard,
 use super::sweep_progress::SweepProgress;
 use crate::exit::Outcome;
 use crate::interrupt;
+use crate::printable;
 
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -78,7 +78,7 @@ fn device(text: &str) -> Result<Choice, String> {
 pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     let plan = Plan::read(&args.file, &args.overrides)?;
     if args.dry_run {
-        io::stdout().write_all(listing(&plan, args.shard)?.as_bytes())?;
+        printable::print(&listing(&plan, args.shard)?)?;
         return Ok(Outcome::Done);
     }
     let folder = SweepFolder::open(&plan::sweep_dir(&args.file, &plan, args.run_dir.as_deref()))?;
@@ -90,7 +90,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     }
     if outcome != Outcome::Interrupted {
         let written = report::write(&plan, &folder, !args.no_latency)?;
-        io::stdout().write_all(written.markdown.as_bytes())?;
+        printable::print(&written.markdown)?;
         for file in written.files {
             tracing::info!("wrote {}", file.display());
         }

@@ -7,6 +7,9 @@
 #[path = "../eval_files.rs"]
 mod eval_files;
 mod libtorch;
+#[path = "../printable.rs"]
+#[allow(dead_code)] // a part is used here
+mod printable;
 #[path = "../tables.rs"]
 mod tables;
 
@@ -51,17 +54,17 @@ fn main() -> ExitCode {
 fn eval(args: &eval_files::Args, quiet: bool) -> ExitCode {
     let mut warn = |text: String| {
         if !quiet {
-            let _ = writeln!(std::io::stderr(), "warning: {text}");
+            let _ = writeln!(std::io::stderr(), "warning: {}", printable::line(&text));
         }
     };
     let text = match eval_files::run(args, &mut warn) {
         Ok(text) => text,
         Err(failure) => {
-            let _ = writeln!(std::io::stderr(), "error: {failure}");
+            let _ = writeln!(std::io::stderr(), "error: {}", printable::line(&failure.to_string()));
             return ExitCode::from(BAD_INPUT);
         }
     };
-    match std::io::stdout().write_all(text.as_bytes()) {
+    match printable::print(&text) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
             let _ = writeln!(std::io::stderr(), "error: cannot print: {error}");
             ExitCode::FAILURE

@@ -270,7 +270,9 @@ impl Dataset {
             objects.iter().filter(|object| !object.iscrowd).map(move |object| (object.bbox, size))
         });
         warnings.extend(suspicion::corners(boxes).map(|problem| problem.to_string()));
-        let dense = suspicion::dense(dataset.with_objects().map(|(image, objects)| (image.id, objects)));
+        let dense = suspicion::dense(dataset.with_objects().flat_map(|(image, objects)| {
+            objects.iter().filter(|object| !object.iscrowd).map(|object| (image.id, object.category_id))
+        }));
         warnings.extend(dense.map(|problem| problem.to_string()));
         dataset.report.warnings = warnings;
         dataset.leave_out_empty(options, &in_file)?;

@@ -223,13 +223,12 @@ impl<'de> Visitor<'de> for BoxVisitor {
     }
 }
 
+/// Longest annotation or detections file; Objects365's has 1.3 GB.
+const MAX_BYTES: u64 = 8 << 30;
+
 /// The bytes of a file.
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, AnnotationError> {
-    if path.is_dir() {
-        let source = std::io::Error::new(std::io::ErrorKind::IsADirectory, "it is a folder, a file is expected");
-        return Err(AnnotationError::Read { path: path.to_owned(), source });
-    }
-    std::fs::read(path).map_err(|source| AnnotationError::Read { path: path.to_owned(), source })
+    repghost_files::read_bounded(path, MAX_BYTES).map_err(|source| AnnotationError::Read { path: path.to_owned(), source })
 }
 
 /// Parses `bytes` into `T`; a byte-order mark is passed over. Python writes NaN and Infinity into JSON; such bytes are first rewritten with

@@ -1,9 +1,9 @@
 //! What only many records together show: boxes as corners, category ids one lower, more objects than AP counts.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::problem::Problem;
-use super::record::{Annotation, ReadAnnotation};
+use super::record::ReadAnnotation;
 
 /// Fewer boxes than this prove nothing.
 const FEW: usize = 5;
@@ -35,23 +35,19 @@ pub(crate) fn one_lower(read: &[ReadAnnotation], known: &HashSet<i64>) -> Option
     lower.then_some(Problem::IdsOneLower { first, last })
 }
 
-/// The image with the most objects of a class, where those are more than AP counts, and how many such images there are. `objects` are those
-/// of an image, with the image's id.
-pub(crate) fn dense<'a>(images: impl Iterator<Item = (i64, &'a [Annotation])>) -> Option<Problem> {
-    let mut worst = (0, 0);
-    let mut found = 0;
-    for (id, objects) in images {
-        let mut counts: HashMap<i64, usize> = HashMap::new();
-        for object in objects.iter().filter(|object| !object.iscrowd) {
-            *counts.entry(object.category_id).or_default() += 1;
-        }
-        let most = counts.into_values().max().unwrap_or(0);
-        found += usize::from(most > COUNTED);
-        if most > worst.0 {
-            worst = (most, id);
-        }
+/// The image with the most objects of a class, where those are more than AP counts, and how many such images there are. `objects` are image
+/// and category of each object that is no crowd.
+pub(crate) fn dense(objects: impl Iterator<Item = (i64, i64)>) -> Option<Problem> {
+    let mut counts: HashMap<(i64, i64), usize> = HashMap::new();
+    objects.for_each(|cell| *counts.entry(cell).or_default() += 1);
+    let mut images: BTreeMap<i64, usize> = BTreeMap::new();
+    for ((image, _), count) in counts.into_iter().filter(|(_, count)| *count > COUNTED) {
+        let most = images.entry(image).or_default();
+        *most = count.max(*most);
     }
-    (found > 0).then_some(Problem::Dense { images: found, most: worst.0, image: worst.1 })
+    // Of equals the first id.
+    let (&image, &most) = images.iter().rev().max_by_key(|(_, most)| **most)?;
+    Some(Problem::Dense { images: images.len(), most, image })
 }
 
 #[cfg(test)]
@@ -73,12 +69,11 @@ mod tests {
 
     #[test]
     fn more_objects_than_ap_counts_are_counted() {
-        let object = |category_id, iscrowd| Annotation { category_id, iscrowd, ..Annotation::default() };
-        let many = |count: usize, iscrowd| vec![object(1, iscrowd); count];
-        let (some, crowd) = (many(101, false), many(200, true));
-        let two = [many(100, false), vec![object(2, false)]].concat();
-        let images = [(1, &two[..]), (2, &crowd[..])];
-        assert_eq!(dense(images.into_iter()), None);
-        assert_eq!(dense(images.into_iter().chain([(3, &some[..])])), Some(Problem::Dense { images: 1, most: 101, image: 3 }));
+        let many = |image: i64, category: i64, count: usize| std::iter::repeat_n((image, category), count);
+        let few = || many(1, 1, 100).chain(many(1, 2, 100));
+        assert_eq!(dense(few()), None);
+        let found = |images, most, image| Some(Problem::Dense { images, most, image });
+        assert_eq!(dense(few().chain(many(3, 1, 101))), found(1, 101, 3));
+        assert_eq!(dense(many(5, 1, 120).chain(many(4, 1, 120)).chain(many(3, 1, 101))), found(3, 120, 4));
     }
 }

@@ -9,6 +9,7 @@ use crate::error::DataError;
 use crate::sample::Sample;
 use crate::source::Source;
 use crate::types::SampleTarget;
+use crate::unfinished::Unfinished;
 
 /// Which subfolders are classes, in which order.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +41,9 @@ impl ImageFolder {
             found.extend(entry.file_name().map(|name| name.to_string_lossy().into_owned()));
         }
         let refuse = |reason: String| Err(DataError::Folder { path: root.into(), reason });
+        if Unfinished::is_marked(root) {
+            return refuse("is not complete: what wrote it was interrupted; the same command again completes it".into());
+        }
         let classes = match classes {
             Classes::All => found,
             Classes::Exactly(given) => {

@@ -17,7 +17,7 @@ pub mod missing;
 mod names;
 mod other;
 
-use std::fs;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use image::RgbImage;
@@ -29,6 +29,8 @@ pub use names::{is_hidden, is_image, IMAGE_ENDINGS};
 
 /// Pillow's `DecompressionBombError` limit: twice 89,478,485 pixels.
 pub const MAX_PIXELS: usize = 178_956_970;
+/// Bytes of an image file: the largest image, uncompressed with 16 bits per sample, and some.
+const MAX_FILE_BYTES: u64 = 2 << 30;
 
 /// How files are decoded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,12 +159,12 @@ pub fn resolve(root: &Path, name: &str) -> Result<PathBuf, DataError> {
 /// # Errors
 /// No such file, or none that can be read.
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
-    let failed = |source| DataError::Read { path: path.into(), source };
-    // A pipe or a device would block or never end.
-    if !fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(DataError::Image { path: path.into(), reason: "not a regular file".into() });
-    }
-    fs::read(path).map_err(failed)
+    repghost_files::read_bounded(path, MAX_FILE_BYTES).map_err(|source| match source.kind() {
+        io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory => {
+            DataError::Image { path: path.into(), reason: "not a regular file".into() }
+        }
+        _ => DataError::Read { path: path.into(), source },
+    })
 }
 
 fn check_pixels(width: usize, height: usize, config: &DecodeConfig) -> Result<(), Refusal> {

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
-use crate::annotations::raw::{RawAnnotation, RawBox, RawCategory, RawFile, RawImage, Scalar};
+use crate::annotations::raw::{self, RawAnnotation, RawBox, RawCategory, RawFile, RawImage, Scalar};
 use crate::annotations::{AnnotationError, Dataset, DatasetOptions, Finding, Problem};
 
 /// A format: how it is recognised, and how it is read.
@@ -229,7 +229,7 @@ fn files(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, AnnotationE
 
 /// A text file, a byte-order mark left out.
 fn read_text(path: &Path) -> Result<String, AnnotationError> {
-    let bytes = std::fs::read(path).map_err(|source| AnnotationError::Read { path: path.to_owned(), source })?;
+    let bytes = raw::read_bytes(path)?;
     let text = String::from_utf8_lossy(&bytes);
     Ok(text.strip_prefix('\u{feff}').unwrap_or(&text).to_string())
 }

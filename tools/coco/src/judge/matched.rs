@@ -17,7 +17,7 @@ pub(super) struct Matched<'a> {
     pub categories: Vec<i64>,
     /// Image index and annotation of each object.
     pub objects: Vec<(usize, &'a Annotation)>,
-    /// The detections that take part.
+    /// The detections that count.
     pub detections: Vec<&'a Detection>,
 }
 
@@ -34,7 +34,7 @@ impl<'a> Matched<'a> {
         categories.sort_unstable();
         let all = (0..truth.images.len()).flat_map(|i| truth.annotations(i).iter().map(move |object| (i, object)));
         let objects = all.filter(|(i, object)| ids.take_part(truth.images[*i].id, object.category_id)).collect();
-        let detections = detections.iter().filter(|d| ids.take_part(d.image_id, d.category_id)).collect();
+        let detections = ids.counted(detections);
         Ok(Self { evaluator, images, categories, objects, detections })
     }
 

@@ -135,6 +135,16 @@ impl Thresholds {
         write_atomic(path, text.as_bytes())
     }
 
+    /// Reads a file that [`Thresholds::write`] wrote.
+    ///
+    /// # Errors
+    /// One line: what the system reports, and as [`Thresholds::parse`].
+    pub fn read(path: &std::path::Path) -> Result<Self, String> {
+        /// A thousand classes take some hundred kB.
+        const MAX_BYTES: u64 = 64 << 20;
+        Self::parse(&repghost_files::read_text_bounded(path, MAX_BYTES).map_err(|e| e.to_string())?)
+    }
+
     /// Reads what [`Thresholds`] serializes to.
     ///
     /// # Errors

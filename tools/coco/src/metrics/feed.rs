@@ -1,10 +1,12 @@
 //! Our records to the evaluator's.
 
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use hotcoco::types as hot;
 
 use super::{IouType, MetricError};
+use crate::annotations::suspicion::COUNTED;
 use crate::annotations::{Annotation, Dataset, Segmentation};
 use crate::detections::Detection;
 
@@ -61,11 +63,31 @@ impl Ids {
         Ok(hot::Dataset { images, annotations, categories, ..Default::default() })
     }
 
+    /// The detections that the protocol counts, in their order: those that [take part](Self::take_part), of each class in each image the
+    /// [`COUNTED`] best. pycocotools drops the others before it compares anything; of equal scores the first stay.
+    pub fn counted<'a>(&self, detections: &'a [Detection]) -> Vec<&'a Detection> {
+        let mut all: Vec<&Detection> = detections.iter().filter(|d| self.take_part(d.image_id, d.category_id)).collect();
+        let mut cells: HashMap<(i64, i64), Vec<usize>> = HashMap::new();
+        for (place, detection) in all.iter().enumerate() {
+            cells.entry((detection.image_id, detection.category_id)).or_default().push(place);
+        }
+        let mut kept = vec![true; all.len()];
+        for mut places in cells.into_values().filter(|places| places.len() > COUNTED) {
+            places.sort_by(|&a, &b| all[b].score.partial_cmp(&all[a].score).unwrap_or(Ordering::Equal));
+            places[COUNTED..].iter().for_each(|&place| kept[place] = false);
+        }
+        let mut kept = kept.iter();
+        all.retain(|_| kept.next().copied().unwrap_or(false));
+        all
+    }
+
+    /// `detections` as the evaluator has them, numbered from 1 in the order of [`Self::counted`].
     pub fn detections(&self, detections: &[Detection], iou_type: IouType) -> Vec<hot::Annotation> {
         // pycocotools judges the whole file by its first entry.
         let boxes_first = detections.first().is_some_and(|first| first.bbox.is_some());
-        let mut annotations = Vec::with_capacity(detections.len());
-        for detection in detections {
+        let counted = self.counted(detections);
+        let mut annotations = Vec::with_capacity(counted.len());
+        for detection in counted {
             let ids = self.images.get(&detection.image_id).zip(self.categories.get(&detection.category_id));
             let Some((&image_id, &category_id)) = ids else { continue };
             let mask = detection.segmentation.as_ref();

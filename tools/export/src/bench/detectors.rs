@@ -58,8 +58,7 @@ impl Subject {
         let half = if precision == ElementType::F16 { "fp16" } else { "fp32" };
         let subject = |pool: Pool| Self { name: name.into(), runtime: runtime.name, precision: half.into(), form, pool };
         if is_exported(weights) {
-            let bytes = std::fs::read(weights).map_err(ExportError::io(weights))?;
-            let recorded = Metadata::of(&metadata::decode(weights, &bytes)?);
+            let recorded = Metadata::of(&metadata::decode(weights, &metadata::read(weights)?)?);
             let exported = ExportedPool::of_file(e, weights, runtime)?;
             let subject = subject(Pool::Exported(Box::new(exported)));
             let form = if recorded.fused() { Form::Fused } else { Form::Unfused };

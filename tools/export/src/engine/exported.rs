@@ -35,9 +35,8 @@ impl ExportedDetector {
     /// # Errors
     /// Files that are missing, no detectors, or not ours.
     pub fn file(path: &Path, e: &Experiment) -> Result<Self, ExportError> {
-        let read = |path: &Path| std::fs::read(path).map_err(ExportError::io(path));
         let format = |why: String| ExportError::Format { path: path.into(), why };
-        let bytes = read(path)?;
+        let bytes = metadata::read(path)?;
         let main = metadata::decode(path, &bytes)?;
         let metadata = Metadata::of(&main);
         let part = metadata.part().map_err(format)?;
@@ -50,7 +49,7 @@ impl ExportedDetector {
                 own.eval = e.eval.clone();
                 let decoder = model::decoder(&own, metadata.classes().len())?;
                 for stage in decoder.stages().iter().skip(1) {
-                    files.push(read(&sibling(path, stage.suffix(), "onnx"))?);
+                    files.push(metadata::read(&sibling(path, stage.suffix(), "onnx"))?);
                 }
                 Some(decoder)
             }

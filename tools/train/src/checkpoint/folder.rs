@@ -83,6 +83,7 @@ mod tests {
                 layout: None,
                 schedule_shift: -3,
                 time_end: None,
+                sums: Default::default(),
                 loss_scale: None,
             },
             model: tensors(1.0),

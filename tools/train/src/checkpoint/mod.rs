@@ -49,9 +49,40 @@ pub struct Progress {
     /// Steps that fit into `train.max_minutes`, as last estimated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_end: Option<u64>,
+    /// Sums of the steps since the last record and since the epoch began, so that records are those of a run that was not interrupted.
+    #[serde(default)]
+    pub sums: RecordSums,
     /// The loss scale of `train.precision: fp16`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_scale: Option<LossScale>,
+}
+
+/// Sums of steps for records that are not due yet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RecordSums {
+    /// Since the last record of steps.
+    pub window: StepSums,
+    /// Since the epoch began.
+    pub epoch: StepSums,
+}
+
+/// Sums over steps.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepSums {
+    /// Steps.
+    pub steps: u32,
+    /// Images learned from.
+    pub images: usize,
+    /// Sum of the losses.
+    pub loss: f64,
+    /// Each loss, in the order that the head gives them.
+    pub losses: Vec<(String, f64)>,
+    /// Norms of the gradient before clipping, where it is clipped.
+    pub grad_norm: Option<f64>,
+    /// Seconds spent waiting for data.
+    pub data_seconds: f64,
+    /// Seconds in all.
+    pub seconds: f64,
 }
 
 /// What an epoch consists of.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use repghost_coco::draw::{contact_sheet, Tile};
+use repghost_coco::files::write_picture;
 use repghost_coco::Source;
 
 use super::infer::ImageScores;
@@ -33,7 +34,7 @@ pub fn sheet(source: &dyn Source, scored: &[ImageScores], classes: &[String], pa
         Ok(Tile { image: source.load(i)?.image, caption: format!("{} {probability:.2}{truth}", name(guess)) })
     });
     let picture = contact_sheet(&tiles.collect::<Result<Vec<_>, TrainError>>()?, COLUMNS, CELL);
-    picture.save(path).map_err(|e| TrainError::Drawing { path: path.into(), reason: e.to_string() })
+    write_picture(path, &picture).map_err(TrainError::io(path))
 }
 
 /// At most `count` of the items, evenly spread.

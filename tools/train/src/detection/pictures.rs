@@ -6,6 +6,7 @@ use std::sync::Arc;
 use repghost_coco::draw::{
     draw_objects, enlarge_image, enlarge_objects, enlargement, of_annotations, of_detections, truth_and_prediction, Style,
 };
+use repghost_coco::files::write_picture;
 use repghost_coco::{Dataset, Source};
 
 use super::infer::ImageDetections;
@@ -54,5 +55,5 @@ pub fn sheet(
         images.push((record.file_name.clone(), left, right));
     }
     let picture = truth_and_prediction(images, PAIRS, CELL);
-    picture.save(path).map_err(|e| TrainError::Drawing { path: path.into(), reason: e.to_string() })
+    write_picture(path, &picture).map_err(TrainError::io(path))
 }

@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::style::{colour, use_font, FONT};
-use super::{Failure, CAPTION, LABEL};
+use super::{canvas, Failure, CAPTION, LABEL};
 use crate::error::TrainError;
 
 /// Width of a picture.
@@ -59,10 +59,9 @@ fn width(text: &str) -> i32 {
 /// The disk's.
 pub fn bars(path: &Path, panels: &[BarPanel]) -> Result<(), TrainError> {
     use_font();
-    let temporary = path.with_extension("tmp.png");
     let height: i32 = panels.iter().map(|p| HEAD + FOOT + ROW * p.bars.len() as i32).sum();
-    let draw = || -> Result<(), Failure> {
-        let root = BitMapBackend::new(&temporary, (WIDTH as u32, height.max(1) as u32)).into_drawing_area();
+    canvas::write(path, (WIDTH as u32, height.max(1) as u32), |backend| -> Result<(), Failure> {
+        let root = backend.into_drawing_area();
         root.fill(&WHITE)?;
         let mut top = 0;
         for panel in panels {
@@ -70,9 +69,7 @@ pub fn bars(path: &Path, panels: &[BarPanel]) -> Result<(), TrainError> {
             top += HEAD + FOOT + ROW * panel.bars.len() as i32;
         }
         root.present()
-    };
-    draw().map_err(|e| TrainError::Drawing { path: path.into(), reason: e.to_string() })?;
-    std::fs::rename(&temporary, path).map_err(TrainError::io(path))
+    })
 }
 
 fn draw_panel(root: &super::Area, panel: &BarPanel, top: i32) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! Plots as PNG: lines in panels (`run::curves` draws a run with them), precision over recall, bars. Lines differ in colour and name.
 
 mod bars;
+pub(crate) mod canvas;
 mod precision_recall;
 pub mod style;
 
@@ -44,18 +45,15 @@ type Failure = DrawingAreaErrorKind<<BitMapBackend<'static> as DrawingBackend>::
 pub(crate) fn panels(path: &Path, panels: &[Panel]) -> Result<(), TrainError> {
     const SIZE: (u32, u32) = (560, 400);
     use_font();
-    let temporary = path.with_extension("tmp.png");
     let width = SIZE.0 * panels.len().max(1) as u32;
-    let draw = || -> Result<(), Failure> {
-        let root = BitMapBackend::new(&temporary, (width, SIZE.1)).into_drawing_area();
+    canvas::write(path, (width, SIZE.1), |backend| -> Result<(), Failure> {
+        let root = backend.into_drawing_area();
         root.fill(&WHITE)?;
         for (area, panel) in root.split_evenly((1, panels.len().max(1))).iter().zip(panels) {
             draw_panel(area, panel)?;
         }
         root.present()
-    };
-    draw().map_err(|e| TrainError::Drawing { path: path.into(), reason: e.to_string() })?;
-    std::fs::rename(&temporary, path).map_err(TrainError::io(path))
+    })
 }
 
 fn draw_panel(area: &Area, panel: &Panel) -> Result<(), Failure> {

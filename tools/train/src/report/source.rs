@@ -10,6 +10,9 @@ use crate::run::{metrics, EvalRecord, Record, RunFolder};
 use crate::sweep::results::{refresh, Results};
 use crate::sweep::SweepFolder;
 
+/// Bytes of a JSON or YAML file of a run at most.
+const MAX_BYTES: u64 = 256 << 20;
+
 /// A run as the report sees it.
 #[derive(Clone, Debug)]
 pub struct RunData {
@@ -107,7 +110,7 @@ fn read_run(root: &Path, name: String, colour: usize, detailed: bool) -> Result<
     let config = folder.config();
     Ok(RunData {
         loaded: Loaded::read(&config, &[])?,
-        config_text: std::fs::read_to_string(&config).map_err(TrainError::io(&config))?,
+        config_text: repghost_files::read_text_bounded(&config, MAX_BYTES).map_err(TrainError::io(&config))?,
         records: metrics::read(&folder.metrics_log())?,
         environment: read_json(&folder.environment()).unwrap_or_default(),
         name,
@@ -154,5 +157,5 @@ fn tell_apart(runs: &mut [RunData]) {
 
 /// A JSON file; `None` where it is not there or is something else.
 pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
-    std::fs::read_to_string(path).ok().and_then(|text| serde_json::from_str(&text).ok())
+    repghost_files::read_text_bounded(path, MAX_BYTES).ok().and_then(|text| serde_json::from_str(&text).ok())
 }

@@ -1,12 +1,15 @@
 //! `metrics.jsonl`: one JSON object a line, appended as it happens.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::folder::write_text;
 use super::{Record, Sink};
 use crate::error::TrainError;
+
+/// Bytes of a log that is read at most: a record has some hundred bytes.
+const MAX_BYTES: u64 = 4 << 30;
 
 /// Appends records to a file.
 #[derive(Debug)]
@@ -41,17 +44,12 @@ impl Sink for MetricsLog {
 /// # Errors
 /// The disk's.
 pub fn read(path: &Path) -> Result<Vec<Record>, TrainError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
+    let bytes = match repghost_files::read_bounded(path, MAX_BYTES) {
+        Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
         Err(e) => return Err(TrainError::io(path)(e)),
     };
-    let mut records = vec![];
-    for line in BufReader::new(file).split(b'\n') {
-        let line = line.map_err(TrainError::io(path))?;
-        records.extend(serde_json::from_slice::<Record>(&line).ok());
-    }
-    Ok(records)
+    Ok(bytes.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect())
 }
 
 /// Drops the records after `step`, which a resumed run will write again, and returns those that stay.

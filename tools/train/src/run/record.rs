@@ -60,7 +60,7 @@ pub struct EpochRecord {
     pub step: u64,
     /// Epochs done.
     pub epoch: usize,
-    /// Mean of the loss over the epoch (over the part since a resume).
+    /// Mean of the loss over the epoch.
     pub loss: f64,
     /// Seconds it took, without evaluation.
     pub seconds: f64,

@@ -53,8 +53,9 @@ fn row_costs(plan: &Plan, folder: &SweepFolder, latency: bool) -> Result<Vec<Opt
         std::fs::read_to_string(&path).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let experiments: Vec<Option<&Experiment>> =
         plan.rows.iter().map(|row| plan.trials.iter().find(|t| t.row == *row).map(|t| &t.loaded.experiment)).collect();
+    let mut counted = cost::Counted::default();
     let mut costs: Vec<Option<RowCost>> =
-        experiments.iter().map(|e| e.map(cost::of_experiment).transpose()).collect::<Result<_, _>>()?;
+        experiments.iter().map(|e| e.map(|e| counted.count(e)).transpose()).collect::<Result<_, _>>()?;
     for (row, cost) in plan.rows.iter().zip(costs.iter_mut().flatten()) {
         // Times of a row count as long as it is the same network.
         let counts = |k: &RowCost| (k.parameters, k.fused_parameters, k.macs);

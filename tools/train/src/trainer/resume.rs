@@ -96,6 +96,7 @@ mod tests {
             config_hash: String::new(),
             layout,
             schedule_shift: 0,
+            sums: Default::default(),
             loss_scale: None,
             time_end: None,
         }

@@ -12,7 +12,7 @@ use super::resume;
 use super::run::Run;
 use super::selection::Selection;
 use super::{Plan, Task};
-use crate::checkpoint::{self, Checkpoint, Progress};
+use crate::checkpoint::{self, Checkpoint, Progress, RecordSums};
 use crate::config::{Precision, TrainConfig};
 use crate::ema::Ema;
 use crate::error::TrainError;
@@ -96,6 +96,7 @@ pub(super) fn start<T: Task>(task: T, config: &TrainConfig, options: TrainerOpti
             layout: Some(plan.layout(task.images_per_epoch())),
             schedule_shift: 0,
             time_end: None,
+            sums: RecordSums::default(),
             loss_scale: (config.precision == Precision::Fp16).then(LossScale::default),
         },
         plan,
@@ -197,6 +198,8 @@ impl State {
             schedule_shift: position.schedule_shift,
             layout: Some(now),
             time_end,
+            // Sums over other batches are not those of this epoch.
+            sums: if position.batch == saved.batch { saved.sums.clone() } else { RecordSums::default() },
             loss_scale: self.progress.loss_scale.map(|fresh| saved.loss_scale.unwrap_or(fresh)),
             config_hash: std::mem::take(&mut self.progress.config_hash),
             ..saved

@@ -1,6 +1,6 @@
 //! `data browse`: a sheet of augmented samples with their objects.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use repghost_coco::browse::{browse, BrowseOptions};
@@ -12,6 +12,7 @@ use repghost_train::{classification, detection};
 
 use crate::bad_input::bad_input;
 use crate::exit::Outcome;
+use crate::printable::Out;
 
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -86,7 +87,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let sheet = browse(&loader, &classes, &options)?;
     write_picture(&args.output, &sheet).map_err(|source| DataError::Write { path: args.output.clone(), source })?;
     let shown = (args.count as usize).min(loader.len().saturating_sub(args.skip));
-    writeln!(io::stdout(), "{shown} of {} images of {}: {}", loader.len(), split.key(), args.output.display())?;
+    writeln!(Out, "{shown} of {} images of {}: {}", loader.len(), split.key(), args.output.display())?;
     Ok(Outcome::Done)
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use repghost_coco::annotations::Severity;
 use repghost_coco::check::{check_as, CheckReport, ImageCheck};
@@ -12,7 +12,9 @@ use repghost_coco::DecodeConfig;
 
 use super::against::{self, AgainstArgs};
 use crate::bad_input::bad_input;
+use crate::commands::counter::Counter;
 use crate::exit::Outcome;
+use crate::printable;
 
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -68,7 +70,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     }
     let how = if args.headers { ImageCheck::Header } else { ImageCheck::Decode };
     let decode = DecodeConfig { apply_exif: args.apply_exif, ..DecodeConfig::default() };
-    let report = check_as(&args.annotations, args.images.as_deref(), how, &decode)?;
+    let report = checked(&args, how, &decode, quiet)?;
     let shown = if args.all { usize::MAX } else { SHOWN };
     let shared = args.against.compare(&args.annotations, args.images.as_deref(), quiet)?;
     let text = match &shared {
@@ -76,7 +78,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         Some(shared) => listing(&report, shown) + &against::listing(shared, shown),
         None => listing(&report, shown),
     };
-    io::stdout().write_all(text.as_bytes())?;
+    printable::print(&text)?;
     match (report.count(Severity::Error), shared.map_or(0, |shared| shared.equal())) {
         (0, 0) => Ok(Outcome::Done),
         (0, equal) => {
@@ -84,6 +86,19 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         }
         (errors, _) => Err(bad_input(format!("{}: {}", report.annotation_file.display(), plural(errors, "error")))),
     }
+}
+
+/// Checks, with a bar for the annotations and one for the images.
+fn checked(args: &Args, how: ImageCheck, decode: &DecodeConfig, quiet: bool) -> anyhow::Result<CheckReport> {
+    let counters = ["annotations", "images"].map(|what| (what, Mutex::new(Counter::of("checking", what, quiet))));
+    let report = check_as(&args.annotations, args.images.as_deref(), how, decode, &|what, done, total| {
+        // Whoever comes while another thread draws has nothing to wait for.
+        if let Some(mut shown) = counters.iter().find(|(name, _)| *name == what).and_then(|(_, c)| c.try_lock().ok()) {
+            shown.update(done, total);
+        }
+    });
+    counters.iter().filter_map(|(_, counter)| counter.lock().ok()).for_each(|counter| counter.clear());
+    Ok(report?)
 }
 
 fn json(report: &CheckReport, shared: Option<&Shared>) -> anyhow::Result<String> {

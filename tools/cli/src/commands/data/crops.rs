@@ -1,6 +1,6 @@
 //! `data crops`: a detection set's objects as an image folder.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -10,6 +10,7 @@ use repghost_coco::{Dataset, DatasetOptions, Place};
 use crate::bad_input::bad_input;
 use crate::commands::counter::Counter;
 use crate::exit::Outcome;
+use crate::printable::Out;
 
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -76,7 +77,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         shown.clear();
     }
     let written = written?;
-    let mut out = io::stdout();
+    let mut out = Out;
     for (class, count) in &written.classes {
         match count {
             0 => writeln!(out, "{count:>8}  of {class}: no folder")?,

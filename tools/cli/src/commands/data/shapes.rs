@@ -1,6 +1,6 @@
 //! `data shapes`: the built-in data as files.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use repghost_coco::shapes::{write_set, ShapesConfig, FIRST_VAL};
@@ -8,6 +8,7 @@ use repghost_coco::Check;
 
 use crate::bad_input::MarkBadInput;
 use crate::exit::Outcome;
+use crate::printable::Out;
 
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -56,7 +57,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
         }
         let written = write_set(&args.output, name, args.seed, first, count, &config)?;
         writeln!(
-            io::stdout(),
+            Out,
             "{} images with {} objects: {} and {}",
             written.image_count,
             written.object_count,

@@ -1,13 +1,13 @@
 //! `data stats`: what is in a data set.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use repghost_coco::stats::{stats, Sizes, Spread, Stats};
 use repghost_coco::{Dataset, DatasetOptions, OnBadAnnotation, Place};
 
 use crate::exit::Outcome;
+use crate::printable;
 
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -48,7 +48,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     }
     let stats = stats(&dataset);
     let text = if args.json { serde_json::to_string_pretty(&stats)? + "\n" } else { table(&stats) };
-    io::stdout().write_all(text.as_bytes())?;
+    printable::print(&text)?;
     Ok(Outcome::Done)
 }
 

@@ -1,6 +1,6 @@
 //! `data suspects`: labels that confident detections contradict.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use repghost_coco::files::write_picture;
@@ -11,6 +11,7 @@ use repghost_train::TrainError;
 
 use crate::bad_input::{bad_input, MarkBadInput};
 use crate::exit::Outcome;
+use crate::printable::Out;
 
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -63,7 +64,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let (truth, images) = Dataset::open(&place, &options)?;
     let detections = read_detections(&args.detections, &truth)?;
     let found = suspects(&truth, &detections, args.score_threshold).bad_input()?;
-    let mut out = io::stdout().lock();
+    let mut out = Out;
     for (n, suspect) in found.iter().take(args.top).enumerate() {
         writeln!(out, "{:>4}  {}", n + 1, line(suspect))?;
     }

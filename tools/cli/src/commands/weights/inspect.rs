@@ -1,13 +1,13 @@
 //! `weights inspect`: what is in a weight file.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use repghost_backbone::weights::Inspection;
 use serde_json::json;
 
 use crate::exit::Outcome;
+use crate::printable;
 
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
@@ -37,7 +37,7 @@ pub fn run(args: Args) -> anyhow::Result<Outcome> {
     let (container, state) = super::read(&args.file)?;
     let found = Inspection::of(container, state);
     let text = if args.json { serde_json::to_string_pretty(&as_json(&found))? + "\n" } else { as_text(&found, !args.summary) };
-    io::stdout().write_all(text.as_bytes())?;
+    printable::print(&text)?;
     Ok(Outcome::Done)
 }
 

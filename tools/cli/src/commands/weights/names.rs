@@ -1,6 +1,5 @@
 //! `weights list`, `weights fetch`, `weights where`: published weights by name.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 
 use repghost_hub::table::{self, Entry};
@@ -9,6 +8,7 @@ use serde_json::json;
 
 use crate::bad_input::{bad_input, MarkBadInput};
 use crate::exit::Outcome;
+use crate::printable;
 
 /// Worked examples for `weights list --help`.
 pub const LIST_EXAMPLES: &str = "\
@@ -90,7 +90,7 @@ pub fn list(args: ListArgs) -> anyhow::Result<Outcome> {
     } else {
         listing(&rows, place)
     };
-    io::stdout().write_all(text.as_bytes())?;
+    printable::print(&text)?;
     Ok(Outcome::Done)
 }
 

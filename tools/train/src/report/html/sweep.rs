@@ -19,6 +19,9 @@ const PICTURES: [(&str, &str); 4] = [
     ("curves.svg", "Training loss of all trials"),
 ];
 
+/// Bytes of a picture at most.
+const MAX_BYTES: u64 = 64 << 20;
+
 /// The section.
 ///
 /// # Errors
@@ -34,7 +37,7 @@ fn one(sweep: &SweepData, several: bool) -> Result<Markup, TrainError> {
     for (name, alt) in PICTURES {
         let path = sweep.root.join(name);
         if path.is_file() {
-            let bytes = std::fs::read(&path).map_err(TrainError::io(&path))?;
+            let bytes = repghost_files::read_bounded(&path, MAX_BYTES).map_err(TrainError::io(&path))?;
             pictures.push((as_data_uri("image/svg+xml", &bytes), alt));
         }
     }

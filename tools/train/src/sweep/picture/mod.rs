@@ -20,6 +20,7 @@ use super::plan::Plan;
 use super::results::Results;
 use super::table::millions;
 use crate::error::TrainError;
+use crate::plots::canvas;
 use crate::plots::style::{colour, use_font, FONT};
 use crate::run::folder::write_text;
 
@@ -64,10 +65,8 @@ pub fn write_all(plan: &Plan, folder: &SweepFolder, results: &Results) -> Result
 fn save(picture: &impl Picture, folder: &Path, name: &str) -> Result<[PathBuf; 2], TrainError> {
     use_font();
     let (png, svg) = (folder.join(format!("{name}.png")), folder.join(format!("{name}.svg")));
-    let unfinished = folder.join(format!(".{name}.png"));
     let fail = |path: &Path, reason: String| TrainError::Drawing { path: path.into(), reason };
-    on(BitMapBackend::new(&unfinished, picture.size()), picture).map_err(|reason| fail(&png, reason))?;
-    std::fs::rename(&unfinished, &png).map_err(TrainError::io(&png))?;
+    canvas::write(&png, picture.size(), |backend| on(backend, picture))?;
     let mut text = String::new();
     on(SVGBackend::with_string(&mut text, picture.size()), picture).map_err(|reason| fail(&svg, reason))?;
     write_text(&svg, &text)?;
