@@ -20,8 +20,8 @@ setup: ## fetch libtorch and onnxruntime, once; CUDA=1 fetches libtorch for NVID
 build: setup
 	@$(CARGO) build --release --package repghost-det
 
-demo: build ## train RetinaNet on built-in images: runs/demo has curves, predictions and weights
-	@$(BIN) train experiments/demo.yaml
+demo: build ## train RetinaNet on built-in images: runs/demo has curves, predictions and weights; NPROC=2 in two processes
+	@$(BIN) train experiments/demo.yaml $(if $(NPROC),--nproc $(NPROC))
 
 demo-mask: build ## the same for Mask R-CNN
 	@$(BIN) train experiments/demo_mask.yaml
@@ -44,7 +44,7 @@ lint: setup ## formatting, clippy and documentation, warnings denied
 bench: setup ## compare with the peers' figures on this machine (tools/bench/README.md)
 	bash tools/bench/run.sh
 
-check-tensorrt: build ## build every exported kind of file with TensorRT for RTX, ahead of time, without a GPU
+check-tensorrt: setup ## build every exported kind of file with TensorRT for RTX, ahead of time, without a GPU
 	bash tools/setup/tensorrt_rtx.sh
 
 check-cuda: setup ## pack the check of NVIDIA cards, and run it where there is a card (tools/check_cuda/README.md)
