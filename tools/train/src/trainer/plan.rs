@@ -153,7 +153,8 @@ mod tests {
         c.schedule.min_lr = 0.001;
         let (full, short) = (Plan::new(&c, 1000).unwrap(), Plan::new(&c, 1000).unwrap().ending(Some(700)));
         assert_eq!(short.lr(699), full.lr(11_999), "even where the warm-up was most of it");
-        assert!((1..700).all(|s| s < 29 || short.lr(s) <= short.lr(s - 1)), "up and down once");
+        // The warm-up ends at 500 / 11999 of 699 steps: 29.1.
+        assert!((1..700).all(|s| (short.lr(s) > short.lr(s - 1)) == (s <= 29) || s == 30), "up and down once");
         assert_eq!(full.ending(Some(99_999)).lr(777), full.lr(777), "time enough changes nothing");
     }
 
