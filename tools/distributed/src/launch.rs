@@ -10,6 +10,8 @@ use crate::error::DistributedError;
 
 /// Time that processes get to end by themselves after one has failed or the user has stopped them.
 const GRACE: Duration = Duration::from_secs(4);
+/// Exit code of a program that an interrupt ended in good order, as shells have it.
+const INTERRUPTED: i32 = 128 + libc::SIGINT;
 const LOOK: Duration = Duration::from_millis(30);
 
 /// A port that is free at the moment.
@@ -80,7 +82,9 @@ impl Launch {
                 }
                 let status = child.try_wait().map_err(|e| DistributedError::Spawn(e.to_string()))?;
                 *end = status.map(|status| Ended { status, killed: killing });
-                if status.is_some_and(|s| !s.success()) {
+                // Where the user stops them all, one may still save what the others need not.
+                let in_good_order = |s: ExitStatus| s.success() || (passed_on && s.code() == Some(INTERRUPTED));
+                if status.is_some_and(|s| !in_good_order(s)) {
                     first.get_or_insert(rank);
                     since.get_or_insert_with(Instant::now);
                 }

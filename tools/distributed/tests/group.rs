@@ -92,6 +92,41 @@ fn a_process_that_hangs_is_given_up_after_the_timeout() {
     assert!(error.starts_with("rank 0 lost the others: one has died, or did not answer within 3 s"), "{error}");
 }
 
+/// After an interrupt a process may take longer than the others, to save.
+#[test]
+fn an_interrupted_process_has_time_to_save() {
+    if std::env::var_os("RANK").is_some() {
+        return;
+    }
+    let script = |rank: usize| {
+        let mut command = Command::new("bash");
+        // Rank 0 ends after 6 seconds, the other at once.
+        command.args(["-c", "trap 'sleep $WAIT; exit 130' INT; touch $READY; while true; do sleep 0.05; done"]);
+        command.env("WAIT", if rank == 0 { "6" } else { "0" }).env("READY", ready().join(rank.to_string()));
+        command
+    };
+    std::fs::create_dir_all(ready()).unwrap();
+    let stop = AtomicBool::new(false);
+    let mut launch = Launch::start(2, 0, script).unwrap();
+    let ended = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while (0..2).any(|rank| !ready().join(rank.to_string()).exists()) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        launch.wait(&stop).unwrap()
+    });
+    std::fs::remove_dir_all(ready()).unwrap();
+    assert_eq!(ended.first, None, "{ended:?}");
+    assert!(ended.all.iter().all(|e| e.status.code() == Some(130) && !e.killed), "{ended:?}");
+}
+
+/// Files that processes of the test above make when they can be interrupted.
+fn ready() -> std::path::PathBuf {
+    std::env::temp_dir().join(format!("repghost-launch-{}", std::process::id()))
+}
+
 #[test]
 fn a_world_that_is_not_complete_is_one_line() {
     if World::from_environment().unwrap().is_some() {

@@ -26,7 +26,7 @@ published:
   - {row: bn, value: 66.9, metric: 'top-1, %', source: somebody}
 ";
 
-/// Notes each call, then acts as the files beside it say: `fail-ID` fails, `wait-ID` trains until it is interrupted.
+/// Notes each call, then acts as the files beside it say: `fail-ID` fails, `wait-ID` trains until it is interrupted, `early-ID` does not listen yet.
 const PROGRAM: &str = r#"#!/bin/sh
 [ "$1" = train ] && [ "$3" = --run-dir ] || exit 64
 [ -f "$2" ] || exit 65
@@ -34,6 +34,7 @@ id=$(basename "$4"); here=$(dirname "$0")
 echo "$id $5" >> "$here/calls"
 mkdir -p "$4"; cp "$2" "$4/config.yaml"
 if [ -e "$here/fail-$id" ]; then echo "error: the loss is not finite at step 3" >&2; exit 1; fi
+if [ -e "$here/early-$id" ]; then touch "$here/waiting"; exec sleep 60; fi
 if [ -e "$here/wait-$id" ]; then
   trap 'exit 130' TERM
   echo '{"kind":"epoch","step":5,"epoch":1,"loss":1.0,"seconds":1.0,"data_seconds":0.0}' > "$4/metrics.jsonl"
@@ -122,6 +123,28 @@ fn a_failed_trial_is_told_and_stops_nothing() {
     assert_eq!(f.run(&RunOptions { retry_failed: true, ..f.options() }), Summary { done: 6, failed: 0, left: 0 });
     assert_eq!(f.calls(), ["id-seed1 --resume"], "what it had reached is not thrown away");
     assert_eq!(f.folder().state("id-seed1").unwrap().unwrap().attempts, 2);
+}
+
+/// A trial that the signal ends because it does not listen yet is interrupted, not failed: the next sweep goes on with it.
+#[test]
+fn a_trial_that_is_stopped_before_it_listens_goes_on_later() {
+    let f = Fixture::new();
+    f.flag("early-bn-seed0");
+    let stop = Arc::new(AtomicBool::new(false));
+    let (waiting, setter) = (f.path("waiting"), stop.clone());
+    let watcher = std::thread::spawn(move || {
+        while !waiting.exists() {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        setter.store(true, Ordering::Relaxed);
+    });
+    let options = RunOptions { jobs: 1, ..f.options() };
+    let summary = runner::run(&f.plan(&[]), &f.folder(), &options, &stop, |_| {});
+    watcher.join().unwrap();
+    assert_eq!(summary.unwrap(), Summary { done: 0, failed: 0, left: 6 });
+    assert_eq!(f.folder().state("bn-seed0").unwrap().unwrap().status, Status::Interrupted);
+    f.unflag("early-bn-seed0");
+    assert_eq!(f.run(&f.options()), Summary { done: 6, failed: 0, left: 0 });
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context;
-use repghost_distributed::{Endings, Launch, World};
+use repghost_distributed::{Ended, Endings, Launch, World};
 
 use crate::bad_input::bad_input;
 use crate::exit::{self, Outcome};
@@ -143,9 +143,10 @@ fn cause(ended: &Endings) -> Option<String> {
         (Some(first), None) if lost(ended.all[first].status.code()) => {
             Some(format!("rank {first} lost the others; all processes were stopped"))
         }
-        // A process other than the first, which prints, failed before they met.
-        (Some(_), _) if ended.all[0].status.success() || lost(ended.all[0].status.code()) => {
-            let rank = ended.all.iter().position(|e| !e.status.success() && !lost(e.status.code())).unwrap_or(0);
+        // The first process, which prints what the others report to it, could not.
+        (Some(_), _) if ended.all[0].killed || ended.all[0].status.success() || lost(ended.all[0].status.code()) => {
+            let failed = |e: &Ended| !e.killed && !e.status.success() && !lost(e.status.code());
+            let rank = ended.all.iter().position(failed).unwrap_or(0);
             Some(format!("rank {rank} failed ({}); all processes were stopped", ended.all[rank].status))
         }
         _ => None,

@@ -144,7 +144,7 @@ fn drive<'a>(
                 None => i += 1,
                 Some(exit) => {
                     let mut job = running.swap_remove(i);
-                    let status = finish(&mut job, exit.code(), folder)?;
+                    let status = finish(&mut job, exit.code(), told_to_stop, folder)?;
                     match status {
                         Status::Done => summary.done += 1,
                         Status::Failed => summary.failed += 1,
@@ -230,11 +230,12 @@ fn start<'a>(
     Ok(job)
 }
 
-/// Notes how a process ended.
-fn finish(job: &mut Job, code: Option<i32>, folder: &SweepFolder) -> Result<Status, TrainError> {
+/// Notes how a process ended. One that `stopped` asked to end may have been ended by the signal itself, before it listened.
+fn finish(job: &mut Job, code: Option<i32>, stopped: bool, folder: &SweepFolder) -> Result<Status, TrainError> {
     let status = match code {
         Some(0) => Status::Done,
         Some(INTERRUPTED) => Status::Interrupted,
+        None if stopped => Status::Interrupted,
         _ => Status::Failed,
     };
     job.state.status = status;
