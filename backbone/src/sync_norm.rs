@@ -31,6 +31,11 @@ pub fn set_shared(shared: Option<Shared>) {
     SHARED.with(|s| *s.borrow_mut() = shared);
 }
 
+/// Whether this thread's batch norms share their statistics. Then all processes have to make the same passes, also of nothing.
+pub fn is_shared() -> bool {
+    shared().is_some()
+}
+
 /// How this thread's batch norms share their statistics, where they do.
 pub(crate) fn shared() -> Option<Shared> {
     SHARED.with(|s| s.borrow().clone())

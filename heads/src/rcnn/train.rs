@@ -1,7 +1,7 @@
 //! One training step of both stages: anchors are sampled for the first, proposals for the second.
 
 use rayon::prelude::*;
-use repghost_backbone::{Eager, Ops, Tree};
+use repghost_backbone::{sync_norm, Eager, Ops, Tree};
 use tch::{Kind, Tensor};
 
 use super::chunked_loss::chunked_loss;
@@ -68,7 +68,7 @@ pub(super) fn losses(net: &Rcnn, ops: &mut Eager, images: &ImageBatch, targets: 
 
 fn box_losses(net: &Rcnn, ops: &mut Eager, pyramid: &[Tensor], samples: &[RoiSamples]) -> (Tensor, Tensor) {
     let boxes: Vec<Vec<Corners>> = samples.iter().map(|s| s.boxes.clone()).collect();
-    if net.box_head.has_norm() && boxes.iter().all(Vec::is_empty) {
+    if net.box_head.has_norm() && boxes.iter().all(Vec::is_empty) && !sync_norm::is_shared() {
         return (zero(pyramid), zero(pyramid));
     }
     let raw = net.box_stage(ops, &net.decoder.pool_boxes(pyramid, &boxes));
@@ -96,15 +96,18 @@ fn mask_loss(
             boxes[i].push(sample.boxes[*row]);
         }
     }
-    let Some(pooled) = net.decoder.pool_masks(pyramid, &boxes).filter(|_| !(head.has_norm() && wanted.is_empty())) else {
+    let Some(pooled) =
+        net.decoder.pool_masks(pyramid, &boxes).filter(|_| !(head.has_norm() && wanted.is_empty()) || sync_norm::is_shared())
+    else {
         return (zero(pyramid), wanted.len());
     };
     let targets = upload(&mask_targets(&wanted, net.decoder.mask_side()), pooled.device());
     let outputs = upload(&Tensor::from_slice(&outputs), pooled.device());
-    if wanted.is_empty() {
-        // The head runs on an empty batch, so that its parameters get gradients of zero.
+    // An empty batch passes too, so that the parameters get gradients of zero. Where norms share their statistics, all processes have to be in
+    // the same place: the backward is the graph's, whatever the number of regions.
+    if wanted.is_empty() || (head.has_norm() && sync_norm::is_shared()) {
         let logits = ops.scope("roi_heads", |ops| head.forward_of(ops, &pooled, &outputs));
-        return (losses::mask_loss(&logits, &targets), 0);
+        return (losses::mask_loss(&logits, &targets), wanted.len());
     }
     // Batch statistics are those of all regions, so a head with norms cannot be split.
     let n = wanted.len() as i64;

@@ -40,8 +40,23 @@ model:
 ";
 const RETINANET: &str = "  head: {name: retinanet, tower_depth: 1}\n";
 const FCOS: &str = "  head: {name: fcos, tower_depth: 1, norm_groups: 4}\n";
-const FASTER_RCNN: &str = "  head: {name: faster_rcnn, box_head: {fcs: [32, 32]}}\n";
-const MASK_RCNN: &str = "  head: {name: mask_rcnn, box_head: {fcs: [32, 32]}, mask_head: {convs: [16, 16], deconv: 16}}\n";
+/// All regions are trained on, whatever their scores: none of them depends on which of two nearly equal ones is the better.
+macro_rules! all_regions {
+    ($head:literal) => {
+        concat!(
+            "  head:\n    rpn: {nms_thresh: 1.0, pre_nms_top_n_train: 100000, post_nms_top_n_train: 100000}\n",
+            "    roi: {batch_size_per_image: 100000, positive_fraction: 1.0}\n",
+            $head
+        )
+    };
+}
+const FASTER_RCNN: &str = all_regions!("    name: faster_rcnn\n    box_head: {fcs: [32, 32]}\n");
+const MASK_RCNN: &str =
+    all_regions!("    name: mask_rcnn\n    box_head: {fcs: [32, 32]}\n    mask_head: {convs: [16, 16], deconv: 16}\n");
+/// Torchvision's second version: batch norms over regions, of which processes have different numbers, or none.
+const MASK_RCNN_NORMS: &str = all_regions!(
+    "    name: mask_rcnn\n    box_head: {convs: [16], norm: true, fcs: [32]}\n    mask_head: {convs: [16], norm: true, deconv: 16}\n"
+);
 
 fn folder(head: &str) -> Folder {
     Folder::new(&[("e.yaml", &format!("{DATA}{BACKBONE}{head}"))])
@@ -102,16 +117,18 @@ fn assert_same(folder: &Folder, other: &str, one: &str, steps: usize) {
 /// One step and five steps of every head: what one process does, two do, and three with uneven shares; batch norms over all processes.
 #[test]
 fn processes_train_what_one_does() {
-    for head in [RETINANET, FCOS, FASTER_RCNN, MASK_RCNN] {
+    for head in [RETINANET, FCOS, FASTER_RCNN, MASK_RCNN, MASK_RCNN_NORMS] {
         let folder = folder(head);
-        done(&folder, "start", &["train.optimizer.lr=1e-40"]);
+        // Fewer regions: minutes less.
+        let small = "data.augment.resize.size=64";
+        done(&folder, "start", &[small, "train.optimizer.lr=1e-40"]);
         for steps in [1, 5] {
             let at = |n: &str| format!("{n}{steps}");
             let key = format!("train.max_steps={steps}");
-            done(&folder, &at("one"), &[&key]);
+            done(&folder, &at("one"), &[small, &key]);
             for (name, nproc) in [("two", "2"), ("three", "3")] {
-                done(&folder, &at(name), &[&key, "--nproc", nproc]);
-                eprint!("{} {name}: ", head.trim());
+                done(&folder, &at(name), &[small, &key, "--nproc", nproc]);
+                eprint!("{} {name}: ", head.split_whitespace().collect::<Vec<_>>().join(" "));
                 assert_same(&folder, &at(name), &at("one"), steps);
             }
         }
@@ -162,6 +179,165 @@ fn evaluation_is_split_and_its_files_are_those_of_one_process() {
     }
     let folders = |run: &str| std::fs::read_dir(folder.path().join(run)).unwrap().count();
     assert_eq!(folders("one"), folders("three"));
+}
+
+/// Gradients that are sent during the backward give the same bits; those that are rounded on their way nearly the same weights.
+#[test]
+fn gradients_may_be_sent_during_the_backward_or_rounded() {
+    for head in [RETINANET, MASK_RCNN] {
+        let folder = folder(head);
+        let keys = ["train.max_steps=3", "train.batch_norm.sync=false", "--nproc", "2"];
+        let with = |more: &[&'static str]| [&keys[..], more].concat();
+        done(&folder, "start", &["train.optimizer.lr=1e-40"]);
+        done(&folder, "late", &with(&["train.distributed.bucket_mb=1"]));
+        done(&folder, "watched", &with(&["train.distributed.bucket_mb=1", "train.distributed.overlap=true"]));
+        done(&folder, "rounded", &with(&["train.distributed.compress=bf16"]));
+        for ((name, a), (_, b)) in tensors(&folder, "late").iter().zip(&tensors(&folder, "watched")) {
+            assert!(a.equal(b), "{name}");
+        }
+        let [start, late, rounded] = ["start", "late", "rounded"].map(|run| parameters(tensors(&folder, run)));
+        let (difference, moved) = (apart(&rounded, &late), apart(&start, &late));
+        assert!(difference > 0.0 && difference < 0.05 * moved, "{difference} where {moved} was moved");
+    }
+}
+
+/// Images that cannot be read are left out of one process's part only; a run that must not leave them out names the process and the image.
+#[test]
+fn unreadable_images_of_one_process() {
+    let folder = folder(RETINANET);
+    let repghost_run = |args: &[&str]| -> Ran { repghost().current_dir(folder.path()).args(args).output().unwrap().into() };
+    let written = repghost_run(&["data", "shapes", "--output", "set", "--train", "8", "--val", "4", "--size", "96"]);
+    assert_eq!(written.code, 0, "{}", written.stderr);
+    let images = std::fs::read_dir(folder.path().join("set/train")).unwrap();
+    let mut images: Vec<_> = images.map(|e| e.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e != "json")).collect();
+    images.sort();
+    std::fs::write(&images[5], b"no image").unwrap();
+    let data = "data:\n  workers: 1\n  on_unreadable_image: skip\n  augment: {resize: {size: 96}}\n";
+    let paths =
+        "  train: {images: set/train, annotations: set/annotations/instances_train.json}\n  val: {images: set/val, annotations: set/annotations/instances_val.json}\n";
+    let rest = &DATA[DATA.find("train:\n").unwrap()..];
+    folder.write("e.yaml", &format!("{data}{paths}{rest}{BACKBONE}{RETINANET}"));
+    let steps = ["train.max_steps=2"];
+    done(&folder, "start", &["train.optimizer.lr=1e-40"]);
+    done(&folder, "one", &steps);
+    done(&folder, "three", &[&steps[..], &["--nproc", "3"]].concat());
+    assert_same(&folder, "three", "one", 2);
+    let ran = train(&folder, "strict", &["train.max_steps=2", "data.on_unreadable_image=error", "--nproc", "2"]);
+    assert_eq!(errors(&ran).len(), 1, "{}", ran.stderr);
+    let name = images[5].file_name().unwrap().to_string_lossy().into_owned();
+    assert!(ran.code != 0 && errors(&ran)[0].contains(&name), "{}", ran.stderr);
+}
+
+/// Detections of the images that processes share are those of one.
+#[test]
+fn evaluation_and_prediction_are_shared() {
+    let folder = folder(MASK_RCNN);
+    done(&folder, "run", &["eval.score_threshold=0.01", "train.max_steps=2"]);
+    let shared = |command: &str, output: &str, more: &[&str]| {
+        let mut args = vec![command, "run", "--weights", "run/weights/last.safetensors", "--output", output];
+        args.extend(more);
+        let ran: Ran = repghost().current_dir(folder.path()).env("OMP_NUM_THREADS", "1").args(&args).output().unwrap().into();
+        assert_eq!(ran.code, 0, "{command} {more:?}: {}", ran.stderr);
+        ran
+    };
+    let read = |file: &str| std::fs::read(folder.path().join(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+    let baseline = ["--baseline", "run/weights/last.safetensors"];
+    let one = shared("eval", "one", &baseline);
+    let three = shared("eval", "three", &[&baseline[..], &["--nproc", "3"]].concat());
+    assert_eq!(one.stdout, three.stdout, "the table is printed once");
+    assert!(read("one/detections.json").len() > 1000, "something is found");
+    for file in ["detections.json", "metrics.json"] {
+        assert!(read(&format!("one/{file}")) == read(&format!("three/{file}")), "{file}");
+    }
+    let images = folder.path().join("images");
+    std::fs::create_dir_all(&images).unwrap();
+    for i in 0..5u32 {
+        let picture = repghost_coco::RgbImage::from_fn(60 + 10 * i, 50, |x, y| [(x * y) as u8, (x + i) as u8, y as u8].into());
+        repghost_coco::files::write_picture(&images.join(format!("{i}.png")), &picture).unwrap();
+    }
+    std::fs::write(images.join("broken.png"), "no image").unwrap();
+    let predicted = |output: &str, more: &[&str]| {
+        let mut args = vec!["predict", "run", "images", "--weights", "run/weights/last.safetensors", "--output", output];
+        args.extend(more);
+        let ran: Ran = repghost().current_dir(folder.path()).env("OMP_NUM_THREADS", "1").args(&args).output().unwrap().into();
+        // An image that cannot be read is a failure, and named once.
+        assert_eq!((ran.code, ran.stderr.matches("broken.png").count()), (1, 1), "{}", ran.stderr);
+        assert!(ran.stdout.contains("in 5 images"), "{}", ran.stdout);
+    };
+    predicted("p1", &[]);
+    predicted("p2", &["--nproc", "2"]);
+    let names = |output: &str| {
+        let entries = std::fs::read_dir(folder.path().join(output)).unwrap();
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("p1"), names("p2"));
+    for name in names("p1") {
+        assert!(read(&format!("p1/{name}")) == read(&format!("p2/{name}")), "{name}");
+    }
+    let listed: Ran = repghost()
+        .current_dir(folder.path())
+        .args(["predict", "run", "-", "--output", "p3", "--nproc", "2"])
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!((listed.code, errors(&listed).len()), (2, 1), "{}", listed.stderr);
+}
+
+/// A time limit holds for all, by the first process's clock; a sweep's trials may have several processes.
+#[test]
+fn a_time_limit_and_the_trials_of_a_sweep() {
+    let folder = folder(RETINANET);
+    let long = ["train.max_steps=null", "train.epochs=10000", "train.max_minutes=0.1", "--nproc", "2"];
+    let started = Instant::now();
+    done(&folder, "run", &long);
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+    let log = std::fs::read_to_string(folder.path().join("run/metrics.jsonl")).unwrap();
+    let steps = log.lines().filter(|l| l.contains("\"lr\"")).count();
+    assert!((6..29_000).contains(&steps), "{steps} steps");
+    folder.write("s.yaml", "title: one trial\nbase: e.yaml\nmetric: bbox/AP\naxes: {ema: {off: {train.ema: null}}}\n");
+    let sweep = ["sweep", "s.yaml", "--run-dir", "sweep", "--nproc", "2", "--no-latency", "set.train.max_steps=1"];
+    let ran: Ran = repghost().current_dir(folder.path()).args(sweep).output().unwrap().into();
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    let logs: String = walk(&folder.path().join("sweep"))
+        .into_iter()
+        .filter(|p| p.extension().is_some_and(|e| e == "log"))
+        .map(|p| std::fs::read_to_string(p).unwrap())
+        .collect();
+    assert!(logs.contains("2 processes train together"), "{logs}");
+}
+
+fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).collect()
+}
+
+/// Where a Python with torch is: its launcher starts the same processes.
+#[test]
+fn torchrun_gives_the_same_bits() {
+    let torchrun = std::env::var("TORCHRUN").unwrap_or("torchrun".into());
+    let found = Command::new(&torchrun).arg("--help").output().is_ok_and(|o| o.status.success()).then_some(torchrun);
+    let Some(torchrun) = repghost_testing::need("torchrun", found, "a Python torch on the PATH, or TORCHRUN=FILE") else {
+        return;
+    };
+    let folder = folder(FASTER_RCNN);
+    done(&folder, "own", &["train.max_steps=2", "--nproc", "2"]);
+    let port = repghost_distributed::free_port().unwrap().to_string();
+    let own = repghost();
+    let ran: Ran = Command::new(torchrun)
+        .current_dir(folder.path())
+        .env("OMP_NUM_THREADS", "1")
+        .args(["--no-python", "--nproc-per-node", "2", "--master-port", &port])
+        .arg(own.get_program())
+        .args(["train", "e.yaml", "train.max_steps=2", "--run-dir", "run"])
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    for ((name, a), (_, b)) in tensors(&folder, "own").iter().zip(&tensors(&folder, "run")) {
+        assert!(a.equal(b), "{name}");
+    }
 }
 
 #[test]

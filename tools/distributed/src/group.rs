@@ -228,7 +228,7 @@ impl Group {
         let _ = unsafe { shim::check(shim::repghost_store_set(raw.0, key.as_ptr(), text.as_ptr())) };
     }
 
-    fn call(&self, f: impl FnOnce(*mut RawGroup) -> *mut c_char) -> Result<(), DistributedError> {
+    pub(crate) fn call(&self, f: impl FnOnce(*mut RawGroup) -> *mut c_char) -> Result<(), DistributedError> {
         let raw = self.0.raw.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: the shim's functions return null or a text of their own.
         unsafe { shim::check(f(raw.0)) }.map_err(|reason| {
@@ -251,7 +251,7 @@ fn value(raw: &Raw, key: &str) -> Option<String> {
     unsafe { shim::text(shim::repghost_store_value(raw.0, key.as_ptr())) }
 }
 
-fn handle(tensor: &Tensor) -> *mut C_tensor {
+pub(crate) fn handle(tensor: &Tensor) -> *mut C_tensor {
     tensor.as_ptr() as *mut C_tensor
 }
 

@@ -10,10 +10,12 @@
 mod error;
 mod group;
 mod launch;
+mod reducer;
 mod shim;
 mod world;
 
 pub use error::DistributedError;
 pub use group::Group;
 pub use launch::{free_port, Ended, Endings, Launch};
+pub use reducer::{Buckets, Reducer};
 pub use world::World;

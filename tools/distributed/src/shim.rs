@@ -29,6 +29,31 @@ extern "C" {
     pub fn repghost_store_value(group: *mut RawGroup, key: *const c_char) -> *mut c_char;
 }
 
+/// Buckets of gradients, owned by the C++ side.
+#[repr(C)]
+pub struct RawReducer {
+    _private: [u8; 0],
+}
+
+extern "C" {
+    pub fn repghost_reducer_new(
+        group: *mut RawGroup,
+        parameters: *const *mut C_tensor,
+        count: usize,
+        bytes: i64,
+        half: c_int,
+        out: *mut *mut RawReducer,
+    ) -> *mut c_char;
+    pub fn repghost_reducer_free(reducer: *mut RawReducer);
+    pub fn repghost_reducer_watch(reducer: *mut RawReducer) -> *mut c_char;
+    pub fn repghost_reducer_finish(
+        reducer: *mut RawReducer,
+        gradients: *const *mut C_tensor,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
+    pub fn repghost_reducer_buckets(reducer: *mut RawReducer) -> usize;
+}
+
 /// Takes a text that the shim allocated.
 ///
 /// # Safety

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use repghost_distributed::{DistributedError, Endings, Group, Launch, World};
+use repghost_distributed::{Buckets, DistributedError, Endings, Group, Launch, Reducer, World};
 use tch::{Device, Kind, Tensor};
 
 /// Runs `test` of this program in `size` processes, or, where this is one of them, returns its group.
@@ -137,4 +137,51 @@ fn a_world_that_is_not_complete_is_one_line() {
     let error = Group::connect(&world, Duration::from_secs(2)).unwrap_err().to_string();
     assert!(error.starts_with(&format!("rank 1 of 2 did not meet the others at 127.0.0.1:{port} within 2 s")), "{error}");
     assert_eq!(error.lines().count(), 1);
+}
+
+/// Gradients of two parameters, watched during the backward or given after it: the same bits, and the sums of a hand calculation.
+#[test]
+fn gradients_are_added_in_buckets_watched_or_not() {
+    let group = match as_rank("gradients_are_added_in_buckets_watched_or_not", 2, 60) {
+        Ok(group) => group,
+        Err(ended) => return all_succeeded(ended),
+    };
+    let rank = group.rank() as f64;
+    let parameter = |n: i64| Tensor::ones([n], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+    let all = [parameter(5), parameter(300), parameter(7), parameter(2)];
+    let tensors: Vec<&Tensor> = all.iter().collect();
+    // The last parameter takes no part; the third one on the second process only.
+    let gradients = || {
+        let mut loss = (&all[0] * (rank + 1.0)).sum(Kind::Float) + (all[1].square() * (0.1 + rank / 3.0)).sum(Kind::Float);
+        if rank > 0.0 {
+            loss += (&all[2] * 4.0).sum(Kind::Float);
+        }
+        let grads = Tensor::f_run_backward(&[loss], &tensors, false, false).unwrap();
+        grads.into_iter().map(|g| g.defined().then_some(g)).collect::<Vec<_>>()
+    };
+    let mut results = vec![];
+    for (bytes, count, bf16) in [(1 << 20, 1, false), (30, 4, false), (64, 3, false), (1 << 20, 1, true)] {
+        let mut reducer = Reducer::new(&group, &tensors, Buckets { bytes, bf16 }).unwrap();
+        assert_eq!(reducer.buckets(), count, "{bytes} bytes");
+        let late = reducer.finish(&gradients()).unwrap();
+        // Twice, as in two steps.
+        for _ in 0..2 {
+            reducer.watch().unwrap();
+            let found = gradients();
+            let watched = reducer.finish(&found).unwrap();
+            for (a, b) in watched.iter().zip(&late) {
+                assert!(a.equal(b), "{a:?} {b:?}");
+            }
+        }
+        results.push(late);
+    }
+    for sums in &results[..3] {
+        let value = |i: usize| (sums[i].min().double_value(&[]), sums[i].max().double_value(&[]));
+        assert_eq!((value(0), value(2), value(3)), ((3.0, 3.0), (4.0, 4.0), (0.0, 0.0)));
+        let expected = 2.0 * (0.1 + 0.1 + 1.0 / 3.0);
+        assert!((value(1).0 - expected).abs() < 1e-6 && sums[1].size() == [300]);
+    }
+    // 8 bits of precision: off, but by less than a 256th.
+    let (exact, rounded) = (results[0][1].double_value(&[0]), results[3][1].double_value(&[0]));
+    assert!(exact != rounded && (exact / rounded - 1.0).abs() < 1.0 / 256.0, "{exact} {rounded}");
 }

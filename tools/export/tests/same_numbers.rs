@@ -55,6 +55,7 @@ fn found(pool: &dyn EnginePool, e: &Experiment, order: Vec<usize>) -> Vec<Vec<De
         cutoffs: Cutoffs::default(),
         skip_unreadable: false,
         threads: Some(2),
+        group: None,
     };
     let images = run(&job, &AtomicBool::new(false), &mut |_, _| (), None).unwrap().unwrap().images;
     let mut by_image = vec![vec![]; order.len()];

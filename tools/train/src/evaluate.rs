@@ -7,6 +7,7 @@ use std::sync::Arc;
 use repghost_coco::judge::{compare, CompareOptions, Comparison};
 use repghost_coco::metrics::{evaluate, write_metrics_with, Evaluation};
 use repghost_coco::{write_detections, Dataset, Detection, IouType};
+use repghost_distributed::Group;
 
 use crate::chosen_thresholds::Cutoffs;
 use crate::config::data_paths::Split;
@@ -133,6 +134,37 @@ fn with_ids_of(classes: &[Class], truth: &Dataset) -> Vec<Class> {
     classes.iter().enumerate().map(|(i, class)| Class { id: id((i, class)), name: class.name.clone() }).collect()
 }
 
+/// What a detector finds in validation data ([`validation_data`]) in any runtime, in the images' order; the processes of `group` share the
+/// images, and all of them return everything. `None` where `stop` was raised.
+///
+/// # Errors
+/// Images that cannot be read; the runtime's.
+pub fn detections_in(
+    e: &Experiment,
+    pool: &dyn EnginePool,
+    val: &SplitData,
+    group: Option<&Group>,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Option<Vec<Detection>>, TrainError> {
+    // The ids of the file that is measured on, which may differ from those that were trained on.
+    let classes = with_ids_of(pool.classes(), &val.dataset);
+    let job = Job {
+        source: val.source.as_ref(),
+        pool,
+        classes: &classes,
+        score_threshold: e.eval.score_threshold,
+        cutoffs: Cutoffs::default(),
+        skip_unreadable: false,
+        threads: e.train.threads,
+        group,
+    };
+    let Some(inferred) = run(&job, stop, progress, None)? else { return Ok(None) };
+    let mut detections: Vec<Detection> = inferred.images.into_iter().flat_map(|image| image.objects).collect();
+    detections.retain(|detection| val.dataset.classes.by_category(detection.category_id).is_some());
+    Ok(Some(detections))
+}
+
 /// Measures a detector in any runtime on validation data ([`validation_data`]). `None` where `stop` was raised.
 ///
 /// # Errors
@@ -144,21 +176,8 @@ pub fn evaluate_detector(
     stop: &AtomicBool,
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Measured>, TrainError> {
-    // The ids of the file that is measured on, which may differ from those that were trained on.
-    let classes = with_ids_of(pool.classes(), &val.dataset);
-    let job = Job {
-        source: val.source.as_ref(),
-        pool,
-        classes: &classes,
-        score_threshold: e.eval.score_threshold,
-        cutoffs: Cutoffs::default(),
-        skip_unreadable: false,
-        threads: e.train.threads,
-    };
-    let Some(inferred) = run(&job, stop, progress, None)? else { return Ok(None) };
-    let mut detections: Vec<Detection> = inferred.images.into_iter().flat_map(|image| image.objects).collect();
-    detections.retain(|detection| val.dataset.classes.by_category(detection.category_id).is_some());
-    Measured::new(&val.dataset, detections, data::wants_masks(e)).map(Some)
+    let found = detections_in(e, pool, val, None, stop, progress)?;
+    found.map(|detections| Measured::new(&val.dataset, detections, data::wants_masks(e))).transpose()
 }
 
 /// Measures weights in libtorch on the experiment's validation data. `None` where `stop` was raised.

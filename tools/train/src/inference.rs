@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use repghost_coco::{RgbImage, SampleTarget, Source};
+use repghost_distributed::Group;
 use repghost_heads::HostDetections;
 
 use crate::chosen_thresholds::Cutoffs;
@@ -16,6 +17,7 @@ use crate::detection::infer::{in_original_pixels, ImageDetections};
 use crate::engine::{EnginePool, Pictures, Preprocessed, ThreadEngines};
 use crate::error::TrainError;
 use crate::model::Class;
+use crate::together::gathered;
 
 /// Images, and the detector that they go through.
 pub struct Job<'a> {
@@ -33,6 +35,8 @@ pub struct Job<'a> {
     pub skip_unreadable: bool,
     /// Cores to use; all where unset.
     pub threads: Option<usize>,
+    /// The processes that share the images, each a contiguous part; all of them return all detections.
+    pub group: Option<&'a Group>,
 }
 
 /// Detections of a job.
@@ -47,7 +51,8 @@ pub struct Inferred {
 /// Called by the working threads with each image, once its detections are there: index, image, detections.
 pub type Each<'a> = &'a (dyn Fn(usize, RgbImage, &ImageDetections) -> Result<(), TrainError> + Sync);
 
-/// Runs the job. `None` where `stop` was raised on the way. `progress` is called with images done and images in all. With `each`, decoded
+/// Runs the job. `None` where `stop` was raised on the way, in any process. `progress` is called with images done and images in all, of this
+/// process. With `each`, decoded
 /// images are kept until it was called.
 ///
 /// # Errors
@@ -58,11 +63,26 @@ pub fn run(
     progress: &mut dyn FnMut(usize, usize),
     each: Option<Each>,
 ) -> Result<Option<Inferred>, TrainError> {
-    let total = job.source.len();
+    let Some(group) = job.group else { return part(job, 0..job.source.len(), stop, progress, each) };
+    let own = part(job, group.range(job.source.len()), stop, progress, each)?;
+    let (images, unreadable) = own.map(|own| (own.images, own.unreadable)).unzip();
+    let (images, unreadable) = (gathered(group, images)?, gathered(group, unreadable)?);
+    Ok(images.zip(unreadable).map(|(images, unreadable)| Inferred { images, unreadable }))
+}
+
+/// The images of a range.
+fn part(
+    job: &Job,
+    range: Range<usize>,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(usize, usize),
+    each: Option<Each>,
+) -> Result<Option<Inferred>, TrainError> {
+    let total = range.len();
     let batch = job.pool.batch().max(1);
     let cores = job.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1);
     let workers = job.pool.threads(cores).min(total.div_ceil(batch)).max(1);
-    let next = AtomicUsize::new(0);
+    let next = AtomicUsize::new(range.start);
     let failed = AtomicBool::new(false);
     let (sender, receiver) = mpsc::channel();
     let mut images: Vec<Option<ImageDetections>> = (0..total).map(|_| None).collect();
@@ -70,15 +90,15 @@ pub fn run(
     std::thread::scope(|scope| {
         for _ in 0..workers {
             let sender = sender.clone();
-            let (next, failed) = (&next, &failed);
+            let (next, failed, end) = (&next, &failed, range.end);
             scope.spawn(move || {
                 let mut engines = ThreadEngines::new(job.pool, (cores / workers).max(1));
                 while !failed.load(Ordering::Relaxed) && !stop.load(Ordering::Relaxed) {
                     let start = next.fetch_add(batch, Ordering::Relaxed);
-                    if start >= total {
+                    if start >= end {
                         return;
                     }
-                    let result = some(job, &mut engines, start..(start + batch).min(total), each);
+                    let result = some(job, &mut engines, start..(start + batch).min(end), each);
                     if sender.send(result).is_err() {
                         return;
                     }
@@ -91,7 +111,7 @@ pub fn run(
             for (index, image) in result.inspect_err(|_| failed.store(true, Ordering::Relaxed))? {
                 done += 1;
                 match image {
-                    Ok(detections) => images[index] = Some(detections),
+                    Ok(detections) => images[index - range.start] = Some(detections),
                     Err(message) => unreadable.push((index, message)),
                 }
             }

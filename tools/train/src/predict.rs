@@ -8,6 +8,7 @@ use repghost_coco::draw::{draw_objects, of_detections, Style};
 use repghost_coco::files::write_picture;
 use repghost_coco::judge::Thresholds;
 use repghost_coco::{DecodeConfig, Detection, RgbImage};
+use repghost_distributed::Group;
 
 use crate::chosen_thresholds::Cutoffs;
 use crate::config::Experiment;
@@ -41,6 +42,8 @@ pub struct PredictOptions {
     pub format: ListFormat,
     /// Cut the objects out too, into `crops/CLASS/`.
     pub crops: bool,
+    /// The processes that share the images; the first one writes the list.
+    pub group: Option<Group>,
 }
 
 /// A summary of predictions.
@@ -64,6 +67,25 @@ impl PredictOptions {
     /// How the images are decoded.
     pub fn decode(&self) -> DecodeConfig {
         DecodeConfig { apply_exif: !self.as_stored, ..DecodeConfig::default() }
+    }
+
+    /// Whether this process writes the list.
+    pub(crate) fn writes(&self) -> bool {
+        self.group.as_ref().is_none_or(Group::is_first)
+    }
+
+    /// Checks that the processes share the same images.
+    pub(crate) fn agree_on(&self, paths: &[PathBuf]) -> Result<(), TrainError> {
+        let Some(group) = &self.group else { return Ok(()) };
+        Ok(group.agree("the number of images", &paths.len().to_string())?)
+    }
+
+    /// The sum of a count over the processes.
+    pub(crate) fn sum(&self, count: usize) -> Result<usize, TrainError> {
+        let Some(group) = &self.group else { return Ok(count) };
+        let mut total = [count as f64];
+        group.sum(&mut total)?;
+        Ok(total[0] as usize)
     }
 
     /// The chosen thresholds, where no other one is asked for.
@@ -102,6 +124,7 @@ pub fn predict(
 ) -> Result<Option<Predicted>, TrainError> {
     let found = FoundImages::find(&options.images, options.recursive)?;
     let passed_over = found.passed_over();
+    options.agree_on(&found.paths)?;
     let writer = PredictionWriter::new(options, &found.paths, pool.classes())?;
     let source = ImageFiles::new(found.paths, options.decode());
     let job = Job {
@@ -112,17 +135,21 @@ pub fn predict(
         cutoffs: options.chosen().map(|t| Cutoffs::new(t, pool.classes())).unwrap_or_default(),
         skip_unreadable: true,
         threads: e.train.threads,
+        group: options.group.as_ref(),
     };
     let draw = |i: usize, image, detections: &ImageDetections| writer.draw(i, image, detections);
     let Some(inferred) = run(&job, stop, progress, Some(&draw))? else { return Ok(None) };
-    let list = writer.list(&inferred.images)?;
+    let list = match options.writes() {
+        true => writer.list(&inferred.images)?,
+        false => options.output.clone(),
+    };
     Ok(Some(Predicted {
         images: inferred.images.len(),
         detections: inferred.images.iter().map(|image| image.objects.len()).sum(),
         list,
         unreadable: inferred.unreadable,
         passed_over,
-        turned: source.turned(),
+        turned: options.sum(source.turned())?,
     }))
 }
 

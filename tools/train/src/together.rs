@@ -4,16 +4,17 @@
 //! weighted by this process's part of all of them; gradients are then plain sums; random draws go by the number of an image in the whole
 //! batch.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use repghost_backbone::dropout::{self, Share};
 use repghost_backbone::{sync_norm, Role, Tree};
-use repghost_distributed::Group;
+use repghost_distributed::{Buckets, DistributedError, Group, Reducer};
 use repghost_heads::Losses;
 use serde::de::DeserializeOwned;
 use serde::Serialize;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
+use crate::config::{Compress, TrainConfig};
 use crate::error::TrainError;
 use crate::optim::{Gradients, ParamSlot};
 
@@ -23,6 +24,10 @@ pub struct Together {
     /// The processes.
     pub group: Group,
     sync_norms: bool,
+    buckets: Buckets,
+    overlap: bool,
+    /// Made for the parameters of the first step.
+    reducer: Arc<Mutex<Option<Reducer>>>,
 }
 
 /// This process's share of a batch.
@@ -35,9 +40,40 @@ pub(crate) struct Part {
 }
 
 impl Together {
-    /// With batch statistics over all processes where `sync_norms`.
-    pub fn new(group: Group, sync_norms: bool) -> Self {
-        Self { group, sync_norms }
+    /// As an experiment's settings have it.
+    pub fn new(group: Group, config: &TrainConfig) -> Self {
+        let sync_norms = config.batch_norm.sync;
+        let distributed = &config.distributed;
+        let buckets = Buckets { bytes: distributed.bucket_mb << 20, bf16: distributed.compress == Compress::Bf16 };
+        // Batch norms exchange within the backward too: all processes would have to interleave the same way.
+        let overlap = distributed.overlap && !sync_norms && config.accumulate == 1;
+        Self { group, sync_norms, buckets, overlap, reducer: Arc::default() }
+    }
+
+    /// Does something with the sums of gradients in main memory; `None` on a card.
+    fn with_reducer<R>(
+        &self,
+        params: &[ParamSlot],
+        f: impl FnOnce(&mut Reducer) -> Result<R, DistributedError>,
+    ) -> Result<Option<R>, TrainError> {
+        if params.iter().any(|p| p.tensor.device() != Device::Cpu) {
+            return Ok(None);
+        }
+        let mut reducer = self.reducer.lock().unwrap_or_else(PoisonError::into_inner);
+        if reducer.is_none() {
+            let tensors: Vec<&Tensor> = params.iter().map(|p| &p.tensor).collect();
+            *reducer = Some(Reducer::new(&self.group, &tensors, self.buckets)?);
+        }
+        Ok(reducer.as_mut().map(f).transpose()?)
+    }
+
+    /// Called between forward and backward: where it is asked for, gradients are sent as the backward finds them. (Not earlier: a mask head
+    /// differentiates parts within the forward.)
+    pub(crate) fn watch(&self, params: &[ParamSlot]) -> Result<(), TrainError> {
+        if self.overlap {
+            self.with_reducer(params, Reducer::watch)?;
+        }
+        Ok(())
     }
 
     /// Whether this process writes and prints.
@@ -91,6 +127,11 @@ impl Together {
     /// Sums of gradients. A parameter that the losses of some processes do not depend on has a gradient of zero there.
     pub(crate) fn sum(&self, gradients: Gradients, params: &[ParamSlot]) -> Result<Gradients, TrainError> {
         let mut there: Vec<f64> = gradients.0.iter().map(|g| f64::from(u8::from(g.is_some()))).collect();
+        if let Some(sums) = self.with_reducer(params, |reducer| reducer.finish(&gradients.0))? {
+            self.group.sum(&mut there)?;
+            let kept = sums.into_iter().zip(&there).map(|(sum, there)| (*there > 0.0).then_some(sum));
+            return Ok(Gradients(kept.collect()));
+        }
         self.group.sum(&mut there)?;
         let dense: Vec<Option<Tensor>> = gradients
             .0

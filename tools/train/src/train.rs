@@ -5,12 +5,11 @@ use std::sync::atomic::AtomicBool;
 use std::sync::Arc;
 
 use repghost_distributed::Group;
-use repghost_heads::HeadConfig as Detector;
 use serde::Serialize;
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::classification::ClassificationTask;
-use crate::config::{diff, Experiment, HeadConfig, InitConfig, Loaded, Task as Learned};
+use crate::config::{diff, InitConfig, Loaded, Task as Learned};
 use crate::detection::DetectionTask;
 use crate::environment::Environment;
 use crate::error::TrainError;
@@ -68,19 +67,10 @@ pub fn train(loaded: &Loaded, options: &TrainOptions, print: impl FnMut(&str)) -
     outcome
 }
 
-/// Whether the second stage has batch norms, whose maps are regions.
-fn norms_over_regions(e: &Experiment) -> bool {
-    match &e.model.head {
-        HeadConfig::Detector(Detector::FasterRcnn(head)) => head.box_head.norm,
-        HeadConfig::Detector(Detector::MaskRcnn(head)) => head.box_head.norm || head.mask_head.norm,
-        _ => false,
-    }
-}
-
 impl TrainOptions {
     fn together(&self, loaded: &Loaded) -> Option<Together> {
         let group = self.group.clone()?;
-        Some(Together::new(group, loaded.experiment.train.batch_norm.sync))
+        Some(Together::new(group, &loaded.experiment.train))
     }
 }
 
@@ -94,10 +84,6 @@ fn same_start(group: &Group, loaded: &Loaded) -> Result<(), TrainError> {
         let problem =
             format!("is {}, too small for {} processes; expected one image for each at least", e.train.batch_size, group.size());
         return Err(TrainError::setting("train.batch_size", problem));
-    }
-    if e.train.batch_norm.sync && norms_over_regions(e) {
-        let problem = "is not there for heads with norms over regions (model.head.box_head, mask_head), whose number differs; expected false";
-        return Err(TrainError::setting("train.batch_norm.sync", problem));
     }
     Ok(())
 }

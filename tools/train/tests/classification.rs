@@ -117,7 +117,7 @@ fn it_learns_and_its_weights_serve_every_command() {
     // Evaluation folds the weights and finds what the run found.
     let best = root.join("weights/best.safetensors");
     let stop = AtomicBool::new(false);
-    let accuracy = evaluate_weights(e, file(&best), &stop, &mut |_, _| ()).unwrap().unwrap();
+    let accuracy = evaluate_weights(e, file(&best), None, &stop, &mut |_, _| ()).unwrap().unwrap();
     let in_run: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(root.join("metrics.json")).unwrap()).unwrap();
     assert_eq!(in_run["top1"].as_f64().unwrap(), accuracy.top1);
     assert!((in_run["loss"].as_f64().unwrap() - accuracy.loss).abs() < 1e-4);
@@ -150,7 +150,7 @@ fn it_learns_and_its_weights_serve_every_command() {
     let right = found[0].iter().filter(|p| p["file_name"].as_str().unwrap().contains(p["class"].as_str().unwrap())).count();
     assert!(right >= 3, "{:?}", found[0]);
     // The unreadable file makes the data another one, so measuring on it is refused.
-    let error = evaluate_weights(e, file(&best), &stop, &mut |_, _| ()).unwrap_err();
+    let error = evaluate_weights(e, file(&best), None, &stop, &mut |_, _| ()).unwrap_err();
     assert!(error.to_string().contains("broken.jpg"), "{error}");
 }
 

@@ -82,7 +82,14 @@ impl Fixture {
     }
 
     fn options(&self) -> RunOptions {
-        RunOptions { program: self.path("program"), jobs: 2, devices: vec![], shard: Shard::default(), retry_failed: false }
+        RunOptions {
+            program: self.path("program"),
+            jobs: 2,
+            devices: vec![],
+            shard: Shard::default(),
+            retry_failed: false,
+            processes: None,
+        }
     }
 
     fn run(&self, options: &RunOptions) -> Summary {

@@ -3,16 +3,19 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use repghost_coco::{Evaluation, IouType};
+use repghost_coco::{Detection, Evaluation, IouType};
+use repghost_distributed::Group;
 use repghost_export::runtime::Runtime;
-use repghost_train::config::{Experiment, Task};
-use repghost_train::evaluate::{evaluate_detector, validation_data, Measured};
+use repghost_train::config::{Experiment, Loaded, Task};
+use repghost_train::detection::data::{wants_masks, SplitData};
+use repghost_train::evaluate::{detections_in, validation_data, Measured};
 use repghost_train::WeightsFile;
 use repghost_train::{chosen_thresholds, classification};
 
 use crate::bad_input::{bad_input, MarkBadInput};
 use crate::commands::counter::Counter;
 use crate::commands::device::DeviceArgs;
+use crate::commands::launch::{self, Joined, LaunchArgs};
 use crate::commands::model_args;
 use crate::commands::runtime::{self, Classes};
 use crate::eval_files;
@@ -33,6 +36,7 @@ Examples:
   masks:              repghost-det eval --annotations instances_val.json --detections detections.json --iou-type segm
   both, as a file:    repghost-det eval --annotations instances_val.json --detections detections.json --iou-type bbox,segm --output eval/
   where it is wrong:  repghost-det eval runs/mine --weights runs/mine/weights/best.safetensors --diagnose --output eval/
+  two processes:      repghost-det eval runs/mine --weights runs/mine/weights/best.safetensors --nproc 2
   which threshold:    repghost-det eval runs/mine --weights runs/mine/weights/best.safetensors --choose f1 --per-class
   some classes only:  repghost-det eval --annotations instances_val.json --detections detections.json --classes person,dog
 
@@ -63,6 +67,9 @@ pub struct Args {
 
     #[command(flatten)]
     device: DeviceArgs,
+
+    #[command(flatten)]
+    launch: LaunchArgs,
 }
 
 /// Runs `eval`.
@@ -73,6 +80,9 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     if args.device.is_set() {
         return Err(bad_input("--device is for networks: it needs --weights"));
     }
+    if args.launch.nproc.is_some() {
+        return Err(bad_input("--nproc is for networks: it needs --weights"));
+    }
     let text = eval_files::run(&args.files, &mut |text| tracing::warn!("{text}")).bad_input()?;
     printable::print(&text)?;
     Ok(Outcome::Done)
@@ -81,6 +91,16 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
 /// Runs a detector over the validation data of an experiment.
 fn measure(args: &Args, weights: &Path, quiet: bool) -> anyhow::Result<Outcome> {
     let loaded = model_args::experiment(&args.device.added_to(&args.items))?;
+    let group = match launch::join(&args.launch, loaded.experiment.train.distributed.timeout_s)? {
+        Joined::Ended(outcome) => return Ok(outcome),
+        Joined::Here(group) => group,
+    };
+    let quiet = quiet || group.as_ref().is_some_and(|group| !group.is_first());
+    launch::part(group.as_ref(), || measure_part(args, weights, &loaded, group.as_ref(), quiet))
+}
+
+/// A process's part of [`measure`]: detections in its images; the first one measures and writes.
+fn measure_part(args: &Args, weights: &Path, loaded: &Loaded, group: Option<&Group>, quiet: bool) -> anyhow::Result<Outcome> {
     if loaded.experiment.task == Task::Classification {
         if args.runtime.is_some() {
             return Err(bad_input("--runtime is for detectors; a classifier runs on libtorch here"));
@@ -90,24 +110,38 @@ fn measure(args: &Args, weights: &Path, quiet: bool) -> anyhow::Result<Outcome> 
                 "--diagnose, --choose and --thresholds are for detectors; a classifier's confusion is in its metrics.json",
             ));
         }
-        return measure_classifier(args, &loaded.experiment, weights, Counter::new("evaluating", quiet));
+        return measure_classifier(args, &loaded.experiment, weights, group, Counter::new("evaluating", quiet));
     }
     let provider = runtime::choose(args.runtime, weights)?;
     let stop = interrupt::flag("stopping");
-    let run = |weights: &Path, provider: Option<&'static Runtime>| -> anyhow::Result<Option<Measured>> {
+    let first = group.is_none_or(Group::is_first);
+    let run = |weights: &Path, provider: Option<&'static Runtime>| -> anyhow::Result<Option<(Vec<Detection>, SplitData)>> {
         let mut shown = Counter::new("evaluating", quiet);
         let mut progress = |done, total| shown.update(done, total);
         let e = &loaded.experiment;
         let pool = runtime::open(e, weights, provider, Classes::OfValidationData)?;
         let val = validation_data(e, pool.classes())?;
-        for note in &val.notes {
+        for note in val.notes.iter().filter(|_| first) {
             tracing::warn!("{}", note.trim_start_matches("warning: "));
         }
-        let measured = evaluate_detector(e, pool.as_ref(), &val, &stop, &mut progress)?;
+        let found = detections_in(e, pool.as_ref(), &val, group, &stop, &mut progress)?;
         shown.clear();
-        Ok(measured)
+        Ok(found.map(|found| (found, val)))
     };
-    let Some(measured) = run(weights, provider)? else { return Ok(Outcome::Interrupted) };
+    let measured =
+        |(found, val): (Vec<Detection>, SplitData)| Measured::new(&val.dataset, found, wants_masks(&loaded.experiment));
+    let Some(found) = run(weights, provider)? else { return Ok(Outcome::Interrupted) };
+    let mut before = None;
+    if let Some(baseline) = &args.baseline {
+        let Some(found) = run(baseline, None)? else { return Ok(Outcome::Interrupted) };
+        before = Some((baseline, found));
+    }
+    if !first {
+        return Ok(Outcome::Done);
+    }
+    let measured_now = measured(found)?;
+    let before = before.map(|(baseline, found)| measured(found).map(|m| (baseline, m))).transpose()?;
+    let measured = measured_now;
     if measured.headline().is_nan() {
         tracing::warn!("nothing is measured: the validation data has no object of these classes");
     }
@@ -118,11 +152,10 @@ fn measure(args: &Args, weights: &Path, quiet: bool) -> anyhow::Result<Outcome> 
     }
     text.push_str(&tables::numbers(&measured.evaluations));
     let mut compared = None;
-    if let Some(baseline) = &args.baseline {
-        let Some(before) = run(baseline, None)? else { return Ok(Outcome::Interrupted) };
+    if let Some((baseline, before)) = &before {
         text.push_str(&format!("\nchange against {} in libtorch\n", baseline.display()));
         text.push_str(&changes(&measured.evaluations, &before.evaluations));
-        let comparison = measured.compared_with(&before)?;
+        let comparison = measured.compared_with(before)?;
         text.push_str(&format!("\n{}", comparison.text(BASELINE, "this")));
         compared = Some(comparison);
     }
@@ -172,13 +205,22 @@ fn changes(after: &[Evaluation], before: &[Evaluation]) -> String {
 }
 
 /// Runs a classifier over the validation folder of an experiment.
-fn measure_classifier(args: &Args, e: &Experiment, weights: &Path, mut shown: Counter) -> anyhow::Result<Outcome> {
+fn measure_classifier(
+    args: &Args,
+    e: &Experiment,
+    weights: &Path,
+    group: Option<&Group>,
+    mut shown: Counter,
+) -> anyhow::Result<Outcome> {
     let stop = interrupt::flag("stopping");
-    let measured = classification::evaluate::evaluate_weights(e, WeightsFile::read(weights)?, &stop, &mut |done, total| {
-        shown.update(done, total)
-    })?;
+    let weights = WeightsFile::read(weights)?;
+    let measured =
+        classification::evaluate::evaluate_weights(e, weights, group, &stop, &mut |done, total| shown.update(done, total))?;
     shown.clear();
     let Some(accuracy) = measured else { return Ok(Outcome::Interrupted) };
+    if group.is_some_and(|group| !group.is_first()) {
+        return Ok(Outcome::Done);
+    }
     let mut text = String::new();
     if !args.files.summary {
         text = accuracy.class_table() + "\n";

@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Context;
-use repghost_distributed::{Ended, Endings, Launch, World};
+use repghost_distributed::{Ended, Endings, Group, Launch, World};
 
 use crate::bad_input::bad_input;
 use crate::exit::{self, Outcome};
@@ -31,6 +32,15 @@ impl std::str::FromStr for Processes {
             _ if text == "auto" => Ok(Self::Auto),
             Ok(n) if (1..=1024).contains(&n) => Ok(Self::Number(n)),
             _ => Err("expected a number from 1 to 1024, or auto".into()),
+        }
+    }
+}
+
+impl std::fmt::Display for Processes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Number(n) => n.fmt(f),
         }
     }
 }
@@ -66,6 +76,39 @@ pub fn is_silent() -> bool {
 /// Whether `--nproc` started this process.
 pub fn launched() -> bool {
     std::env::var_os(LAUNCHED).is_some()
+}
+
+/// What a command does after it was asked for several processes.
+pub enum Joined {
+    /// Others did the work.
+    Ended(Outcome),
+    /// This process does it: its part, where it is one of several.
+    Here(Option<Group>),
+}
+
+/// Starts several processes where `--nproc` asks for them, or meets the others where a launcher started this one.
+///
+/// # Errors
+/// Processes that cannot be started, that failed, or that do not meet within `timeout_s`.
+pub fn join(args: &LaunchArgs, timeout_s: u64) -> anyhow::Result<Joined> {
+    if let Some(world) = world()? {
+        let group = Group::connect(&world, Duration::from_secs(timeout_s))?;
+        group.agree("the version", env!("CARGO_PKG_VERSION"))?;
+        return Ok(Joined::Here(Some(group)));
+    }
+    Ok(run(args, 0, None)?.map_or(Joined::Here(None), Joined::Ended))
+}
+
+/// Does a process's part. Where it fails the others learn why and end.
+///
+/// # Errors
+/// Those of `work`.
+pub fn part<R>(group: Option<&Group>, work: impl FnOnce() -> anyhow::Result<R>) -> anyhow::Result<R> {
+    work().inspect_err(|error| {
+        if let Some(group) = group {
+            group.fail(&exit::message(error, false));
+        }
+    })
 }
 
 /// Runs this very command in several processes; again where they fail and `restarts` are left, with `more` arguments. `None` where one process

@@ -14,7 +14,7 @@ use crate::bad_input::{bad_input, MarkBadInput};
 use crate::commands::device::DeviceArgs;
 
 /// Arguments of the commands that run a trained network on images.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct ModelArgs {
     /// Experiment file or run folder, `key=value` overrides, images and folders of images. CONFIG may be left out where the weights file
     /// describes its network, as those of a run and exported files do.

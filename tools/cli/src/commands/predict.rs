@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use repghost_distributed::Group;
 use repghost_export::runtime::Runtime;
 use repghost_train::config::{Experiment, Origin, Task};
 use repghost_train::predict::{predict, PredictOptions};
@@ -13,6 +14,7 @@ use repghost_train::{chosen_thresholds, classification, WeightsFile};
 use crate::bad_input::bad_input;
 use crate::commands::counter::Counter;
 use crate::commands::device::DeviceArgs;
+use crate::commands::launch::{self, Joined, LaunchArgs};
 use crate::commands::model_args::{ModelArgs, ModelInput};
 use crate::commands::runtime::{self, Classes};
 use crate::exit::Outcome;
@@ -28,6 +30,7 @@ Examples:
   fast on a CPU:     repghost-det predict runs/mine --weights W photos/ --output out/ --runtime onnxruntime
   an exported file:  repghost-det predict --weights detector.onnx photos/ --output out/
   other image size:  repghost-det predict runs/mine --weights W a.jpg --output out/ data.augment.resize.size=640
+  two processes:     repghost-det predict runs/mine photos/ --output out/ --nproc 2
   paths from a list: find photos -name '*.jpg' | repghost-det predict runs/mine - --output out/
   YOLO label files:  repghost-det predict runs/mine photos/ --output out/ --format yolo
   a classifier:      repghost-det predict experiments/imagenet/repghostnet_1.0x.yaml --weights W photos/ --output out/
@@ -69,6 +72,9 @@ pub struct Args {
 
     #[command(flatten)]
     device: DeviceArgs,
+
+    #[command(flatten)]
+    launch: LaunchArgs,
 }
 
 fn formats() -> impl TypedValueParser<Value = ListFormat> {
@@ -104,13 +110,28 @@ fn with_listed(images: Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
 
 /// Runs `predict`.
 pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
-    let ModelInput { loaded, weights, images } = args.model.read(&args.device)?;
+    let input = args.model.clone().read(&args.device)?;
+    if args.launch.nproc.is_some() && input.images.iter().any(|path| path.as_os_str() == "-") {
+        return Err(bad_input("-: the standard input is one process's; --nproc shares files and folders"));
+    }
+    let group = match launch::join(&args.launch, input.loaded.experiment.train.distributed.timeout_s)? {
+        Joined::Ended(outcome) => return Ok(outcome),
+        Joined::Here(group) => group,
+    };
+    let quiet = quiet || group.as_ref().is_some_and(|group| !group.is_first());
+    let shared = group.clone();
+    launch::part(group.as_ref(), || predict_part(args, input, shared, quiet))
+}
+
+/// A process's part of the images; the first one writes the list.
+fn predict_part(args: Args, input: ModelInput, group: Option<Group>, quiet: bool) -> anyhow::Result<Outcome> {
+    let ModelInput { loaded, weights, images } = input;
     let images = with_listed(images)?;
     if images.is_empty() {
         return Err(bad_input("no image is named: expected files or folders behind the experiment"));
     }
     let (thresholds, note) = chosen_thresholds::read(&weights)?;
-    if let Some(note) = note {
+    if let Some(note) = note.filter(|_| group.as_ref().is_none_or(Group::is_first)) {
         tracing::warn!("{note}");
     }
     // Photos are shown upright, whatever the training data was; who asks for the stored pixels gets them.
@@ -124,6 +145,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         thresholds,
         format: args.format.unwrap_or_default(),
         crops: args.crops,
+        group,
     };
     if loaded.experiment.task == Task::Classification {
         if args.score_threshold.is_some() {
@@ -137,7 +159,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         }
         return classify(&loaded.experiment, &weights, &options, quiet);
     }
-    if let Some(t) = options.thresholds.as_ref().filter(|_| args.score_threshold.is_none()) {
+    if let Some(t) = options.thresholds.as_ref().filter(|_| args.score_threshold.is_none() && !quiet) {
         tracing::info!("thresholds that were chosen for {} are applied; --score-threshold overrides them", t.goal);
     }
     let e = options.applied(&loaded.experiment)?;
@@ -147,6 +169,9 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     let predicted = predict(&e, pool.as_ref(), &options, &stop, &mut |done, total| shown.update(done, total))?;
     shown.clear();
     let Some(predicted) = predicted else { return Ok(Outcome::Interrupted) };
+    if options.group.as_ref().is_some_and(|group| !group.is_first()) {
+        return Ok(Outcome::Done);
+    }
     println!("{} detections in {} images: {}", predicted.detections, predicted.images, predicted.list.display());
     Ok(notices(predicted.passed_over, predicted.turned, &predicted.unreadable))
 }
@@ -179,6 +204,9 @@ fn classify(e: &Experiment, weights: &Path, options: &PredictOptions, quiet: boo
     let predicted = classification::predict::predict(e, weights, options, &stop, &mut |done, total| shown.update(done, total))?;
     shown.clear();
     let Some(predicted) = predicted else { return Ok(Outcome::Interrupted) };
+    if options.group.as_ref().is_some_and(|group| !group.is_first()) {
+        return Ok(Outcome::Done);
+    }
     const SHOWN: usize = 20;
     let mut out = Out;
     for p in predicted.predictions.iter().take(SHOWN) {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use repghost_kernels::device::Choice;
 use repghost_train::sweep::{cost, plan, report, runner, Plan, RunOptions, Shard, SweepFolder};
 
+use super::launch::Processes;
 use super::sweep_progress::SweepProgress;
 use crate::exit::Outcome;
 use crate::interrupt;
@@ -20,6 +21,7 @@ Examples:
                                            settings.demo.seeds=[0,1,2,3,4] set.train.epochs=4
   two of the rows:                       repghost-det sweep experiments/ablations/reparam.yaml 'only=[{branches: [BN, none]}]'
   four trials at a time:                 repghost-det sweep experiments/ablations/widths.yaml --jobs 4
+  two processes for each trial:          repghost-det sweep experiments/ablations/widths.yaml --nproc 2
   on two cards, four at a time:          repghost-det sweep experiments/ablations/widths.yaml --devices 0,1 --jobs 4
   machine 2 of 4 (copy the folders
   together, then --table-only):          repghost-det sweep experiments/ablations/widths.yaml --shard 2/4 --run-dir runs/widths
@@ -64,6 +66,10 @@ pub struct Args {
     #[arg(long, conflicts_with = "dry_run")]
     table_only: bool,
 
+    /// Processes of each trial (`train --nproc`).
+    #[arg(long, value_name = "N|auto", conflicts_with = "devices")]
+    nproc: Option<Processes>,
+
     /// Do not time the backbones at the end.
     #[arg(long)]
     no_latency: bool,
@@ -106,6 +112,7 @@ fn train(args: &Args, plan: &Plan, folder: &SweepFolder, quiet: bool) -> anyhow:
         devices: args.devices.clone(),
         shard: args.shard,
         retry_failed: args.retry_failed,
+        processes: args.nproc.map(|n| n.to_string()),
     };
     let mut progress = SweepProgress::new(plan.shard(args.shard).count(), folder, quiet);
     let summary = runner::run(plan, folder, &options, &stop, |event| progress.show(event))?;

@@ -3,12 +3,14 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use repghost_backbone::{Backbone, Eager, Tree};
-use repghost_coco::{Batch, Loader};
+use repghost_coco::{Batch, Loader, Share};
+use repghost_distributed::Group;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 use crate::error::TrainError;
 use crate::tensors;
+use crate::together::gathered;
 
 /// The prediction for one image.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,6 +23,15 @@ pub struct ImageScores {
     pub label: Option<usize>,
     /// Probability of each class.
     pub probabilities: Vec<f32>,
+}
+
+/// Predictions for all images.
+#[derive(Clone, Debug, Default)]
+pub struct Scored {
+    /// One per image, in the source's order.
+    pub images: Vec<ImageScores>,
+    /// Messages about images that could not be read.
+    pub unreadable: Vec<String>,
 }
 
 impl ImageScores {
@@ -57,6 +68,30 @@ pub fn run(
         progress(all.len(), total);
     }
     Ok(Some(all))
+}
+
+/// As [`run`], with the images shared by the processes of `group`: all of them return the scores of all images, and messages about those that
+/// could not be read.
+///
+/// # Errors
+/// As [`run`].
+pub fn shared(
+    net: &Backbone,
+    mut loader: Loader,
+    group: Option<&Group>,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(usize, usize),
+) -> Result<Option<Scored>, TrainError> {
+    let Some(group) = group else {
+        return Ok(run(net, &loader, stop, progress)?.map(|images| Scored { images, unreadable: loader.unreadable() }));
+    };
+    loader = loader.with_share(Share { rank: group.rank(), size: group.size() })?;
+    let scored = gathered(group, run(net, &loader, stop, progress)?)?;
+    let unreadable = gathered(group, Some(loader.unreadable()))?;
+    let Some((mut images, unreadable)) = scored.zip(unreadable) else { return Ok(None) };
+    // Of each batch every process has a part.
+    images.sort_by_key(|image| image.image_id);
+    Ok(Some(Scored { images, unreadable }))
 }
 
 /// Predictions for a batch.

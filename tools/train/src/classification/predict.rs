@@ -7,7 +7,7 @@ use std::sync::Arc;
 use repghost_backbone::{FuseLevel, Tree};
 use serde::Serialize;
 
-use super::infer::ImageScores;
+use super::infer::{ImageScores, Scored};
 use super::{data, infer, model};
 use crate::config::Experiment;
 use crate::error::TrainError;
@@ -67,6 +67,7 @@ pub fn predict(
 ) -> Result<Option<Predicted>, TrainError> {
     let found = FoundImages::find(&options.images, options.recursive)?;
     let passed_over = found.passed_over();
+    options.agree_on(&found.paths)?;
     let (paths, output) = (found.paths, &options.output);
     let mut ready = model::load(e, weights, |count| {
         Ok(e.data.classes.clone().filter(|c| c.len() == count).unwrap_or(model::numbers(count)))
@@ -74,11 +75,16 @@ pub fn predict(
     ready.net.fuse(FuseLevel::All);
     let images = Arc::new(ImageFiles::new(paths.clone(), options.decode()));
     let loader = data::predict_loader(e, images.clone())?;
-    let Some(scored) = infer::run(&ready.net, &loader, stop, progress)? else { return Ok(None) };
+    let Some(Scored { images: scored, unreadable }) = infer::shared(&ready.net, loader, options.group.as_ref(), stop, progress)?
+    else {
+        return Ok(None);
+    };
     let predictions: Vec<Prediction> = scored.iter().map(|s| prediction(s, &paths, &ready.classes)).collect();
-    std::fs::create_dir_all(output).map_err(TrainError::io(output))?;
-    write_json(&output.join("predictions.json"), &predictions)?;
-    Ok(Some(Predicted { predictions, unreadable: loader.unreadable(), passed_over, turned: images.turned() }))
+    if options.writes() {
+        std::fs::create_dir_all(output).map_err(TrainError::io(output))?;
+        write_json(&output.join("predictions.json"), &predictions)?;
+    }
+    Ok(Some(Predicted { predictions, unreadable, passed_over, turned: options.sum(images.turned())? }))
 }
 
 fn prediction(scored: &ImageScores, paths: &[PathBuf], classes: &[String]) -> Prediction {

@@ -1,7 +1,6 @@
 //! Detection as a task for the trainer.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::Arc;
 
 use repghost_backbone::dropout::Share;
@@ -12,7 +11,6 @@ use tch::{Device, Kind};
 
 use super::engine::LibtorchPool;
 use super::files::looked_at;
-use super::infer::ImageDetections;
 use super::model::{self, Class};
 use super::{data, pictures};
 use crate::chosen_thresholds::Cutoffs;
@@ -25,7 +23,7 @@ use crate::model::{apply_freezing, copy_switches, metadata, shortened};
 use crate::run::folder::sheet;
 use crate::runtime::Compute;
 use crate::tensors;
-use crate::together::{from_first, gathered, Together};
+use crate::together::{from_first, Together};
 use crate::trainer::{Batches, EvalContext, Evaluation, ImageTask, Replica, Task};
 use crate::upload::{self, DeviceBatch};
 
@@ -133,26 +131,6 @@ impl Source for LoaderSource<'_> {
     }
 }
 
-/// A part of a source.
-struct PartSource<'a> {
-    source: &'a dyn Source,
-    range: Range<usize>,
-}
-
-impl Source for PartSource<'_> {
-    fn len(&self) -> usize {
-        self.range.len()
-    }
-
-    fn aspect(&self, index: usize) -> f64 {
-        self.source.aspect(self.range.start + index)
-    }
-
-    fn load(&self, index: usize) -> Result<Sample, DataError> {
-        self.source.load(self.range.start + index)
-    }
-}
-
 fn summary(train: &Dataset, val: &Dataset, names: &[String]) -> String {
     let objects = |d: &Dataset| (0..d.len()).map(|i| d.training_objects(i).count()).sum::<usize>();
     format!(
@@ -186,19 +164,6 @@ fn outlines(e: &Experiment, split: Split, dataset: &Dataset) -> Result<Option<St
     };
     let what = split.key();
     Ok((without > 0).then(|| format!("warning: data.{what}: {without} of {total} objects have no outline: {effect}")))
-}
-
-impl DetectionTask {
-    /// Detections in all validation images; `None` where the user stopped it.
-    fn found(&self, job: &Job, context: &mut EvalContext) -> Result<Option<Vec<ImageDetections>>, TrainError> {
-        let Some(group) = context.group else {
-            return Ok(run(job, context.stop, context.progress, None)?.map(|inferred| inferred.images));
-        };
-        let part = PartSource { source: job.source, range: group.range(job.source.len()) };
-        let job = Job { source: &part, cutoffs: job.cutoffs.clone(), ..*job };
-        let own = run(&job, context.stop, context.progress, None)?.map(|inferred| inferred.images);
-        gathered(group, own)
-    }
 }
 
 impl Task for DetectionTask {
@@ -260,8 +225,10 @@ impl Task for DetectionTask {
             cutoffs: Cutoffs::default(),
             skip_unreadable: false,
             threads: self.experiment.train.threads,
+            group: context.group,
         };
-        let Some(found) = self.found(&job, context)? else { return Ok(Evaluation::Interrupted) };
+        let inferred = run(&job, context.stop, context.progress, None)?;
+        let Some(found) = inferred.map(|inferred| inferred.images) else { return Ok(Evaluation::Interrupted) };
         if let Some(group) = context.group.filter(|group| !group.is_first()) {
             let (metrics, headline): (_, Option<f64>) = from_first(group, None)?;
             return Ok(Evaluation::Done { metrics, headline: headline.unwrap_or(f64::NAN) });

@@ -37,6 +37,8 @@ pub struct RunOptions {
     pub shard: Shard,
     /// Run trials again that failed before.
     pub retry_failed: bool,
+    /// Processes of each trial, as `train --nproc` takes them.
+    pub processes: Option<String>,
 }
 
 /// What happens, for whoever shows it.
@@ -207,8 +209,12 @@ fn start<'a>(
     if let Some(device) = device {
         command.arg("--device").arg(device.to_string());
     }
+    if let Some(processes) = &options.processes {
+        command.arg("--nproc").arg(processes);
+    }
     if std::env::var_os("OMP_NUM_THREADS").is_none() && options.jobs > 1 {
-        command.env("OMP_NUM_THREADS", threads_each(options.jobs).to_string());
+        let processes = options.processes.as_ref().and_then(|n| n.parse().ok()).unwrap_or(1);
+        command.env("OMP_NUM_THREADS", threads_each(options.jobs.saturating_mul(processes)).to_string());
     }
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
     own_group(&mut command);

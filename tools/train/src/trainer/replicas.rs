@@ -39,7 +39,11 @@ pub(crate) fn forward_backward<T: Task>(
         let parameters: Vec<&Tensor> = params.iter().map(|p| &p.tensor).collect();
         task.set_share(part.share);
         // The backward too: it sums over the processes where batch norms do.
-        return together.on_share(part, || StepOutput::new(together.weigh(task.losses(&batch)?, part)?, &parameters, scale));
+        return together.on_share(part, || {
+            let losses = together.weigh(task.losses(&batch)?, part)?;
+            together.watch(params)?;
+            StepOutput::new(losses, &parameters, scale)
+        });
     }
     let Some(replicas) = replicas else {
         let parameters: Vec<&Tensor> = params.iter().map(|p| &p.tensor).collect();

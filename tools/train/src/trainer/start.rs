@@ -69,10 +69,6 @@ pub(super) struct Started<T: Task> {
 /// Puts a run together.
 pub(super) fn start<T: Task>(task: T, config: &TrainConfig, options: TrainerOptions) -> Result<Started<T>, TrainError> {
     let TrainerOptions { folder, config_hash, resume, stop, quiet, together, records } = options;
-    if together.is_some() && config.max_minutes.is_some() {
-        let problem = "is not there for several processes, whose clocks differ; expected null, and train.epochs or train.steps";
-        return Err(TrainError::setting("train.max_minutes", problem));
-    }
     let plan = Plan::new(config, task.batches_per_epoch())?;
     let params = config.optimizer.grouping().slots(task.network().named_tensors());
     if params.is_empty() {

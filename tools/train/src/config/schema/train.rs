@@ -190,12 +190,31 @@ pub struct DistributedConfig {
     /// Longest wait for another process, the start included. One that does not answer by then ends the run.
     #[schemars(range(min = 1), extend("x-unit" = "seconds"))]
     pub timeout_s: u64,
+    /// Gradients that are sent together. Smaller ones start earlier where they are sent during the backward.
+    #[schemars(range(min = 1, max = 4096), extend("x-unit" = "MiB"))]
+    pub bucket_mb: usize,
+    /// Send gradients while the backward goes on. It helps where the network between machines is slow (docs/distributed.md). Not with `accumulate`
+    /// or shared batch norms, and not on cards.
+    pub overlap: bool,
+    /// Round gradients to fewer bits on their way.
+    pub compress: Compress,
 }
 
 impl Default for DistributedConfig {
     fn default() -> Self {
-        Self { timeout_s: 600 }
+        Self { timeout_s: 600, bucket_mb: 25, overlap: false, compress: Compress::None }
     }
+}
+
+/// How gradients go between processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Compress {
+    /// As they are.
+    #[default]
+    None,
+    /// As bfloat16, half the bytes: each sum is rounded to 8 bits of precision.
+    Bf16,
 }
 
 /// The keys below `train.checkpoint`.

@@ -66,6 +66,26 @@ impl<T: Task> Hook<T> for TimeBudget {
     }
 
     fn after_step(&mut self, run: &mut Run<T>, event: StepEvent) -> Result<(), TrainError> {
+        let mut end = self.end(run, event);
+        if let Some(together) = run.together.as_ref().filter(|_| !event.last) {
+            // Clocks differ, so the first process's estimate counts for all.
+            let own = if together.is_first() { end.unwrap_or(0) } else { 0 };
+            let mut value = [own as f64];
+            together.group.sum(&mut value)?;
+            end = Some(value[0] as u64).filter(|end| *end > 0);
+        }
+        if let Some(end) = end {
+            run.progress.time_end = Some(end);
+            run.plan = run.plan.ending(Some(end));
+            run.display.borrow_mut().set_total(run.plan.stop_at);
+        }
+        Ok(())
+    }
+}
+
+impl TimeBudget {
+    /// A new end of the run, where the estimate is due and differs.
+    fn end<T: Task>(&mut self, run: &mut Run<T>, event: StepEvent) -> Option<u64> {
         // Whatever was added to the time besides this step was an evaluation.
         let evaluation = run.progress.seconds - self.known - run.report.total.as_secs_f64();
         self.known = run.progress.seconds;
@@ -77,7 +97,7 @@ impl<T: Task> Hook<T> for TimeBudget {
         let (since, from) = self.window;
         let due = step >= from + PROBE && (run.progress.time_end.is_none() || elapsed - since >= AGAIN * self.seconds);
         if event.last || (!due && elapsed < self.seconds) {
-            return Ok(());
+            return None;
         }
         let per_step = (elapsed - since - self.evaluating).max(1e-9) / (step - from).max(1) as f64;
         let end = step + fitting(self.seconds - elapsed, per_step, self.evaluation, self.between).max(1);
@@ -87,7 +107,7 @@ impl<T: Task> Hook<T> for TimeBudget {
         let left = |end: u64| (end - step.min(end)) as f64;
         if let Some(before) = run.progress.time_end.filter(|_| elapsed < self.seconds) {
             if (left(before) - left(end)).abs() <= TOLERANCE * left(before) {
-                return Ok(());
+                return None;
             }
         } else if end < self.full {
             run.messages.push(format!(
@@ -96,10 +116,7 @@ impl<T: Task> Hook<T> for TimeBudget {
                 self.seconds / 60.0
             ));
         }
-        run.progress.time_end = Some(end);
-        run.plan = run.plan.ending(Some(end));
-        run.display.borrow_mut().set_total(run.plan.stop_at);
-        Ok(())
+        Some(end)
     }
 }
 
