@@ -247,6 +247,42 @@ class Torture:
                 self.lose("sweep: another table")
         return f"{sent} signals into sweeps"
 
+    def ranks(self, count):
+        """Processes of `train --nproc 2 --restarts` that are killed again and again: the run ends by itself, with the weights and records of an
+        undisturbed one; nothing is left running."""
+        epochs = f"train.epochs={max(6, count)}"
+        run, reference = self.root / "ranks", self.root / "ranks-reference"
+        self.must("train", "e.yaml", epochs, "--nproc", "2", "--run-dir", reference)
+        expected = self.result(reference)
+        killed, runs, restarts = [0, 0], 0, 0
+        while sum(killed) < count:
+            shutil.rmtree(run, ignore_errors=True)
+            process = self.start("train", "e.yaml", epochs, "--nproc", "2", "--restarts", str(10 * count), "--run-dir", run)
+            runs += 1
+            while process.poll() is None:
+                # Often enough to meet a start, a step, an evaluation and the writing of a checkpoint; seldom enough to go on.
+                time.sleep(self.random.uniform(0.1, 4))
+                children = ranks_of(process.pid)
+                if sum(killed) < count and children:
+                    rank = self.random.choice(sorted(children))
+                    try:
+                        os.kill(children[rank], signal.SIGKILL)
+                        killed[rank] += 1
+                    except ProcessLookupError:
+                        pass
+            code, text = self.end(process, "ranks")
+            restarts += text.count("from the newest checkpoint")
+            if code != 0:
+                self.lose(f"ranks: ended with {code}: {text.strip()[-300:]}")
+            elif self.result(run) != expected:
+                self.lose("ranks: other weights or records")
+            if any(run.rglob(".*.tmp")):
+                self.lose("ranks: temporary files are left")
+            left = [p for p in pathlib.Path("/proc").glob("[0-9]*/cmdline") if str(run).encode() in read(p)]
+            if left:
+                self.lose(f"ranks: processes are left: {left}")
+        return f"{sum(killed)} kills of ranks ({killed[0]} of the first, {killed[1]} of the second) in {runs} runs, {restarts} restarts"
+
     def two_in_a_folder(self):
         run = self.root / "two"
         first = self.start("train", "e.yaml", "--run-dir", run, "train.epochs=200")
@@ -375,6 +411,25 @@ class Torture:
         return "files that vanish and shrink during training"
 
 
+def read(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def ranks_of(launcher):
+    """The processes that a launcher has started, by rank."""
+    found = {}
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        stat = read(folder / "stat").rsplit(b")", 1)[-1].split()
+        if len(stat) > 1 and int(stat[1]) == launcher:
+            variables = dict(v.split(b"=", 1) for v in read(folder / "environ").split(b"\0") if b"=" in v)
+            if b"RANK" in variables:
+                found[int(variables[b"RANK"])] = int(folder.name)
+    return found
+
+
 def errors(text):
     """Lines that report an error."""
     return sum(line.startswith("error: ") for line in text.splitlines())
@@ -422,6 +477,7 @@ def main():
             "kills": lambda: torture.kills(args.kills),
             "commands": lambda: torture.commands(max(7, args.kills // 2)),
             "sweeps": lambda: torture.sweeps(max(3, args.kills // 10)),
+            "ranks": lambda: torture.ranks(max(4, args.kills // 4)),
             "two": torture.two_in_a_folder,
             "disk": torture.full_disk,
             "readonly": torture.read_only,

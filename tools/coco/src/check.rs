@@ -254,7 +254,7 @@ pub fn check_images(
     config: &DecodeConfig,
 ) -> Vec<(usize, Problem)> {
     let problems = |(i, image): (usize, &ImageRecord)| -> Vec<(usize, Problem)> {
-        let is_there = || decode::resolve(folder, &image.file_name).is_ok_and(|path| path.exists());
+        let is_there = || decode::resolve(folder, &image.file_name).is_ok_and(|path| decode::is_there(&path));
         if i % step.max(1) != 0 && is_there() {
             return Vec::new();
         }
@@ -271,7 +271,7 @@ pub fn check_image(folder: &Path, image: &ImageRecord, how: ImageCheck, config: 
     let read = decode::read_bytes(&path).and_then(|bytes| Ok((decode::read_header(&bytes, &path, config)?, bytes)));
     let (header, bytes) = match read {
         Ok(read) => read,
-        Err(_) if !path.exists() => return vec![Problem::FileMissing(decode::missing::hint(folder, &image.file_name))],
+        Err(_) if !decode::is_there(&path) => return vec![Problem::FileMissing(decode::missing::hint(folder, &image.file_name))],
         Err(error) => return vec![unreadable(error)],
     };
     let mut problems = Vec::new();

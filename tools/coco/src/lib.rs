@@ -49,6 +49,7 @@ pub mod resize;
 pub mod sample;
 pub mod sampler;
 pub mod shapes;
+pub mod shards;
 pub mod source;
 pub mod stats;
 pub mod stream;

@@ -27,6 +27,11 @@ pub struct Sampler {
     pub drop_last: bool,
     /// For each image whether it is wide; empty where batches are not grouped.
     pub wide: Vec<bool>,
+    /// For each image its shard, and how many shards' images are mixed at a time, so that a shard is read once and nearly in one go; empty where
+    /// all images are mixed.
+    pub shards: Vec<usize>,
+    /// Shards that are mixed at a time.
+    pub window: usize,
     /// For each image how often it comes per epoch on average, 1 or more; empty where each comes once.
     pub repeats: Vec<f64>,
 }
@@ -72,11 +77,29 @@ impl Sampler {
         images
     }
 
+    /// The shards in a random order, and within each window of them the images.
+    fn by_shards(&self, order: Vec<usize>, len: usize, rng: &mut impl Rng) -> Vec<usize> {
+        let shard = |number: &usize| self.shards.get(number % len.max(1)).copied().unwrap_or(0);
+        let mut groups = vec![Vec::new(); self.shards.iter().max().map_or(0, |most| most + 1)];
+        order.iter().for_each(|number| groups[shard(number)].push(*number));
+        groups.shuffle(rng);
+        let mixed = groups.chunks(self.window.max(1)).flat_map(|window| {
+            let mut images = window.concat();
+            images.shuffle(rng);
+            images
+        });
+        mixed.collect()
+    }
+
     /// The batches of an epoch over `len` images. Every image occurs once (or by its repeats), but for a last batch that is dropped.
     pub fn batches(&self, len: usize, epoch: usize) -> Vec<Vec<usize>> {
         let mut order = self.images(len, epoch);
         if self.shuffle {
-            order.shuffle(&mut stream([self.seed, epoch as u64, 0, ORDER_STREAM]));
+            let mut rng = stream([self.seed, epoch as u64, 0, ORDER_STREAM]);
+            match self.shards.is_empty() {
+                true => order.shuffle(&mut rng),
+                false => order = self.by_shards(order, len, &mut rng),
+            }
         }
         let size = self.batch_size.max(1);
         let mut batches = Vec::with_capacity(self.batches_per_epoch(len));
@@ -99,7 +122,7 @@ mod tests {
     use super::*;
 
     fn sampler(shuffle: bool, drop_last: bool, wide: Vec<bool>) -> Sampler {
-        Sampler { batch_size: 4, shuffle, seed: 7, drop_last, wide, repeats: Vec::new() }
+        Sampler { batch_size: 4, shuffle, seed: 7, drop_last, wide, shards: Vec::new(), window: 0, repeats: Vec::new() }
     }
 
     #[test]
@@ -155,6 +178,27 @@ mod tests {
             assert!((*all as f64 / EPOCHS as f64 - factor * 10.0 / 9.8).abs() < 0.05, "{all} of {factor}");
         }
         assert_eq!(sampler.batches(6, 3), sampler.batches(6, 3));
+    }
+
+    #[test]
+    fn shards_come_one_window_after_another() {
+        // 6 shards of 5 images, stored in turn.
+        let shards: Vec<usize> = (0..30).map(|i| i % 6).collect();
+        let sampler = Sampler { shards: shards.clone(), window: 2, ..sampler(true, false, Vec::new()) };
+        let order = sampler.batches(30, 0).concat();
+        let mut seen = order.clone();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..30).collect::<Vec<_>>());
+        for window in order.chunks(10) {
+            let found: std::collections::BTreeSet<usize> = window.iter().map(|i| shards[*i]).collect();
+            assert_eq!(found.len(), 2, "{window:?}");
+            assert_ne!(
+                window.iter().map(|i| shards[*i]).collect::<Vec<_>>(),
+                [vec![shards[window[0]]; 5], vec![shards[window[9]]; 5]].concat()
+            );
+        }
+        assert_eq!(sampler.batches(30, 0).concat(), order);
+        assert_ne!(sampler.batches(30, 1).concat(), order);
     }
 
     #[test]

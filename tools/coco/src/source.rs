@@ -11,6 +11,7 @@ use crate::decode::{missing, read_image, resolve, DecodeConfig};
 use crate::error::DataError;
 use crate::mask::MaskShape;
 use crate::sample::Sample;
+use crate::shards;
 use crate::types::{BoxXyxy, SampleTarget};
 
 /// A numbered set of samples, read from several threads at once.
@@ -25,6 +26,11 @@ pub trait Source: Send + Sync {
 
     /// Width / height of a sample, without reading it; for batches of similar shapes.
     fn aspect(&self, index: usize) -> f64;
+
+    /// The shard of each sample, where they are stored in archives that are best read one after another; else nothing.
+    fn shards(&self) -> Vec<usize> {
+        Vec::new()
+    }
 
     /// Reads a sample. The same index always gives the same sample.
     ///
@@ -59,6 +65,11 @@ impl Source for CocoSource {
 
     fn aspect(&self, index: usize) -> f64 {
         self.dataset.images.get(index).map_or(1.0, |image| f64::from(image.width) / f64::from(image.height.max(1)))
+    }
+
+    fn shards(&self) -> Vec<usize> {
+        let Ok(Some(set)) = shards::of_root(&self.root) else { return Vec::new() };
+        self.dataset.images.iter().map(|image| set.find(&image.file_name).map_or(0, |(_, shard)| shard)).collect()
     }
 
     fn load(&self, index: usize) -> Result<Sample, DataError> {

@@ -19,7 +19,11 @@ char *repghost_group_connect(const char *host, int port, int rank, int size, int
     auto store = c10::make_intrusive<c10d::PrefixStore>(prefix, tcp);
     store->setTimeout(timeout);
     auto gloo = c10d::ProcessGroupGloo::Options::create(timeout);
-    gloo->devices.push_back(c10d::ProcessGroupGloo::createDefaultDevice(false));
+    // PyTorch's variable: the network interface, where the host's name leads to another one.
+    const char *interface = std::getenv("GLOO_SOCKET_IFNAME");
+    gloo->devices.push_back(
+        interface && *interface ? c10d::ProcessGroupGloo::createDeviceForInterface(interface, false)
+                                : c10d::ProcessGroupGloo::createDefaultDevice(false));
     auto group = c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, gloo);
     *out = new Group{store, group};
   });

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use repghost_coco::decode::{
     decode_image, image_size, is_hidden, is_image, read_bytes, read_header, DecodeConfig, IMAGE_ENDINGS,
 };
-use repghost_coco::{DataError, Sample, SampleTarget, Source};
+use repghost_coco::{shards, DataError, Sample, SampleTarget, Source};
 
 use crate::error::TrainError;
 
@@ -31,6 +31,13 @@ impl FoundImages {
     pub fn find(paths: &[PathBuf], recursive: bool) -> Result<Self, TrainError> {
         let mut found = Self::default();
         for path in paths {
+            if shards::is_shards(path) {
+                let set = shards::Shards::open(path)?;
+                let (images, others): (Vec<PathBuf>, Vec<PathBuf>) = set.members().partition(|member| is_image(member));
+                found.others += others.len();
+                found.paths.extend(images);
+                continue;
+            }
             if !std::fs::metadata(path).map_err(TrainError::io(path))?.is_dir() {
                 found.paths.push(path.clone());
                 continue;

@@ -7,6 +7,7 @@ use crate::annotations::classes::listed;
 use crate::decode::{is_hidden, is_image, read_image, DecodeConfig};
 use crate::error::DataError;
 use crate::sample::Sample;
+use crate::shards;
 use crate::source::Source;
 use crate::types::SampleTarget;
 use crate::unfinished::Unfinished;
@@ -22,11 +23,12 @@ pub enum Classes<'a> {
     Only(&'a [String]),
 }
 
-/// A folder a class. A sample's only label is its class; it has no boxes.
+/// A folder per class, or shards ([`crate::shards`]) with a class per image. A sample's only label is its class; it has no boxes.
 #[derive(Clone, Debug)]
 pub struct ImageFolder {
     classes: Vec<String>,
     files: Vec<(PathBuf, i64)>,
+    shards: Vec<usize>,
     decode: DecodeConfig,
 }
 
@@ -37,8 +39,16 @@ impl ImageFolder {
     /// Folders that cannot be read, subfolders that do not fit the given classes, no image at all.
     pub fn open(root: &Path, classes: Classes, decode: DecodeConfig) -> Result<Self, DataError> {
         let mut found: Vec<String> = Vec::new();
-        for entry in entries(root)?.into_iter().filter(|path| path.is_dir()) {
-            found.extend(entry.file_name().map(|name| name.to_string_lossy().into_owned()));
+        let set = shards::of_root(root)?;
+        let stored = set.as_ref().map(|set| shards::class_files(root, set)).transpose()?;
+        if let Some(stored) = &stored {
+            found.extend(stored.iter().map(|(_, class)| class.clone()));
+            found.sort_by_key(|name| (name.parse::<usize>().ok(), name.clone()));
+            found.dedup();
+        } else {
+            for entry in entries(root)?.into_iter().filter(|path| path.is_dir()) {
+                found.extend(entry.file_name().map(|name| name.to_string_lossy().into_owned()));
+            }
         }
         let refuse = |reason: String| Err(DataError::Folder { path: root.into(), reason });
         if Unfinished::is_marked(root) {
@@ -63,7 +73,9 @@ impl ImageFolder {
             }
         };
         let mut files = Vec::new();
-        for (label, class) in (0..).zip(&classes) {
+        let label = |class: &String| classes.iter().position(|c| c == class).map(|label| label as i64);
+        files.extend(stored.iter().flatten().filter_map(|(path, class)| Some((path.clone(), label(class)?))));
+        for (label, class) in (0..).zip(&classes).filter(|_| stored.is_none()) {
             let folder = root.join(class);
             if folder.is_dir() {
                 files.extend(entries(&folder)?.into_iter().filter(|path| is_image(path)).map(|path| (path, label)));
@@ -72,7 +84,14 @@ impl ImageFolder {
         if files.is_empty() {
             return refuse("holds no images; expected one subfolder a class with image files in it".into());
         }
-        Ok(Self { classes, files, decode })
+        let shards = match set {
+            None => vec![],
+            Some(set) => {
+                let shard = |(path, _): &(PathBuf, i64)| set.shard_of(path);
+                files.iter().map(shard).collect()
+            }
+        };
+        Ok(Self { classes, files, shards, decode })
     }
 
     /// Number of images of each class, in the order of their labels.
@@ -82,6 +101,11 @@ impl ImageFolder {
             counts[*label as usize] += 1;
         }
         counts
+    }
+
+    /// Paths of the images with their labels.
+    pub fn files(&self) -> impl Iterator<Item = (&Path, usize)> {
+        self.files.iter().map(|(path, label)| (path.as_path(), *label as usize))
     }
 
     /// Names of the classes in the order of their labels.
@@ -98,6 +122,10 @@ impl Source for ImageFolder {
     /// Crops are squares whatever the image's shape.
     fn aspect(&self, _index: usize) -> f64 {
         1.0
+    }
+
+    fn shards(&self) -> Vec<usize> {
+        self.shards.clone()
     }
 
     fn load(&self, index: usize) -> Result<Sample, DataError> {

@@ -2,6 +2,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use crate::shards;
+
 /// The path of a name with backslashes, as Windows' tools write it, where the file is there with slashes.
 pub(super) fn with_slashes(root: &Path, name: &str) -> Option<PathBuf> {
     let name = name.contains('\\').then(|| name.replace('\\', "/"))?;
@@ -11,6 +13,9 @@ pub(super) fn with_slashes(root: &Path, name: &str) -> Option<PathBuf> {
 
 /// What is probably the cause, to be appended to a message; empty where there is no guess.
 pub fn hint(root: &Path, name: &str) -> String {
+    if let Some(set) = shards::known(root) {
+        return format!(": it is in none of the {} shards", set.count());
+    }
     if !root.is_dir() {
         return format!(": there is no folder {}", root.display());
     }

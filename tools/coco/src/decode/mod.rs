@@ -24,6 +24,7 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
+use crate::shards;
 
 pub use names::{is_hidden, is_image, IMAGE_ENDINGS};
 
@@ -147,6 +148,9 @@ pub fn resolve(root: &Path, name: &str) -> Result<PathBuf, DataError> {
     if name.is_empty() || name.contains('\0') || !stays {
         return Err(DataError::OutsideRoot { root: root.into(), name: name.into() });
     }
+    if let Some(set) = shards::of_root(root)? {
+        return Ok(set.find(name).map_or_else(|| root.join(relative), |(path, _)| path));
+    }
     let path = root.join(relative);
     if name.contains('\\') && !path.exists() {
         return Ok(missing::with_slashes(root, name).unwrap_or(path));
@@ -154,11 +158,19 @@ pub fn resolve(root: &Path, name: &str) -> Result<PathBuf, DataError> {
     Ok(path)
 }
 
+/// Whether there is an image file of this path, or a member of an archive.
+pub fn is_there(path: &Path) -> bool {
+    shards::is_member(path) || path.exists()
+}
+
 /// The bytes of an image file.
 ///
 /// # Errors
 /// No such file, or none that can be read.
 pub fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
+    if let Some(bytes) = shards::read(path) {
+        return bytes.map_err(|source| DataError::Read { path: path.into(), source });
+    }
     repghost_files::read_bounded(path, MAX_FILE_BYTES).map_err(|source| match source.kind() {
         io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory => {
             DataError::Image { path: path.into(), reason: "not a regular file".into() }

@@ -33,6 +33,9 @@ pub struct LoaderConfig {
     pub prefetch: usize,
     /// A new order in each epoch.
     pub shuffle: bool,
+    /// Shards (tar archives) whose images are mixed at a time; all where unset.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub shard_window: Option<usize>,
     /// Leaves out a last batch that is not full.
     pub drop_last: bool,
     /// Of order and augmentation.
@@ -60,6 +63,7 @@ impl Default for LoaderConfig {
             workers: 2,
             prefetch: 2,
             shuffle: true,
+            shard_window: None,
             drop_last: true,
             seed: 0,
             group_by_aspect: true,

@@ -93,7 +93,9 @@ impl Loader {
             false => Vec::new(),
         };
         let LoaderConfig { batch_size, shuffle, seed, drop_last, .. } = config;
-        let sampler = Sampler { batch_size, shuffle, seed, drop_last, wide, repeats: Vec::new() };
+        let shards = if config.shard_window.is_some() { source.shards() } else { Vec::new() };
+        let window = config.shard_window.unwrap_or(0);
+        let sampler = Sampler { batch_size, shuffle, seed, drop_last, wide, shards, window, repeats: Vec::new() };
         if sampler.batches_per_epoch(source.len()) == 0 {
             let reason =
                 format!("no batch of {batch_size} can be made of {} images; lower it or set drop_last: false", source.len());

@@ -72,6 +72,7 @@ fn loader_config(e: &Experiment, batch_size: usize) -> LoaderConfig {
         workers: e.data.workers,
         seed: e.train.seed,
         cache_mb: e.data.cache_mb,
+        shard_window: e.data.shard_window,
         // All images are squares of one size.
         group_by_aspect: false,
         pad_multiple: 1,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use repghost_coco::formats;
+use repghost_coco::shards::is_shards;
 
 use super::error::ConfigError;
 use super::path::PathTemplate;
@@ -77,7 +78,9 @@ impl Experiment {
         }
         let images = match keys.images.is_none() && format != "coco" {
             true => None,
-            false => Some(existing(&key("images"), &keys.images, "a folder of images", "DIR", Path::is_dir)?),
+            false => {
+                Some(existing(&key("images"), &keys.images, "a folder of images, or shards (*.tar)", "DIR", is_image_place)?)
+            }
         };
         Ok(SplitPaths { images, annotations })
     }
@@ -91,7 +94,7 @@ impl Experiment {
             Split::Train => &self.data.train,
             Split::Val => &self.data.val,
         };
-        existing(&format!("data.{}.images", split.key()), &keys.images, CLASS_FOLDERS, "DIR", Path::is_dir)
+        existing(&format!("data.{}.images", split.key()), &keys.images, CLASS_FOLDERS, "DIR", is_image_place)
     }
 
     /// The file in `init.backbone`, if one is set. A published name is looked up in the caches and fetched where they lack it.
@@ -113,6 +116,10 @@ impl Experiment {
     pub fn init_detector(&self) -> Result<Option<PathBuf>, ConfigError> {
         weights("init.detector", &self.init.detector, "the detector's weights")
     }
+}
+
+fn is_image_place(path: &Path) -> bool {
+    path.is_dir() || is_shards(path)
 }
 
 fn weights(key: &str, template: &Option<PathTemplate>, what: &str) -> Result<Option<PathBuf>, ConfigError> {

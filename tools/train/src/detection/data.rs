@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use repghost_coco::repeat_factor::repeat_factors;
 use repghost_coco::shapes::{self, ShapesSource};
+use repghost_coco::shards;
 use repghost_coco::{CocoSource, Dataset, DatasetOptions, Loader, LoaderConfig, OnUnreadableImage, Place, Source};
 
 use crate::config::data_paths::Split;
@@ -66,6 +67,7 @@ fn coco(e: &Experiment, split: Split, classes: Option<&[String]>, masks: bool) -
     let notes = dataset.report.notes(&format!("data.{}", split.key()));
     let notes = notes.into_iter().map(|note| format!("warning: {note}")).collect();
     let (dataset, root) = (Arc::new(dataset), images.unwrap_or_default());
+    shards::of_root(&root)?;
     let source = Arc::new(CocoSource::new(dataset.clone(), &root, e.data.decode(), masks));
     Ok(SplitData { dataset, source, root: Some(root), notes })
 }
@@ -89,6 +91,7 @@ fn loader_config(e: &Experiment) -> LoaderConfig {
         seed: e.train.seed,
         augment: e.data.augment.clone(),
         cache_mb: e.data.cache_mb,
+        shard_window: e.data.shard_window,
         on_unreadable_image: e.data.on_unreadable_image,
         ..Default::default()
     }

@@ -65,8 +65,10 @@ pub struct Args {
 
 /// Runs `data check`.
 pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
-    if let Some(folder) = args.images.as_ref().filter(|folder| !folder.is_dir()) {
-        return Err(bad_input(format!("{}: is no folder of images", folder.display())));
+    if let Some(folder) = &args.images {
+        if repghost_coco::shards::of_root(folder)?.is_none() && !folder.is_dir() {
+            return Err(bad_input(format!("{}: is no folder of images", folder.display())));
+        }
     }
     let how = if args.headers { ImageCheck::Header } else { ImageCheck::Decode };
     let decode = DecodeConfig { apply_exif: args.apply_exif, ..DecodeConfig::default() };

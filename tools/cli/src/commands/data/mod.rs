@@ -9,6 +9,7 @@ mod document;
 mod fetch;
 mod merge;
 mod shapes;
+mod shard;
 mod split;
 mod stats;
 mod suspects;
@@ -28,6 +29,7 @@ Examples:
   labels that look wrong:             repghost-det data suspects --annotations instances_train.json --detections detections.json
   samples as the network sees them:   repghost-det data browse experiments/demo.yaml --output sheet.png
   boxes as an image folder:           repghost-det data crops --annotations instances_train.json --images train/ --output crops/
+  images as tar archives:             repghost-det data shard --annotations FILE --images train/ --output shards/
   built-in data as PNG and COCO JSON: repghost-det data shapes --output shapes/ --train 1000 --val 200";
 
 /// Arguments of `data`.
@@ -66,6 +68,9 @@ enum Command {
     /// Fetch a public data set: COCO 2017.
     #[command(after_help = fetch::EXAMPLES)]
     Fetch(fetch::Args),
+    /// Store images in tar archives (shards), which a cluster's disks read in one go.
+    #[command(after_help = shard::EXAMPLES)]
+    Shard(shard::Args),
     /// Write the built-in data set of simple figures: PNG images and COCO JSON with boxes and masks.
     #[command(after_help = shapes::EXAMPLES)]
     Shapes(shapes::Args),
@@ -83,6 +88,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         Command::Browse(args) => browse::run(args),
         Command::Crops(args) => crops::run(args, quiet),
         Command::Fetch(args) => fetch::run(args, quiet),
+        Command::Shard(args) => shard::run(args, quiet),
         Command::Shapes(args) => shapes::run(args),
     }
 }

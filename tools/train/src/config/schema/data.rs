@@ -79,6 +79,10 @@ pub struct DataConfig {
     pub cache_mb: usize,
     /// Repeat images with rare classes (LVIS). Null: every image comes once per epoch.
     pub repeat_factor: Option<RepeatFactorConfig>,
+    /// Where images are in shards (tar archives): so many shards, in a random order, whose images are mixed at a time. Each is then read about
+    /// in one go. Null: the images of all shards are mixed.
+    #[schemars(range(min = 1, max = 1_000_000), extend("x-unit" = "shards"))]
+    pub shard_window: Option<usize>,
     /// How samples are resized and augmented.
     pub augment: AugmentConfig,
     /// How images are cut and altered for classification (in place of `augment`).
@@ -101,6 +105,7 @@ impl Default for DataConfig {
             workers: 2,
             cache_mb: 0,
             repeat_factor: None,
+            shard_window: None,
             augment: AugmentConfig::default(),
             classify: ClassifyConfig::default(),
             shapes: ShapesConfig::default(),
