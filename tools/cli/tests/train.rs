@@ -37,6 +37,27 @@ fn picture(path: &Path) {
     image.save(path).unwrap();
 }
 
+/// The largest batch that fits: here an eighth of the images, as so small ones would all fit at once. The number is kept.
+#[test]
+fn the_batch_size_may_be_left_to_the_memory() {
+    let folder = Folder::new(&[("quick.yaml", QUICK)]);
+    let keys = ["train.batch_size=auto", "data.shapes.train_images=64", "train.base_batch_size=4"];
+    let ran = folder.run(&[&["train", "quick.yaml", "--run-dir", "run", "train.max_steps=2"][..], &keys].concat());
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("train.batch_size: auto is 8: an image takes"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("an epoch of 64 images then has 8 steps"), "{}", ran.stderr);
+    let config = std::fs::read_to_string(folder.path().join("run/config.yaml")).unwrap();
+    assert!(config.contains("batch_size: 8"), "{config}");
+    let log = std::fs::read_to_string(folder.path().join("run/metrics.jsonl")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    assert!((record["lr"].as_f64().unwrap() / 2e-3 - 1.0).abs() < 0.5, "the rate is that of 8 images: {record}");
+    let again = ["train", "quick.yaml", "--run-dir", "run", "--resume", "train.max_steps=3"];
+    let again = folder.run(&[&again[..], &keys].concat());
+    assert!(again.code == 0 && again.stderr.contains("auto is 8, as the run began"), "{}", again.stderr);
+    let wrong = folder.run(&["train", "quick.yaml", "train.batch_size=automatic"]);
+    assert_eq!(wrong.code, 2, "{}", wrong.stderr);
+}
+
 #[test]
 fn a_run_folder_is_enough_to_predict_and_to_resume() {
     let folder = trained();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use repghost_backbone::Role;
 use repghost_kernels::device::memory::{usage, Usage};
 
+use crate::auto_batch;
 use crate::classification::ClassificationTask;
 use crate::config::{Loaded, Task as Learned, TrainConfig};
 use crate::detection::DetectionTask;
@@ -41,12 +42,16 @@ pub struct DryRun {
 /// # Errors
 /// As a real run.
 pub fn dry_run(loaded: &Loaded) -> Result<DryRun, TrainError> {
+    let sized = loaded.auto_batch.then(|| auto_batch::chosen(loaded, 1)).transpose()?;
+    let loaded = sized.as_ref().map_or(loaded, |(sized, _)| sized);
     let config = &loaded.experiment.train;
     runtime::set_threads(loaded.experiment.train.threads);
-    match loaded.experiment.task {
+    let mut seen = match loaded.experiment.task {
         Learned::Detection => look_at(&DetectionTask::new(loaded)?, config),
         Learned::Classification => look_at(&ClassificationTask::new(loaded)?, config),
-    }
+    }?;
+    seen.notes.extend(sized.map(|(_, line)| line));
+    Ok(seen)
 }
 
 fn look_at(task: &impl ImageTask, config: &TrainConfig) -> Result<DryRun, TrainError> {

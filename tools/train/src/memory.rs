@@ -10,6 +10,13 @@ pub fn peak_mib() -> Option<f64> {
     status_mib("VmHWM:")
 }
 
+/// Lets the peak start anew at what is resident now, which is returned in MiB. Where the system does not do that the peak stays.
+pub fn reset_peak() -> f64 {
+    // Linux: "5" resets the high-water mark.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    peak_mib().unwrap_or(0.0)
+}
+
 /// Bytes as MiB.
 pub fn mib(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)

@@ -56,6 +56,21 @@ pub fn split(batch: Batch, parts: usize) -> Vec<Batch> {
         .collect()
 }
 
+/// A batch of `images` images: those of `batch`, again and again.
+pub fn repeated(batch: &Batch, images: usize) -> Batch {
+    let [n, rest @ ..] = batch.shape;
+    let length = rest.iter().product::<usize>();
+    let order = || (0..images).map(|i| i % n.max(1));
+    Batch {
+        index: batch.index,
+        pixels: order().flat_map(|i| batch.pixels[i * length..(i + 1) * length].iter().copied()).collect(),
+        shape: [images, rest[0], rest[1], rest[2]],
+        sizes: order().map(|i| batch.sizes[i]).collect(),
+        targets: order().map(|i| batch.targets[i].clone()).collect(),
+        placeholder: batch.placeholder,
+    }
+}
+
 /// The objects of each image. They stay in main memory, where they are matched to anchors.
 pub fn targets(batch: &Batch) -> Vec<Target> {
     batch.targets.iter().map(target).collect()
@@ -90,5 +105,8 @@ mod tests {
         let ids: Vec<i64> = shares.iter().flat_map(|s| s.targets.iter().map(|t| t.image_id)).collect();
         assert_eq!(ids, [0, 1, 2, 3, 4]);
         assert_eq!(split(batch(), 9).len(), 5, "no share is empty");
+        let twice = repeated(&batch(), 7);
+        assert_eq!((twice.shape, twice.sizes.len(), twice.targets[6].image_id), ([7, 3, 2, 2], 7, 1));
+        assert_eq!(twice.pixels[60..], batch().pixels[..24]);
     }
 }

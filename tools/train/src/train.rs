@@ -7,6 +7,7 @@ use std::sync::Arc;
 use repghost_distributed::Group;
 use serde::Serialize;
 
+use crate::auto_batch;
 use crate::checkpoint::{self, Checkpoint};
 use crate::classification::ClassificationTask;
 use crate::config::{diff, InitConfig, Loaded, Task as Learned};
@@ -49,8 +50,13 @@ pub struct TrainOutcome {
 ///
 /// # Errors
 /// Data, settings and files that cannot be used; runs that fail.
-pub fn train(loaded: &Loaded, options: &TrainOptions, print: impl FnMut(&str)) -> Result<TrainOutcome, TrainError> {
+pub fn train(loaded: &Loaded, options: &TrainOptions, mut print: impl FnMut(&str)) -> Result<TrainOutcome, TrainError> {
     runtime::set_threads(loaded.experiment.train.threads);
+    let sized = match loaded.auto_batch {
+        true => Some(with_batch_size(loaded, options, &mut print)?),
+        false => None,
+    };
+    let loaded = sized.as_ref().unwrap_or(loaded);
     let together = options.together(loaded);
     let outcome = together.as_ref().map_or(Ok(()), |t| same_start(&t.group, loaded)).and_then(|()| {
         // Everything that may be wrong is looked at before a folder is made.
@@ -65,6 +71,31 @@ pub fn train(loaded: &Loaded, options: &TrainOptions, print: impl FnMut(&str)) -
         together.group.fail(&error.to_string());
     }
     outcome
+}
+
+/// Chooses `train.batch_size: auto`. A run that is resumed keeps its number; of several processes the first one measures.
+fn with_batch_size(loaded: &Loaded, options: &TrainOptions, print: &mut impl FnMut(&str)) -> Result<Loaded, TrainError> {
+    let measured = || {
+        let before = match options.resume {
+            true => folder(loaded, options).ok().and_then(|folder| Loaded::read(&folder.config(), &[]).ok()),
+            false => None,
+        };
+        if let Some(before) = before {
+            let images = before.experiment.train.batch_size;
+            return Ok((images, format!("train.batch_size: auto is {images}, as the run began")));
+        }
+        let processes = options.group.as_ref().map_or(1, Group::size);
+        auto_batch::chosen(loaded, processes).map(|(sized, line)| (sized.experiment.train.batch_size, line))
+    };
+    let (images, line) = match &options.group {
+        None => measured()?,
+        Some(group) => {
+            let own = group.is_first().then(measured).transpose().inspect_err(|error| group.fail(&error.to_string()))?;
+            from_first(group, own)?
+        }
+    };
+    print(&line);
+    Ok(loaded.with_batch_size(images)?)
 }
 
 impl TrainOptions {

@@ -24,6 +24,20 @@ pub struct DeviceBatch {
     pub(crate) pixels: Option<Arc<Upload>>,
 }
 
+impl DeviceBatch {
+    /// The batch with its pixels in main memory.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub(crate) fn on_host(&self) -> Result<Batch, TrainError> {
+        let mut batch = self.batch.clone();
+        if let Some(pixels) = &self.pixels {
+            batch.pixels = Vec::try_from(pixels.tensor()?.to_device(Device::Cpu).reshape([-1]))?;
+        }
+        Ok(batch)
+    }
+}
+
 impl From<Batch> for DeviceBatch {
     fn from(batch: Batch) -> Self {
         Self { batch, pixels: None }

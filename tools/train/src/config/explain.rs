@@ -86,6 +86,10 @@ pub fn file_schema() -> Value {
     for_files(&mut schema);
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
         let text = "Files to inherit from, relative to this one; the later wins, this file comes last.";
+        if let Some(batch_size) = properties.get_mut("train").and_then(|t| t.pointer_mut("/properties/batch_size")) {
+            let number = batch_size.take();
+            *batch_size = json!({ "description": number["description"], "anyOf": [number, { "const": "auto" }] });
+        }
         properties.insert(
             "_base_".into(),
             json!({ "description": text, "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": "string" } }] }),

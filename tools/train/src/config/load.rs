@@ -12,10 +12,14 @@ use super::error::ConfigError;
 use super::merge::{merge, Unused};
 use super::node::{brief, join, Kind, Node, Origin};
 use super::overrides::Override;
-use super::schema::{Experiment, HeadConfig};
+use super::schema::{Experiment, HeadConfig, TrainConfig};
 use super::source::Source;
 use super::suggest;
 use super::validate;
+
+/// The key that may be [`AUTO`].
+const BATCH_SIZE: &str = "train.batch_size";
+const AUTO: &str = "auto";
 
 /// The key that names the files to inherit from.
 const BASE: &str = "_base_";
@@ -29,6 +33,8 @@ pub struct Loaded {
     pub resolved: Node,
     /// The file it was read from.
     pub path: PathBuf,
+    /// `train.batch_size` is `auto`: the number that stands there is to be replaced before the run ([`crate::auto_batch`]).
+    pub auto_batch: bool,
 }
 
 impl Loaded {
@@ -77,11 +83,27 @@ impl Loaded {
     ///
     /// # Errors
     /// See [`ConfigError`].
-    pub fn from_tree(tree: Node, path: &Path) -> Result<Self, ConfigError> {
+    pub fn from_tree(mut tree: Node, path: &Path) -> Result<Self, ConfigError> {
+        let auto = |node: &Node| matches!(&node.kind, Kind::Scalar(Value::String(text)) if text == AUTO);
+        let auto_batch = tree.at(BATCH_SIZE).is_some_and(auto);
+        if auto_batch {
+            let stands_in = TrainConfig::default().batch_size as u64;
+            Override::from_value(BATCH_SIZE, stands_in.into(), tree.origin_of(BATCH_SIZE))?.apply(&mut tree)?;
+        }
         let experiment: Experiment = deserialize(&tree)?;
         validate::check(&experiment, &tree)?;
         let resolved = resolve(&experiment, &tree)?;
-        Ok(Self { experiment, resolved, path: path.to_path_buf() })
+        Ok(Self { experiment, resolved, path: path.to_path_buf(), auto_batch })
+    }
+
+    /// The same with another batch size.
+    ///
+    /// # Errors
+    /// A number that is refused.
+    pub fn with_batch_size(&self, images: usize) -> Result<Self, ConfigError> {
+        let mut tree = self.resolved.clone();
+        Override::from_value(BATCH_SIZE, (images as u64).into(), self.resolved.origin_of(BATCH_SIZE))?.apply(&mut tree)?;
+        Self::from_tree(tree, &self.path)
     }
 
     /// Who set the value at a dotted key.

@@ -19,7 +19,7 @@ pub struct TrainConfig {
     /// `epochs` counts.
     #[schemars(range(min = 1), extend("x-unit" = "steps"))]
     pub steps: Option<u64>,
-    /// Images per batch.
+    /// Images per batch; or `auto`: as many as fit into the memory of the card or the machine, measured before the run.
     #[schemars(range(min = 1, max = 4096), extend("x-unit" = "images"))]
     pub batch_size: usize,
     /// Seed of everything that is drawn: initial weights, order, augmentation, sampling in heads.
