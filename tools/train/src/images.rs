@@ -4,12 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use repghost_coco::decode::{
-    decode_image, image_size, is_hidden, is_image, read_bytes, read_header, DecodeConfig, IMAGE_ENDINGS,
+    decode_image, image_size, is_hidden, is_image, is_video, read_bytes, read_header, DecodeConfig, IMAGE_ENDINGS,
 };
 use repghost_coco::{DataError, Sample, SampleTarget, Source};
 
 use crate::error::TrainError;
-use crate::video::is_video;
 
 /// Image files, and what was passed over on the way to them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

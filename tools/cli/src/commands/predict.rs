@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use repghost_coco::decode::is_video;
 use repghost_export::runtime::Runtime;
 use repghost_train::config::{Experiment, Origin, Task};
 use repghost_train::predict::{predict, PredictOptions};
@@ -119,7 +120,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     }
     // Photos are shown upright, whatever the training data was; who asks for the stored pixels gets them.
     let as_stored = loaded.origin("data.apply_exif") == Origin::CommandLine && !loaded.experiment.data.apply_exif;
-    let (videos, images): (Vec<_>, Vec<_>) = images.into_iter().partition(|path| video::is_video(path) && !path.is_dir());
+    let (videos, images): (Vec<_>, Vec<_>) = images.into_iter().partition(|path| is_video(path) && !path.is_dir());
     let options = PredictOptions {
         images,
         recursive: args.recursive,

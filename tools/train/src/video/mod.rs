@@ -8,6 +8,7 @@ mod lines;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use repghost_coco::decode::{is_address, VIDEO_ENDINGS};
 use repghost_coco::{Sample, SampleTarget};
 
 use crate::chosen_thresholds::Cutoffs;
@@ -20,22 +21,6 @@ use crate::prediction_files::file_name;
 
 use ffmpeg::{Film, Frames, Next};
 use lines::Lines;
-
-/// File name endings of videos.
-pub const VIDEO_ENDINGS: [&str; 14] =
-    ["mp4", "m4v", "mov", "avi", "mkv", "webm", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv", "flv", "3gp"];
-
-/// Whether a path is a stream's address (`rtsp://…`, `http://…`) or has a video's ending.
-pub fn is_video(path: &Path) -> bool {
-    let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase());
-    is_address(path) || ending.is_some_and(|e| VIDEO_ENDINGS.contains(&e.as_str()))
-}
-
-fn is_address(path: &Path) -> bool {
-    path.to_str().and_then(|p| p.split_once("://")).is_some_and(|(scheme, _)| {
-        scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.chars().all(|c| c.is_ascii_alphanumeric() || c == '+')
-    })
-}
 
 /// What came of a video.
 #[derive(Clone, Debug)]
@@ -123,16 +108,6 @@ pub fn predict_video(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn videos_are_told_by_ending_and_address() {
-        for video in ["a.mp4", "b/c.MOV", "rtsp://camera:554/live?user=a", "http://host/x", "file:///a.bin"] {
-            assert!(is_video(Path::new(video)), "{video}");
-        }
-        for other in ["a.jpg", "mp4", "photos", "C:/a.png", "://a", "a b://c"] {
-            assert!(!is_video(Path::new(other)), "{other}");
-        }
-    }
 
     #[test]
     fn files_of_videos_have_names_of_their_own() {
