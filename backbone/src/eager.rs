@@ -8,7 +8,7 @@ use crate::dropout::dropout;
 use crate::layers::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, Linear};
 use crate::module::Named;
 use crate::ops::{Activation, Ops};
-use crate::sync_norm;
+use crate::{region, sync_norm};
 
 /// Executes each operation at once. Gradients are recorded as usual (wrap in `tch::no_grad` for inference).
 #[derive(Clone, Copy, Debug)]
@@ -143,6 +143,9 @@ impl Ops for Eager {
     }
 
     fn group_norm(&mut self, x: &Tensor, layer: &GroupNorm) -> Tensor {
+        if let Some(normed) = region::group_norm(x, layer.groups, layer.eps) {
+            return normed * layer.weight.view([1, -1, 1, 1]) + layer.bias.view([1, -1, 1, 1]);
+        }
         x.group_norm(layer.groups, Some(&layer.weight), Some(&layer.bias), layer.eps, true)
     }
 
@@ -174,6 +177,9 @@ impl Ops for Eager {
     }
 
     fn mean_hw(&mut self, x: &Tensor) -> Tensor {
+        if let Some(means) = region::mean(x) {
+            return means.unsqueeze(-1);
+        }
         x.mean_dim(&[2i64, 3][..], true, None::<tch::Kind>)
     }
 
@@ -200,6 +206,14 @@ impl Ops for Eager {
         // [N, A*k, H, W] -> [N, H, W, A*k] -> [N, H*W*A, k]
         let n = x.size()[0];
         x.permute([0, 2, 3, 1]).reshape([n, -1, k])
+    }
+
+    /// In training the padding is background like any other.
+    fn flatten_logits(&mut self, x: &Tensor, k: i64) -> Tensor {
+        match region::beyond(x).filter(|_| !self.train) {
+            Some(lower) => self.flatten_positions(&(x + lower), k),
+            None => self.flatten_positions(x, k),
+        }
     }
 
     fn dropout(&mut self, x: &Tensor, p: f64) -> Tensor {

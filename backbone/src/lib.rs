@@ -30,6 +30,7 @@
 //! | [`eager`], [`cost`] | readers: execute on tensors; count parameters and multiply-adds |
 //! | [`complexity`] | parameters, multiply-adds and activation memory of a network, stage by stage |
 //! | [`dropout`] | dropout that repeats where replicas of a network run side by side |
+//! | [`region`] | means over the images of a padded batch alone |
 //! | [`freeze`] | the three switches of batch norms and frozen stages |
 //! | [`weights`] | weight files: reading, comparing, loading, writing |
 //! | [`shapes`] | names and shapes by which weight files are recognised |
@@ -50,6 +51,7 @@ pub mod member;
 mod mix;
 pub mod module;
 pub mod ops;
+pub mod region;
 pub mod registry;
 mod rounding;
 pub mod shapes;

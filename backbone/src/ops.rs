@@ -123,6 +123,11 @@ pub trait Ops {
     /// `[N, A * k, H, W]` to `[N, H * W * A, k]`: the order in which detection heads lay out `A`
     /// predictions of `k` numbers per position, position first.
     fn flatten_positions(&mut self, x: &Self::Value, k: i64) -> Self::Value;
+    /// As [`Ops::flatten_positions`], for logits of objects: a reader that knows where the images of a padded batch end lowers those of
+    /// positions beyond, so that nothing is found there.
+    fn flatten_logits(&mut self, x: &Self::Value, k: i64) -> Self::Value {
+        self.flatten_positions(x, k)
+    }
     /// Zeroes elements with probability `p` while training; nothing in inference.
     fn dropout(&mut self, x: &Self::Value, p: f64) -> Self::Value;
 }

@@ -97,16 +97,17 @@ impl FcosHead {
         let logits = ops.scope("classification_head", |ops| {
             let levels = ops.levels(pyramid, |ops, xs| {
                 let xs = self.classification.forward(ops, xs);
-                predict(ops, "cls_logits", &xs, &self.cls_logits)
+                predict(ops, "cls_logits", &xs, &self.cls_logits, |ops, y, k| ops.flatten_logits(y, k))
             });
             ops.concat(&levels, 1)
         });
         let (distances, centerness) = ops.scope("regression_head", |ops| {
             let levels = ops.levels(pyramid, |ops, xs| {
                 let xs = self.regression.forward(ops, xs);
-                let ds = predict(ops, "bbox_reg", &xs, &self.bbox_reg);
+                let ds = predict(ops, "bbox_reg", &xs, &self.bbox_reg, |ops, y, k| ops.flatten_positions(y, k));
                 let ds: Vec<_> = ops.scope("relu", |ops| ds.iter().map(|d| ops.activation(d, Activation::Relu)).collect());
-                ds.into_iter().zip(predict(ops, "bbox_ctrness", &xs, &self.bbox_ctrness)).collect()
+                let centerness = predict(ops, "bbox_ctrness", &xs, &self.bbox_ctrness, |ops, y, k| ops.flatten_positions(y, k));
+                ds.into_iter().zip(centerness).collect()
             });
             let (distances, centerness): (Vec<_>, Vec<_>) = levels.into_iter().unzip();
             (ops.concat(&distances, 1), ops.concat(&centerness, 1))
@@ -115,11 +116,14 @@ impl FcosHead {
     }
 }
 
+/// [`Ops::flatten_positions`] or [`Ops::flatten_logits`].
+type Flatten<O> = fn(&mut O, &<O as Ops>::Value, i64) -> <O as Ops>::Value;
+
 /// `[N, H W, outputs]` of each level.
-fn predict<O: Ops>(ops: &mut O, name: &str, xs: &[O::Value], layer: &Conv2d) -> Vec<O::Value> {
+fn predict<O: Ops>(ops: &mut O, name: &str, xs: &[O::Value], layer: &Conv2d, flatten: Flatten<O>) -> Vec<O::Value> {
     ops.scope(name, |ops| {
         let ys = ops.conv2d_levels(xs, layer);
-        ys.iter().map(|y| ops.flatten_positions(y, layer.outputs())).collect()
+        ys.iter().map(|y| flatten(ops, y, layer.outputs())).collect()
     })
 }
 

@@ -48,8 +48,11 @@ impl RpnHead {
                 xs = ops.scope(&format!("conv.{i}.0"), |ops| ops.conv2d_levels(&xs, conv));
                 xs = ops.scope(&format!("conv.{i}.1"), |ops| xs.iter().map(|x| ops.activation(x, Activation::Relu)).collect());
             }
-            let logits = predict(ops, "cls_logits", &xs, &self.cls_logits, 1);
-            logits.into_iter().zip(predict(ops, "bbox_pred", &xs, &self.bbox_pred, 4)).collect()
+            let logits = predict(ops, "cls_logits", &xs, &self.cls_logits, |ops, y| ops.flatten_logits(y, 1));
+            logits
+                .into_iter()
+                .zip(predict(ops, "bbox_pred", &xs, &self.bbox_pred, |ops, y| ops.flatten_positions(y, 4)))
+                .collect()
         });
         let (logits, deltas): (Vec<_>, Vec<_>) = levels.into_iter().unzip();
         RpnOutputs { logits: ops.concat(&logits, 1), deltas: ops.concat(&deltas, 1) }
@@ -57,10 +60,16 @@ impl RpnHead {
 }
 
 /// `[N, H W A, per_anchor]` of each level.
-fn predict<O: Ops>(ops: &mut O, name: &str, xs: &[O::Value], layer: &Conv2d, per_anchor: i64) -> Vec<O::Value> {
+fn predict<O: Ops>(
+    ops: &mut O,
+    name: &str,
+    xs: &[O::Value],
+    layer: &Conv2d,
+    flatten: fn(&mut O, &O::Value) -> O::Value,
+) -> Vec<O::Value> {
     let one = |ops: &mut O, x: &O::Value| {
         let y = ops.conv2d(x, layer);
-        ops.flatten_positions(&y, per_anchor)
+        flatten(ops, &y)
     };
     ops.scope(name, |ops| xs.iter().map(|x| one(ops, x)).collect())
 }

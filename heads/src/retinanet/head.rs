@@ -15,6 +15,9 @@ pub(super) const NORM_GROUPS: i64 = 32;
 /// Standard deviation of initial weights.
 const INIT_STD: f64 = 0.01;
 
+/// The layer whose outputs are logits of objects.
+const LOGITS: &str = "cls_logits";
+
 /// A tower and the convolution that predicts.
 #[derive(Debug)]
 struct Subnet {
@@ -60,7 +63,8 @@ impl Subnet {
         }
         ops.scope(self.name, |ops| {
             let ys = ops.conv2d_levels(&xs, &self.predict);
-            ys.iter().map(|y| ops.flatten_positions(y, self.per_anchor)).collect()
+            let flatten = if self.name == LOGITS { O::flatten_logits } else { O::flatten_positions };
+            ys.iter().map(|y| flatten(ops, y, self.per_anchor)).collect()
         })
     }
 }
@@ -113,7 +117,7 @@ impl RetinaNetHead {
         let bias = -((1.0 - prior) / prior).ln();
         let anchors = anchors as i64;
         Ok(Self {
-            classification: Subnet::new("cls_logits", inputs, anchors, classes, bias, config),
+            classification: Subnet::new(LOGITS, inputs, anchors, classes, bias, config),
             regression: Subnet::new("bbox_reg", inputs, anchors, 4, 0.0, config),
         })
     }

@@ -7,7 +7,7 @@ use repghost_export::ExportError;
 use repghost_train::error::{RunFolderProblem, TrainError};
 
 use crate::bad_input::is_bad_input;
-use crate::commands::launch;
+use crate::launched;
 use crate::printable;
 
 /// Everything was done.
@@ -76,8 +76,8 @@ pub fn report(result: anyhow::Result<Outcome>, verbose: bool) -> u8 {
         Ok(Outcome::Failed) => FAILED,
         Ok(Outcome::BadInput) => BAD_INPUT,
         Ok(Outcome::BelowBar) => BELOW_BAR,
-        Err(error) if launch::launched() && is_lost(&error) => LOST,
-        Err(error) if launch::is_silent() => code_of(&error),
+        Err(error) if launched::launched() && is_lost(&error) => LOST,
+        Err(error) if launched::is_silent() => code_of(&error),
         Err(error) if is_broken_pipe(&error) => DONE,
         Err(error) => {
             let text = message(&error, verbose);

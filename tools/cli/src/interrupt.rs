@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use crate::commands::launch;
 use crate::exit;
+use crate::launched::launched;
 
 /// Exit code of an interrupted program, as shells have it (128 + SIGINT).
 const INTERRUPTED: u8 = 130;
@@ -17,7 +17,7 @@ pub fn flag(what: &'static str) -> Arc<AtomicBool> {
         if raised.swap(true, Ordering::Relaxed) {
             exit::at_once(INTERRUPTED);
         }
-        if !launch::launched() {
+        if !launched() {
             eprintln!("\n{what}; Ctrl-C again ends at once");
         }
     };

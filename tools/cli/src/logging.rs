@@ -7,13 +7,13 @@ use tracing::field::Field;
 use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::fmt::format::{debug_fn, Writer};
 
-use crate::commands::launch;
+use crate::launched::is_silent;
 use crate::printable;
 
 /// Starts logging. `RUST_LOG` wins over the switches. Of several processes the first one prints what they have in common.
 pub fn start(verbose: bool, quiet: bool) {
     let level = match (verbose, quiet) {
-        _ if launch::is_silent() => "off",
+        _ if is_silent() => "off",
         (true, _) => "debug",
         (_, true) => "warn",
         _ => "info",

@@ -10,6 +10,7 @@ mod eval_files;
 mod exit;
 mod flag_hint;
 mod interrupt;
+mod launched;
 mod logging;
 mod printable;
 mod tables;

@@ -68,7 +68,10 @@ pub fn read_detections(path: &Path, ground_truth: &Dataset) -> Result<Vec<Detect
             what: "detections",
             count,
             first: format!("{}{more}", bad.join("; ")),
-            advice: format!("are they detections for {}?", ground_truth.path.display()),
+            advice: match ground_truth.path.as_os_str().is_empty() {
+                true => "were they made for other data than the one they are compared with?".into(),
+                false => format!("are they detections for {}?", ground_truth.path.display()),
+            },
         });
     }
     Ok(detections)

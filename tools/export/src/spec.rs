@@ -4,6 +4,7 @@ use prost::Message;
 use repghost_heads::Stage;
 
 use crate::error::ExportError;
+use crate::onnx::writer::Region;
 use crate::onnx::{proto, Edge, ElementType, OnnxWriter, DYNAMIC};
 
 /// Name of the image input of every file: normalised pixels `[N, 3, H, W]`.
@@ -85,13 +86,17 @@ impl ExportSpec {
         Ok(())
     }
 
-    /// A graph whose input is an image batch, cast to the precision.
+    /// A graph whose input is a batch of images that fill it, cast to the precision.
     pub fn begin(&self) -> (OnnxWriter, Edge) {
-        self.begin_stage(&Stage::Image)
+        self.begin_as(&Stage::Image, false)
     }
 
-    /// A graph with the input of a stage, cast to the precision.
+    /// A graph with the input of a detector's stage, cast to the precision. Images may fill a part of it ([`Region`]).
     pub fn begin_stage(&self, stage: &Stage) -> (OnnxWriter, Edge) {
+        self.begin_as(stage, true)
+    }
+
+    fn begin_as(&self, stage: &Stage, over_image: bool) -> (OnnxWriter, Edge) {
         let mut ops = OnnxWriter::new(self.precision);
         let n = match self.batch {
             BatchSize::Fixed(n) => n,
@@ -102,6 +107,9 @@ impl ExportSpec {
             Some(regions) => (REGIONS, regions.of(DYNAMIC)),
         };
         let input = ops.graph.input(name, &shape, ElementType::F32);
+        if over_image && stage.regions().is_none() {
+            ops.region = Some(Region::of(input.clone()));
+        }
         let input = ops.cast(&input, self.precision);
         (ops, input)
     }

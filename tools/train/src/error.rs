@@ -47,6 +47,14 @@ pub enum TrainError {
         /// The value, and what is expected.
         problem: String,
     },
+    /// A video or stream could not be read or written.
+    #[error("{input}: {problem}", input = .input.display())]
+    Video {
+        /// The file or address.
+        input: PathBuf,
+        /// Why, and what to do.
+        problem: String,
+    },
     /// There is no image where at least one is needed.
     #[error("there are no images {purpose}")]
     NoImages {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use repghost_coco::decode::{
-    decode_image, image_size, is_hidden, is_image, read_bytes, read_header, DecodeConfig, IMAGE_ENDINGS,
+    decode_image, image_size, is_hidden, is_image, is_video, read_bytes, read_header, DecodeConfig, IMAGE_ENDINGS,
 };
 use repghost_coco::{shards, DataError, Sample, SampleTarget, Source};
 
@@ -19,6 +19,8 @@ pub struct FoundImages {
     pub hidden: usize,
     /// Files that are no images by their names.
     pub others: usize,
+    /// Videos.
+    pub videos: usize,
     /// Subfolders that were not searched.
     pub folders: usize,
 }
@@ -69,6 +71,8 @@ impl FoundImages {
                 }
             } else if is_image(&path) {
                 self.paths.push(path);
+            } else if is_video(&path) {
+                self.videos += 1;
             } else {
                 self.others += 1;
             }
@@ -82,6 +86,10 @@ impl FoundImages {
         let parts: Vec<String> = [
             count(self.hidden, "hidden"),
             count(self.others, if self.others == 1 { "that is no image" } else { "that are no images" }),
+            count(
+                self.videos,
+                if self.videos == 1 { "video (name it to predict on it)" } else { "videos (name them to predict on them)" },
+            ),
             count(self.folders, if self.folders == 1 { "subfolder" } else { "subfolders" }),
         ]
         .into_iter()
@@ -147,7 +155,9 @@ mod tests {
         for sub in ["sub", "__MACOSX", "sub/deep"] {
             std::fs::create_dir_all(folder.join(sub)).unwrap();
         }
-        for name in ["b.JPG", "a.png", "c.tiff", "notes.txt", "._a.png", "sub/d.jfif", "sub/deep/e.jpg", "__MACOSX/a.png"] {
+        for name in
+            ["b.JPG", "a.png", "c.tiff", "notes.txt", "a.mp4", "._a.png", "sub/d.jfif", "sub/deep/e.jpg", "__MACOSX/a.png"]
+        {
             std::fs::write(folder.join(name), "").unwrap();
         }
         let named = dir.path().join("x=1.dat");
@@ -156,7 +166,10 @@ mod tests {
         let top = ["a.png", "b.JPG", "c.tiff"].map(|n| folder.join(n));
         assert_eq!(flat.paths, [&top[..], &[named]].concat());
         assert_eq!((flat.hidden, flat.others, flat.folders), (2, 1, 1));
-        assert_eq!(flat.passed_over().unwrap(), "passed over: 2 hidden, 1 that is no image, 1 subfolder");
+        assert_eq!(
+            flat.passed_over().unwrap(),
+            "passed over: 2 hidden, 1 that is no image, 1 video (name it to predict on it), 1 subfolder"
+        );
         let all = FoundImages::find(std::slice::from_ref(&folder), true).unwrap();
         assert_eq!(all.paths.len(), 5);
         assert!(all.paths.contains(&folder.join("sub/deep/e.jpg")));

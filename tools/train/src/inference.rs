@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use repghost_coco::{RgbImage, SampleTarget, Source};
+use repghost_coco::{RgbImage, Sample, SampleTarget, Source};
 use repghost_distributed::Group;
 use repghost_heads::HostDetections;
 
@@ -169,6 +169,18 @@ fn some(job: &Job, engines: &mut ThreadEngines, range: Range<usize>, each: Optio
         }
     }
     Ok(results)
+}
+
+/// Detections of one image, all that the detector gives, in pixels of the image.
+///
+/// # Errors
+/// The runtime's.
+pub fn detect_one(pool: &dyn EnginePool, engines: &mut ThreadEngines, sample: Sample) -> Result<ImageDetections, TrainError> {
+    let target = sample.target.clone();
+    let mut read = [Read { index: 0, image: None, target: target.clone(), input: pool.preprocess(sample) }];
+    let all = detect(pool, engines, &mut read)?;
+    let size = read[0].input.size.map(|s| s as usize);
+    Ok(in_original_pixels(&all.into_iter().next().unwrap_or_default(), size, &target, pool.classes()))
 }
 
 /// Detections of images of one padded size.

@@ -23,7 +23,7 @@
 //! | [`chosen_thresholds`] | score thresholds that were chosen for a run's weights |
 //! | [`predictor`], [`weights_file`] | from a weights file to detections in a few lines; a weights file, read once |
 //! | [`engine`], [`inference`] | what finds objects, in any runtime; images through it |
-//! | [`images`] | image files: finding and reading them |
+//! | [`images`], [`video`] | image files: finding and reading them; videos and streams through ffmpeg |
 //! | [`analyze`] | parameters, multiply-adds and activations of a network, part by part |
 //! | [`config`] | experiment files: inheritance, overrides, typed keys, errors that name key and file |
 //! | [`detection`], [`classification`] | data, model and metrics of detectors and of classifiers |
@@ -73,6 +73,7 @@ pub mod together;
 pub mod train;
 pub mod trainer;
 mod upload;
+pub mod video;
 pub mod weights_file;
 
 pub use config::{ConfigError, Experiment, Loaded};

@@ -89,7 +89,7 @@ impl PredictOptions {
     }
 
     /// The chosen thresholds, where no other one is asked for.
-    fn chosen(&self) -> Option<&Thresholds> {
+    pub(crate) fn chosen(&self) -> Option<&Thresholds> {
         self.thresholds.as_ref().filter(|_| self.score_threshold.is_none())
     }
 
@@ -174,7 +174,7 @@ impl PredictionWriter {
         let pairs = classes.iter().map(|c| (c.id, c.name.clone()));
         Ok(Self {
             folder: options.output.clone(),
-            names: stems(paths),
+            names: unique_stems(paths),
             of_labels: classes.to_vec(),
             format: options.format,
             crops: options.crops,
@@ -190,14 +190,36 @@ impl PredictionWriter {
     /// The disk's.
     pub fn draw(&self, i: usize, mut image: RgbImage, image_detections: &ImageDetections) -> Result<(), TrainError> {
         let Some(name) = self.names.get(i) else { return Ok(()) };
-        let style = Style::for_size(image.width(), image.height());
-        if self.crops {
-            let shown: Vec<Detection> = image_detections.objects.iter().filter(|d| d.score >= self.threshold).cloned().collect();
-            prediction_files::write_crops(&self.folder.join("crops"), name, &image, &shown, &self.of_labels)?;
-        }
-        draw_objects(&mut image, &of_detections(&image_detections.objects, &self.classes, self.threshold), &style);
+        self.cut_out(name, &image, image_detections)?;
+        self.draw_on(&mut image, image_detections);
         let target = self.folder.join(format!("{name}.png"));
         write_picture(&target, &image).map_err(TrainError::io(&target))
+    }
+
+    /// Draws the objects that are shown.
+    pub fn draw_on(&self, image: &mut RgbImage, found: &ImageDetections) {
+        let style = Style::for_size(image.width(), image.height());
+        draw_objects(image, &of_detections(&found.objects, &self.classes, self.threshold), &style);
+    }
+
+    /// Cuts the objects that are shown out of an image that nothing is drawn on, where that was asked for.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn cut_out(&self, name: &str, image: &RgbImage, found: &ImageDetections) -> Result<(), TrainError> {
+        if self.crops {
+            let shown: Vec<Detection> = found.objects.iter().filter(|d| d.score >= self.threshold).cloned().collect();
+            prediction_files::write_crops(&self.folder.join("crops"), name, image, &shown, &self.of_labels)?;
+        }
+        Ok(())
+    }
+
+    /// Writes `classes.json`: the names of the category ids.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn classes_file(&self) -> Result<(), TrainError> {
+        write_classes(&self.folder, self.classes.iter().map(|class| (class.category_id, class.name.as_str())))
     }
 
     /// Writes the list of detections; returns where it is.
@@ -206,13 +228,13 @@ impl PredictionWriter {
     /// The disk's.
     pub fn list(&self, images: &[ImageDetections]) -> Result<PathBuf, TrainError> {
         let path = self.format.write(&self.folder, images, &self.names, &self.of_labels)?;
-        write_classes(&self.folder, self.classes.iter().map(|class| (class.category_id, class.name.as_str())))?;
+        self.classes_file()?;
         Ok(path)
     }
 }
 
 /// The stem of each image's name; with its number behind where several have one stem.
-fn stems(paths: &[PathBuf]) -> Vec<String> {
+pub(crate) fn unique_stems(paths: &[PathBuf]) -> Vec<String> {
     let stem = |p: &Path| p.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut counts = std::collections::HashMap::new();
     for path in paths {
@@ -232,6 +254,6 @@ mod tests {
     #[test]
     fn pictures_of_one_name_are_numbered() {
         let paths = ["a/a.png", "a/b.JPG", "a.png"].map(PathBuf::from);
-        assert_eq!(stems(&paths), ["a_1", "b", "a_3"]);
+        assert_eq!(unique_stems(&paths), ["a_1", "b", "a_3"]);
     }
 }

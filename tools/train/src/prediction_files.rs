@@ -135,8 +135,8 @@ pub fn write_crops(
     Ok(count)
 }
 
-/// A class name as a folder's name: what leads elsewhere becomes `_`.
-fn file_name(class: &str) -> String {
+/// A name as that of a file or folder: what leads elsewhere becomes `_`.
+pub(crate) fn file_name(class: &str) -> String {
     let name: String = class.chars().map(|c| if matches!(c, '/' | '\\' | ':' | '\0') { '_' } else { c }).collect();
     match name.trim_matches('.') {
         "" => "_".into(),

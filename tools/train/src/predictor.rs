@@ -18,10 +18,10 @@ use repghost_coco::{RgbImage, Rle, Sample, SampleTarget};
 
 use crate::config::Experiment;
 use crate::detection::engine::LibtorchPool;
-use crate::detection::infer::in_original_pixels;
 use crate::detection::model;
-use crate::engine::{EnginePool, Pictures};
+use crate::engine::{EnginePool, ThreadEngines};
 use crate::error::TrainError;
+use crate::inference::detect_one;
 use crate::model::Class;
 use crate::weights_file::WeightsFile;
 
@@ -89,19 +89,14 @@ impl Predictor {
     pub fn detect(&self, image: &RgbImage) -> Result<Vec<DetectedObject>, TrainError> {
         let original_size = [image.height() as usize, image.width() as usize];
         let target = SampleTarget { original_size, ..SampleTarget::default() };
-        let input = self.pool.preprocess(Sample { image: image.clone(), target: target.clone(), ..Sample::default() });
-        let [height, width] = input.padded;
-        let pictures = Pictures { pixels: &input.pixels, shape: [1, 3, height, width], sizes: &[input.size] };
-        let found = self.pool.engine(input.padded, 1)?.detect(pictures)?;
-        let Some(found) = found.first() else { return Ok(vec![]) };
-        let image = in_original_pixels(found, input.size.map(|s| s as usize), &target, self.classes());
-        let labels = found.labels.iter().map(|label| usize::try_from(*label).ok().and_then(|l| self.classes().get(l)));
-        Ok(image
+        let sample = Sample { image: image.clone(), target, ..Sample::default() };
+        let found = detect_one(&self.pool, &mut ThreadEngines::new(&self.pool, 1), sample)?;
+        let class = |id: i64| self.classes().iter().find(|c| c.id == id).map_or_else(|| id.to_string(), |c| c.name.clone());
+        Ok(found
             .objects
             .into_iter()
-            .zip(labels)
-            .map(|(d, class)| DetectedObject {
-                class: class.map_or_else(|| d.category_id.to_string(), |c| c.name.clone()),
+            .map(|d| DetectedObject {
+                class: class(d.category_id),
                 class_id: d.category_id,
                 score: d.score,
                 bbox: d.bbox.unwrap_or_default(),

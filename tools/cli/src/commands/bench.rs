@@ -1,14 +1,11 @@
 //! `bench`: what networks cost on this machine, in every runtime.
 
-use std::path::PathBuf;
-
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use repghost_backbone::BackboneConfig;
-use repghost_export::bench::plan::{Baseline, Form, ModelSpec, Plan};
+use repghost_export::bench::plan::{Baseline, Plan};
 use repghost_export::bench::{concat_add, measure, report};
-use repghost_export::runtime::{list, Runtime, RUNTIMES};
+use repghost_export::runtime::list;
 
 use crate::bad_input::bad_input;
+use crate::commands::bench_args::Args;
 use crate::commands::bench_detectors;
 use crate::commands::counter::Counter;
 use crate::commands::export::height_and_width;
@@ -30,83 +27,6 @@ Examples:
 Networks are classifiers with synthetic weights: latency does not depend on what was learned. Variants take turns in rounds, and one session is
 alive at a time. MNN and OpenVINO run in the Python that REPGHOST_PYTHON names (or python3), where their packages are installed. trtexec is
 taken from TRTEXEC or the PATH; without it the files and the command lines are written.";
-
-/// Arguments of `bench`.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// A plan (YAML), or `concat-add`: GhostNet's 32 joins as concatenation and as addition; or detectors: run folders, weights, files that
-    /// `export` wrote, and `key=value` overrides.
-    #[arg(value_name = "PLAN.yaml|concat-add|RUN|WEIGHTS|FILE.onnx")]
-    pub(super) items: Vec<String>,
-
-    /// Of detectors: measure AP too, and time weights in each precision and form: AP, latency and size in one table and picture.
-    #[arg(long, requires = "items")]
-    pub(super) matrix: bool,
-
-    /// Of detectors: folder of images to time on; without it the validation data of the first one.
-    #[arg(long, value_name = "DIR", requires = "items")]
-    pub(super) images: Option<PathBuf>,
-
-    /// A network, by name and width; may be given several times. In place of the plan's.
-    #[arg(long, value_name = "NAME[:WIDTH]", value_parser = model)]
-    model: Vec<ModelSpec>,
-
-    /// Forms: unfused, fused.
-    #[arg(long, value_name = "FORM,…", value_delimiter = ',', value_parser = one_of(&Form::ALL, Form::name))]
-    form: Vec<Form>,
-
-    /// Runtimes.
-    #[arg(long, value_name = "RUNTIME,…", value_delimiter = ',', value_parser = one_of(RUNTIMES, |r| r.name))]
-    pub(super) runtime: Vec<&'static Runtime>,
-
-    /// Images per run.
-    #[arg(long, value_name = "N,…", value_delimiter = ',')]
-    batch: Vec<i64>,
-
-    /// Threads per run.
-    #[arg(long, value_name = "N,…", value_delimiter = ',')]
-    pub(super) threads: Vec<usize>,
-
-    /// Height and width of the images.
-    #[arg(long, value_name = "H,W", value_delimiter = ',', num_args = 1)]
-    size: Vec<i64>,
-
-    /// Timed runs of each variant.
-    #[arg(long, value_name = "N")]
-    pub(super) runs: Option<usize>,
-
-    /// Rounds that they are shared out over.
-    #[arg(long, value_name = "N")]
-    pub(super) rounds: Option<usize>,
-
-    /// Name of the model that speed-ups are against; the first by default.
-    #[arg(long, value_name = "MODEL")]
-    baseline: Option<String>,
-
-    /// Width of GhostNet, for concat-add.
-    #[arg(long, value_name = "W", default_value_t = 1.0)]
-    width: f64,
-
-    /// Folder for tables (Markdown, CSV, JSON), picture, and trtexec's files.
-    #[arg(long, value_name = "DIR", default_value = "bench")]
-    pub(super) output: PathBuf,
-}
-
-/// One of some values, by the name that tables have for it.
-fn one_of<T: Copy + Send + Sync + 'static>(all: &'static [T], name: fn(T) -> &'static str) -> impl TypedValueParser<Value = T> {
-    let find = move |text: String| all.iter().copied().find(|v| name(*v) == text).ok_or("no such value");
-    PossibleValuesParser::new(all.iter().map(|v| name(*v))).try_map(find)
-}
-
-fn model(text: &str) -> Result<ModelSpec, String> {
-    let (name, width) = match text.split_once(':') {
-        Some((name, width)) => (name, width.parse().map_err(|_| format!("'{width}' is no width"))?),
-        None => (text, 1.0),
-    };
-    let backbone = BackboneConfig { width, ..BackboneConfig::named(name) };
-    backbone.check().map_err(|e| e.to_string())?;
-    Ok(ModelSpec { name: text.replace(':', " "), backbone })
-}
 
 /// The first word that is no plan.
 const CONCAT_ADD: &str = "concat-add";

@@ -18,7 +18,7 @@ use repghost_train::model::read_experiment;
 use repghost_train::run::RunFolder;
 use repghost_train::{Experiment, WeightsFile};
 
-use super::bench::Args;
+use super::bench_args::Args;
 use crate::bad_input::{bad_input, MarkBadInput};
 use crate::commands::counter::Counter;
 use crate::commands::model_args::is_override;

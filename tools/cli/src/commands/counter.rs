@@ -34,6 +34,26 @@ impl Counter {
         Self { what, things, quiet, bar, last: Instant::now() }
     }
 
+    /// Counts things of which nobody knows how many will come.
+    pub fn without_end(what: &'static str, things: &'static str, quiet: bool) -> Self {
+        let counter = Self::of(what, things, quiet);
+        if let Some(bar) = &counter.bar {
+            let style = ProgressStyle::with_template("{msg} {pos} {prefix}, {per_sec}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        }
+        counter
+    }
+
+    /// So many are done.
+    pub fn count(&mut self, done: usize) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(done as u64);
+        } else if !self.quiet && self.last.elapsed() >= PAUSE {
+            self.last = Instant::now();
+            eprintln!("{}: {done} {}", self.what, self.things);
+        }
+    }
+
     /// So many of `total` are done.
     pub fn update(&mut self, done: usize, total: usize) {
         if let Some(bar) = &self.bar {

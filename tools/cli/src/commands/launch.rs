@@ -11,9 +11,7 @@ use repghost_distributed::{Ended, Endings, Group, Launch, World};
 use crate::bad_input::bad_input;
 use crate::exit::{self, Outcome};
 use crate::interrupt;
-
-/// Set in the processes that `--nproc` starts: what they have in common is printed once.
-const LAUNCHED: &str = "REPGHOST_LAUNCHED";
+use crate::launched::{launched, VARIABLE};
 
 /// How many processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,16 +64,6 @@ pub fn world() -> anyhow::Result<Option<World>> {
         }
     }
     Ok(world)
-}
-
-/// Whether another process of `--nproc` prints what this one would.
-pub fn is_silent() -> bool {
-    launched() && std::env::var("RANK").is_ok_and(|rank| rank != "0")
-}
-
-/// Whether `--nproc` started this process.
-pub fn launched() -> bool {
-    std::env::var_os(LAUNCHED).is_some()
 }
 
 /// What a command does after it was asked for several processes.
@@ -134,7 +122,7 @@ pub fn run(args: &LaunchArgs, restarts: usize, run_dir: Option<&Path>) -> anyhow
     for attempt in 0.. {
         let command = |rank: usize| {
             let mut command = Command::new(&program);
-            command.args(&given).env(LAUNCHED, "1");
+            command.args(&given).env(VARIABLE, "1");
             if attempt > 0 && !given.iter().any(|arg| arg == "--resume") {
                 command.arg("--resume");
             }

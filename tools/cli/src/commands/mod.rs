@@ -5,6 +5,7 @@
 
 pub mod analyze;
 pub mod bench;
+mod bench_args;
 mod bench_detectors;
 pub mod compare;
 pub mod completions;
@@ -40,7 +41,7 @@ pub enum Command {
     Analyze(analyze::Args),
     /// Measure the latency of networks in every runtime that is installed, unfused and fused.
     #[command(after_help = bench::EXAMPLES)]
-    Bench(bench::Args),
+    Bench(bench_args::Args),
     /// Compare two detectors: better, worse, or not to be told apart, with intervals; a gate for CI.
     #[command(after_help = compare::EXAMPLES)]
     Compare(compare::Args),

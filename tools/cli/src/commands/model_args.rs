@@ -16,7 +16,7 @@ use crate::commands::device::DeviceArgs;
 /// Arguments of the commands that run a trained network on images.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ModelArgs {
-    /// Experiment file or run folder, `key=value` overrides, images and folders of images. CONFIG may be left out where the weights file
+    /// Experiment file or run folder, `key=value` overrides, images and folders of images (for `predict` videos and streams too). CONFIG may be left out where the weights file
     /// describes its network, as those of a run and exported files do.
     #[arg(value_name = "CONFIG|KEY=VALUE|IMAGE|DIR", required = true)]
     items: Vec<String>,

@@ -1,15 +1,18 @@
-//! `predict`: boxes drawn on image files, or classes of image files.
+//! `predict`: boxes drawn on image files and videos, or classes of image files.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use repghost_coco::decode::is_video;
 use repghost_distributed::Group;
 use repghost_export::runtime::Runtime;
 use repghost_train::config::{Experiment, Origin, Task};
 use repghost_train::predict::{predict, PredictOptions};
 use repghost_train::prediction_files::ListFormat;
-use repghost_train::{chosen_thresholds, classification, WeightsFile};
+use repghost_train::video::PredictedVideo;
+use repghost_train::{chosen_thresholds, classification, video, WeightsFile};
 
 use crate::bad_input::bad_input;
 use crate::commands::counter::Counter;
@@ -33,10 +36,12 @@ Examples:
   two processes:     repghost-det predict runs/mine photos/ --output out/ --nproc 2
   paths from a list: find photos -name '*.jpg' | repghost-det predict runs/mine - --output out/
   YOLO label files:  repghost-det predict runs/mine photos/ --output out/ --format yolo
+  a video, a camera: repghost-det predict runs/mine drive.mp4 rtsp://camera/live --output out/
   a classifier:      repghost-det predict experiments/imagenet/repghostnet_1.0x.yaml --weights W photos/ --output out/
 
 Without --weights, the best weights of the run folder are taken. Of a detector, OUT/detections.json is a COCO results list with file_name, OUT/classes.json names its category ids; boxes are x, y, width, height in pixels of the image,
-turned upright by its EXIF orientation.
+turned upright by its EXIF orientation. Of a video or stream (through the ffmpeg on the PATH), OUT/NAME.mp4 is drawn and OUT/NAME.jsonl has a
+line per frame, written as it comes; Ctrl-C ends a stream, with both files whole.
 Of a classifier, OUT/predictions.json lists each file's most probable classes.";
 
 /// Arguments of `predict`.
@@ -62,7 +67,7 @@ pub struct Args {
     #[arg(long, value_name = "T")]
     score_threshold: Option<f64>,
 
-    /// How the list of detections is written: detections.json (COCO results), labels/*.txt (YOLO), detections.csv.
+    /// How the list of detections in images is written: detections.json (COCO results), labels/*.txt (YOLO), detections.csv.
     #[arg(long, value_name = "FORMAT", value_parser = formats())]
     format: Option<ListFormat>,
 
@@ -136,6 +141,10 @@ fn predict_part(args: Args, input: ModelInput, group: Option<Group>, quiet: bool
     }
     // Photos are shown upright, whatever the training data was; who asks for the stored pixels gets them.
     let as_stored = loaded.origin("data.apply_exif") == Origin::CommandLine && !loaded.experiment.data.apply_exif;
+    let (videos, images): (Vec<_>, Vec<_>) = images.into_iter().partition(|path| is_video(path) && !path.is_dir());
+    if let Some(video) = videos.first().filter(|_| group.is_some()) {
+        return Err(bad_input(format!("{}: the frames of a video come one after another, to one process", video.display())));
+    }
     let options = PredictOptions {
         images,
         recursive: args.recursive,
@@ -157,6 +166,9 @@ fn predict_part(args: Args, input: ModelInput, group: Option<Group>, quiet: bool
         if args.runtime.is_some() {
             return Err(bad_input("--runtime is for detectors; a classifier runs on libtorch here"));
         }
+        if let Some(video) = videos.first() {
+            return Err(bad_input(format!("{}: videos are for detectors; cut it into images", video.display())));
+        }
         return classify(&loaded.experiment, &weights, &options, quiet);
     }
     if let Some(t) = options.thresholds.as_ref().filter(|_| args.score_threshold.is_none() && !quiet) {
@@ -165,15 +177,34 @@ fn predict_part(args: Args, input: ModelInput, group: Option<Group>, quiet: bool
     let e = options.applied(&loaded.experiment)?;
     let pool = runtime::open(&e, &weights, runtime::choose(args.runtime, &weights)?, Classes::OfWeights)?;
     let stop = interrupt::flag("stopping");
-    let mut shown = Counter::new("predicting", quiet);
-    let predicted = predict(&e, pool.as_ref(), &options, &stop, &mut |done, total| shown.update(done, total))?;
-    shown.clear();
-    let Some(predicted) = predicted else { return Ok(Outcome::Interrupted) };
-    if options.group.as_ref().is_some_and(|group| !group.is_first()) {
-        return Ok(Outcome::Done);
+    let mut outcome = Outcome::Done;
+    if !options.images.is_empty() {
+        let mut shown = Counter::new("predicting", quiet);
+        let predicted = predict(&e, pool.as_ref(), &options, &stop, &mut |done, total| shown.update(done, total))?;
+        shown.clear();
+        let Some(predicted) = predicted else { return Ok(Outcome::Interrupted) };
+        if options.group.as_ref().is_some_and(|group| !group.is_first()) {
+            return Ok(Outcome::Done);
+        }
+        println!("{} detections in {} images: {}", predicted.detections, predicted.images, predicted.list.display());
+        outcome = notices(predicted.passed_over, predicted.turned, &predicted.unreadable);
     }
-    println!("{} detections in {} images: {}", predicted.detections, predicted.images, predicted.list.display());
-    Ok(notices(predicted.passed_over, predicted.turned, &predicted.unreadable))
+    for (path, stem) in videos.iter().zip(video::stems(&videos)) {
+        let mut shown = Counter::without_end("predicting", "frames", quiet);
+        let predicted = video::predict_video(&e, pool.as_ref(), &options, (path, &stem), &stop, &mut |done| shown.count(done));
+        shown.clear();
+        let Some(predicted) = predicted? else { return Ok(Outcome::Interrupted) };
+        let PredictedVideo { frames, detections, list, drawn, problem } = predicted;
+        writeln!(Out, "{detections} detections in {frames} frames: {}, {}", list.display(), drawn.display())?;
+        if let Some(problem) = problem {
+            tracing::warn!("{}: {problem}; {frames} frames were predicted", path.display());
+            outcome = Outcome::Failed;
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Ok(Outcome::Interrupted);
+        }
+    }
+    Ok(outcome)
 }
 
 /// Prints what was left out. Images that could not be read are a failure.

@@ -1,6 +1,8 @@
 //! Runs the real binary in a fresh folder.
 #![allow(dead_code)] // each test file uses its part
 
+pub mod detector;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::DataError;
 use crate::shards;
 
-pub use names::{is_hidden, is_image, IMAGE_ENDINGS};
+pub use names::{is_address, is_hidden, is_image, is_video, IMAGE_ENDINGS, VIDEO_ENDINGS};
 
 /// Pillow's `DecompressionBombError` limit: twice 89,478,485 pixels.
 pub const MAX_PIXELS: usize = 178_956_970;

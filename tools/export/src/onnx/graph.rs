@@ -85,6 +85,16 @@ impl GraphBuilder {
         self.scope.pop();
     }
 
+    /// Leaves all scopes; [`GraphBuilder::enter_scopes`] goes back.
+    pub fn leave_scopes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.scope)
+    }
+
+    /// Goes back to where [`GraphBuilder::leave_scopes`] left.
+    pub fn enter_scopes(&mut self, scope: Vec<String>) {
+        self.scope = scope;
+    }
+
     fn path(&self, leaf: &str, separator: &str) -> String {
         if self.scope.is_empty() {
             leaf.to_string()

@@ -7,6 +7,7 @@ pub mod plain;
 pub mod proto;
 pub mod quantize;
 pub mod rcnn;
+pub mod region;
 pub mod suppress;
 pub mod writer;
 

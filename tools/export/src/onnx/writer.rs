@@ -1,10 +1,30 @@
 //! The reader that turns a forward into ONNX nodes.
 
+use std::collections::HashMap;
+
 use repghost_backbone::layers::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, Linear};
 use repghost_backbone::ops::{Activation, Ops};
 use tch::{Kind, Tensor};
 
 use super::graph::{Attribute, Edge, ElementType, GraphBuilder};
+
+/// Where the image lies in the input.
+#[derive(Debug)]
+pub struct Region {
+    /// Normalised pixels `[N, 3, H, W]`, 32-bit floats.
+    pub(super) image: Edge,
+    /// Blocks of 32 rows and of 32 columns that the image takes, `[N, 1]` each.
+    pub(super) blocks: Option<[Edge; 2]>,
+    /// Weights `[N, h * w, 1]` by height and width of a map; they add up to 1.
+    pub(super) weights: HashMap<[i64; 2], Edge>,
+}
+
+impl Region {
+    /// Of an input `[N, 3, H, W]` in 32-bit floats.
+    pub fn of(image: Edge) -> Self {
+        Self { image, blocks: None, weights: HashMap::new() }
+    }
+}
 
 /// Writes nodes into a [`GraphBuilder`]. Weights are stored in `precision`; edges carry it.
 #[derive(Debug)]
@@ -13,12 +33,14 @@ pub struct OnnxWriter {
     pub graph: GraphBuilder,
     /// Element type of weights and activations.
     pub precision: ElementType,
+    /// The part of the input over which maps are averaged, where it is not all of it.
+    pub region: Option<Region>,
 }
 
 impl OnnxWriter {
     /// An empty graph.
     pub fn new(precision: ElementType) -> Self {
-        Self { graph: GraphBuilder::default(), precision }
+        Self { graph: GraphBuilder::default(), precision, region: None }
     }
 
     /// A node on floating-point edges of the network's precision.
@@ -114,17 +136,26 @@ impl Ops for OnnxWriter {
         self.op("BatchNormalization", &inputs, &[("epsilon", Attribute::Float(layer.config.eps as f32))], x.shape.clone())
     }
 
-    /// By instance norm on `[N, groups, everything else]`: operator set 17 has no group norm. Means and variances are taken in 32-bit floats.
+    /// By instance norm on `[N, groups, everything else]`: operator set 17 has no group norm. Over the image alone where that is not the whole
+    /// input. Means and variances are taken in 32-bit floats.
     fn group_norm(&mut self, x: &Edge, layer: &GroupNorm) -> Edge {
         let (n, c, h, w) = (x.shape[0], x.shape[1], x.shape[2], x.shape[3]);
-        let g = layer.groups;
-        let grouped = self.reshape(x, &[0, g, -1], vec![n, g, c / g * h * w]);
-        let float = (Kind::Float, tch::Device::Cpu);
-        let ones = self.graph.constant(&Tensor::ones([g], float), ElementType::F32);
-        let zeros = self.graph.constant(&Tensor::zeros([g], float), ElementType::F32);
-        let settings = [("epsilon", Attribute::Float(layer.eps as f32))];
-        let grouped = self.cast(&grouped, ElementType::F32);
-        let normed = self.op("InstanceNormalization", &[&grouped, &ones, &zeros], &settings, grouped.shape.clone());
+        let normed = if self.region.is_some() {
+            let float = self.cast(x, ElementType::F32);
+            self.group_norm_over_image(&float, layer.groups, layer.eps)
+        } else {
+            None
+        };
+        let normed = normed.unwrap_or_else(|| {
+            let g = layer.groups;
+            let grouped = self.reshape(x, &[0, g, -1], vec![n, g, c / g * h * w]);
+            let kind = (Kind::Float, tch::Device::Cpu);
+            let ones = self.graph.constant(&Tensor::ones([g], kind), ElementType::F32);
+            let zeros = self.graph.constant(&Tensor::zeros([g], kind), ElementType::F32);
+            let settings = [("epsilon", Attribute::Float(layer.eps as f32))];
+            let grouped = self.cast(&grouped, ElementType::F32);
+            self.op("InstanceNormalization", &[&grouped, &ones, &zeros], &settings, grouped.shape.clone())
+        });
         let normed = self.cast(&normed, x.element);
         let y = self.reshape(&normed, &[0, c, h, w], x.shape.clone());
         let weight = self.graph.parameter("weight", &layer.weight.view([1, -1, 1, 1]), self.precision);
@@ -179,8 +210,14 @@ impl Ops for OnnxWriter {
     fn mean_hw(&mut self, x: &Edge) -> Edge {
         let element = x.element;
         let x = self.cast(x, ElementType::F32);
-        let settings = [("axes", Attribute::Ints(&[2, 3])), ("keepdims", Attribute::Int(1))];
-        let mean = self.op("ReduceMean", &[&x], &settings, vec![x.shape[0], x.shape[1], 1, 1]);
+        let shape = vec![x.shape[0], x.shape[1], 1, 1];
+        let mean = match self.mean_over_image(&x) {
+            Some(mean) => self.reshape(&mean, &[0, 0, 1, 1], shape),
+            None => {
+                let settings = [("axes", Attribute::Ints(&[2, 3])), ("keepdims", Attribute::Int(1))];
+                self.op("ReduceMean", &[&x], &settings, shape)
+            }
+        };
         self.cast(&mean, element)
     }
 
@@ -216,6 +253,11 @@ impl Ops for OnnxWriter {
         self.reshape(&last, &[0, -1, k], vec![n, c * h * w / k, k])
     }
 
+    fn flatten_logits(&mut self, x: &Edge, k: i64) -> Edge {
+        let x = self.lowered_beyond_image(x);
+        self.flatten_positions(&x, k)
+    }
+
     fn dropout(&mut self, x: &Edge, _: f64) -> Edge {
         x.clone()
     }
@@ -248,6 +290,11 @@ mod tests {
         let ones = Tensor::ones([4], (Kind::Float, tch::Device::Cpu));
         let norm = GroupNorm { groups: 2, weight: ones.shallow_clone(), bias: ones, eps: 1e-5 };
         let mean = |ops: &mut OnnxWriter, x: &Edge| ops.mean_hw(x);
+        let over_image = |ops: &mut OnnxWriter, x: &Edge| {
+            let image = ops.graph.input("pixels", &[1, 3, 64, 64], ElementType::F32);
+            ops.region = Some(Region::of(image));
+            ops.mean_hw(x)
+        };
         let group_norm = |ops: &mut OnnxWriter, x: &Edge| ops.group_norm(x, &norm);
         for found in [nodes(ElementType::F16, mean), nodes(ElementType::F16, group_norm)] {
             let at = found.iter().position(|n| SUMS.contains(&n.op_type.as_deref().unwrap())).unwrap();
@@ -256,5 +303,10 @@ mod tests {
             assert_eq!(cast.attribute[0].i, Some(i64::from(ElementType::F32.code())));
         }
         assert_eq!(ops_of(&nodes(ElementType::F32, mean)), ["ReduceMean", "Identity"]);
+        let found = nodes(ElementType::F16, over_image);
+        let product = found.iter().find(|n| n.op_type.as_deref() == Some("MatMul")).unwrap();
+        let flat = found.iter().find(|n| n.output[0] == product.input[0]).unwrap();
+        let cast = found.iter().find(|n| n.output[0] == flat.input[0]).unwrap();
+        assert_eq!(cast.attribute[0].i, Some(i64::from(ElementType::F32.code())));
     }
 }

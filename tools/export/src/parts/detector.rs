@@ -85,7 +85,7 @@ pub fn detector(
     cutoffs: &[f64],
 ) -> Result<proto::Model, ExportError> {
     spec.check(SIZE_MULTIPLE)?;
-    let (mut ops, image) = spec.begin();
+    let (mut ops, image) = spec.begin_stage(&Stage::Image);
     let mut outputs = graph(detector).detect(&mut ops, &image, spec, nms)?;
     hide_below(&mut ops, &mut outputs, cutoffs);
     Ok(finish(ops, &outputs, detector.name(), metadata))

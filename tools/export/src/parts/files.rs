@@ -65,12 +65,15 @@ pub fn sibling(output: &Path, suffix: &str, extension: &str) -> PathBuf {
     output.with_file_name(format!("{stem}{suffix}.{extension}"))
 }
 
-/// Writes a file as a whole or not at all.
+/// Writes a file as a whole or not at all. Folders above it are made.
 ///
 /// # Errors
 /// The disk's.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), ExportError> {
     use std::io::Write;
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(ExportError::io(parent))?;
+    }
     let result: Result<(), std::io::Error> = write_atomic(path, |file| file.write_all(bytes));
     result.map_err(ExportError::io(path))
 }

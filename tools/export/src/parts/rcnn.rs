@@ -27,6 +27,8 @@ impl DetectionGraph for Rcnn {
             return Err(ExportError::Option { option: "nms", value: "onnx".into(), why });
         }
         let out = self.stage_one(ops, image);
+        // What follows reads pooled regions.
+        ops.region = None;
         match nms {
             Nms::Plain { rounds } => graph::plain::detect(ops, self, out, spec.size, rounds),
             Nms::Onnx => Ok(graph::standard::detect(ops, self, out, spec.size)),

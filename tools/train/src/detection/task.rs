@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use repghost_backbone::dropout::Share;
+use repghost_backbone::region::over_images;
 use repghost_backbone::{Backbone, Eager, Tree};
 use repghost_coco::{DataError, Dataset, Detection, Loader, Sample, Source};
 use repghost_heads::{Detector, Losses};
@@ -15,7 +16,7 @@ use super::model::{self, Class};
 use super::{data, pictures};
 use crate::chosen_thresholds::Cutoffs;
 use crate::config::data_paths::Split;
-use crate::config::{Experiment, Loaded};
+use crate::config::{Experiment, Loaded, Means};
 use crate::error::TrainError;
 use crate::evaluate::{self, Measured};
 use crate::inference::{run, Job};
@@ -198,14 +199,14 @@ impl Task for DetectionTask {
     }
 
     fn losses(&self, batch: &DeviceBatch) -> Result<Losses, TrainError> {
-        losses(&self.detector, batch, &self.compute)
+        losses(&self.detector, batch, &self.compute, self.experiment.train.means)
     }
 
     fn replica(&self) -> Result<Box<dyn Replica<DeviceBatch>>, TrainError> {
         let detector = model::build(&self.experiment, self.classes.len())?;
         detector.convert(self.compute.device, Kind::Float);
         copy_switches(&self.detector, &detector);
-        Ok(Box::new(DetectorReplica { detector, compute: self.compute.clone() }))
+        Ok(Box::new(DetectorReplica { detector, compute: self.compute.clone(), means: self.experiment.train.means }))
     }
 
     fn split(&self, batch: DeviceBatch, parts: usize) -> Vec<DeviceBatch> {
@@ -259,6 +260,7 @@ impl Task for DetectionTask {
 struct DetectorReplica {
     detector: Detector,
     compute: Compute,
+    means: Means,
 }
 
 impl Replica<DeviceBatch> for DetectorReplica {
@@ -271,14 +273,18 @@ impl Replica<DeviceBatch> for DetectorReplica {
     }
 
     fn losses(&self, batch: &DeviceBatch) -> Result<Losses, TrainError> {
-        losses(&self.detector, batch, &self.compute)
+        losses(&self.detector, batch, &self.compute, self.means)
     }
 }
 
-fn losses(detector: &Detector, batch: &DeviceBatch, compute: &Compute) -> Result<Losses, TrainError> {
+fn losses(detector: &Detector, batch: &DeviceBatch, compute: &Compute, means: Means) -> Result<Losses, TrainError> {
     let images = tensors::device_images(batch, compute.device)?;
     let _lowered = compute.lowered()?;
-    Ok(detector.losses(&mut Eager::train(), &images, &tensors::targets(&batch.batch)))
+    let run = || detector.losses(&mut Eager::train(), &images, &tensors::targets(&batch.batch));
+    Ok(match (means, &images.pixels.size()[..]) {
+        (Means::Image, [_, _, height, width]) => over_images([*height, *width], &images.sizes, run),
+        _ => run(),
+    })
 }
 
 impl ImageTask for DetectionTask {

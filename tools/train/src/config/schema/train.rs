@@ -39,6 +39,9 @@ pub struct TrainConfig {
     /// that they were measured to be faster for (dense 3x3 by Winograd's algorithm, depthwise 3x3 and 5x5; batch norm in training),
     /// `libtorch` none. Rounding errors are of one size; the bits differ. Cards and `bf16` are not concerned.
     pub kernels: Kernels,
+    /// Over what squeeze-and-excitation and group norm average in training: `batch` (maps with the padding of a batch of images of
+    /// several sizes, as torchvision and mmdetection do) or `image` (each image alone, as evaluation and exported files do).
+    pub means: Means,
     /// Only algorithms that give the same bits each time. On the CPU they always do; on a card they cost some speed.
     pub deterministic: bool,
     /// Stop after this many optimizer steps (the schedule still plans for `epochs` or `steps`).
@@ -93,6 +96,7 @@ impl Default for TrainConfig {
             replicas: 1,
             precision: Precision::Fp32,
             kernels: Kernels::Fast,
+            means: Means::Batch,
             deterministic: false,
             max_steps: None,
             max_minutes: None,
@@ -122,6 +126,17 @@ pub enum Kernels {
     Fast,
     /// libtorch's.
     Libtorch,
+}
+
+/// Over what maps are averaged in training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Means {
+    /// The padded batch.
+    #[default]
+    Batch,
+    /// Each image.
+    Image,
 }
 
 /// Precision of forward and backward.
