@@ -38,6 +38,7 @@
 //! | [`error`] | errors: one enum, one line each |
 
 pub mod analyze;
+mod cards;
 pub mod checkpoint;
 pub mod chosen_thresholds;
 pub mod classification;

@@ -25,7 +25,9 @@ pub use model::{ClassifierConfig, HeadConfig, InitConfig, ModelConfig};
 pub use repghost_heads::rcnn::MaskRcnnConfig;
 pub use repghost_heads::RetinaNetConfig;
 pub use selection::{BestConfig, StopConfig};
-pub use train::{BatchNormConfig, CheckpointConfig, Compress, DistributedConfig, EmaConfig, Kernels, Precision, TrainConfig};
+pub use train::{
+    BatchNormConfig, CheckpointConfig, Compress, DistributedConfig, DistributedEngine, EmaConfig, Kernels, Precision, TrainConfig,
+};
 
 /// What is learned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
