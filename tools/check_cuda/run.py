@@ -14,6 +14,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -297,16 +298,56 @@ def product():
     return ", ".join(f"{e} {f['images_per_second']:.1f} images/s" for e, f in found.items()) + " (bf16, loader included)", found
 
 
-def two_ranks():
-    """Two processes on one card: gradients go through gloo."""
-    folder = WORK / "two_ranks"
-    command = [program("repghost-det"), "train", "experiments/demo.yaml", *REPEAT, "--nproc", "2", "--run-dir", folder, "--device", f"{DEVICE}:0"]
-    checked("two_ranks", [*command, "train.distributed.backend=gloo"], 90)
-    one = train("one_rank", "demo", *REPEAT)
+def ranks(name, engine, cards, *more):
+    """Two processes on these cards; what they print about the engine."""
+    folder = WORK / name
+    command = [program("repghost-det"), "train", "experiments/demo.yaml", *REPEAT, "--nproc", "2", "--run-dir", folder, "--device", DEVICE]
+    code, _, err = call(name, [*command, f"train.distributed.engine={engine}", *more], 90, CUDA_VISIBLE_DEVICES=cards)
+    if code:
+        raise (Absent if ABSENT.search(err) else Failed)(f"exit {code}: {last(err)}")
+    lines = [line for line in err.splitlines() if line.startswith("gradients ")]
+    return folder, (lines or ["no line about the engine"])[0]
+
+
+def as_one(folder, name):
+    """The first loss is that of one process."""
+    one = train(name, "demo", *REPEAT)
     a, b = losses(folder)[0], losses(one)[0]
     if not abs(a / b - 1) < 0.05:
-        raise Failed(f"first loss of two ranks {a}, of one {b}")
-    return f"first loss {a:.4f} with two ranks, {b:.4f} with one; last {losses(folder)[-1]:.4f} and {losses(one)[-1]:.4f}", {}
+        raise Failed(f"first loss of several ranks {a}, of one {b}")
+    return f"first loss {a:.4f} and {b:.4f} by one; last {losses(folder)[-1]:.4f} and {losses(one)[-1]:.4f}"
+
+
+def two_ranks():
+    """Two processes on one card: NCCL refuses, gradients go through gloo."""
+    folder, line = ranks("two_ranks", "auto", "0")
+    if "gloo" not in line or "share a card" not in line:
+        raise Failed(f"two ranks on one card: {line}")
+    return f"{line}; {as_one(folder, 'one_of_two')}", {}
+
+
+def nccl_alone():
+    """One process of a world of one: NCCL starts, adds and ends."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    world = dict(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    folder = WORK / "nccl_alone"
+    command = [program("repghost-det-torch"), "train", "experiments/demo.yaml", *REPEAT, "--run-dir", folder, "--device", DEVICE]
+    checked("nccl_alone", [*command, "train.distributed.engine=nccl"], 90, **world)
+    return as_one(folder, "one_of_alone"), {}
+
+
+def nccl():
+    """Two processes on two cards: NCCL adds, twice the same bits."""
+    import torch
+
+    if torch.cuda.device_count() < 2:
+        raise Absent("there is one card")
+    found = [ranks(f"nccl_{n}", "nccl", "0,1", "train.deterministic=true") for n in (1, 2)]
+    if digest(found[0][0]) != digest(found[1][0]):
+        raise Failed("two runs differ")
+    return f"{found[0][1]}; {as_one(found[0][0], 'one_of_nccl')}; two runs end with the same bits", {}
 
 
 def sanitize():
@@ -329,7 +370,8 @@ PHASES = [
     {"speed_mask_rcnn_bf16": lambda: speed("mask_rcnn", "bf16")},
     {"speed_retinanet_tf32": lambda: speed("retinanet", "tf32")},
     {"speed_mask_rcnn_tf32": lambda: speed("mask_rcnn", "tf32")},
-    {"precisions": precisions, "repeat": repeat, "resume": resume, "evaluation": evaluation, "two_ranks": two_ranks},
+    {"precisions": precisions, "repeat": repeat, "resume": resume, "evaluation": evaluation},
+    {"two_ranks": two_ranks, "nccl_alone": nccl_alone, "nccl": nccl},
     {"infer_retinanet_bf16": lambda: speed("retinanet", "bf16", "--infer", "--batch", "32")},
     {"product": product},
     {"infer_mask_rcnn_bf16": lambda: speed("mask_rcnn", "bf16", "--infer", "--batch", "32")},

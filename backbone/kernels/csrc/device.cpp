@@ -112,6 +112,11 @@ char *repghost_synchronize(int device) {
   return guarded([&] { guard().synchronizeDevice(static_cast<c10::DeviceIndex>(device)); });
 }
 
+// Makes a card this thread's current one; `before` takes the number of the one that was.
+char *repghost_exchange_device(int device, int *before) {
+  return guarded([&] { *before = guard().exchangeDevice(card(device)).index(); });
+}
+
 // The current stream of a device, as the driver's handle.
 char *repghost_current_stream(int device, void **out) {
   return guarded([&] { *out = guard().getStream(card(device)).native_handle(); });

@@ -506,6 +506,11 @@ fn mistakes_are_one_line_however_many_processes() {
     assert_eq!((ran.code, errors(&ran).len()), (2, 1), "{}", ran.stderr);
     let ran = train(&folder, "run", &["--nproc", "0"]);
     assert_eq!(ran.code, 2);
+    let ran = train(&folder, "run", &["train.distributed.engine=nccl", "--nproc", "2"]);
+    assert_eq!((ran.code, errors(&ran).len()), (2, 1), "{}", ran.stderr);
+    let line = "train.distributed.engine: is nccl, but rank 0 computes on the CPU; expected auto, which takes what there is";
+    assert!(ran.stderr.contains(line), "{}", ran.stderr);
+    assert!(!folder.path().join("run").exists(), "nothing was written");
     // Read before anything starts, and by all of them: the loss of one process is never the others' wait.
     let ran =
         train(&folder, "nan", &["train.optimizer.lr=1e30", "train.max_steps=5", "train.clip_grad_norm=null", "--nproc", "2"]);

@@ -1,13 +1,14 @@
 //! Processes that add tensors.
 
 use std::ffi::{c_char, c_int, c_long, CString};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
 use crate::error::DistributedError;
+use crate::nccl::{Collective, Communicator};
 use crate::shim::{self, RawGroup};
 use crate::world::World;
 
@@ -25,6 +26,8 @@ struct Inner {
     rank: usize,
     size: usize,
     timeout: Duration,
+    /// Where NCCL adds the tensors of cards.
+    cards: OnceLock<Communicator>,
 }
 
 struct Raw(*mut RawGroup);
@@ -77,7 +80,8 @@ impl Group {
             ))
         };
         error.map_err(failed)?;
-        Ok(Self(Arc::new(Inner { raw: Mutex::new(Raw(raw)), rank: world.rank, size: world.size, timeout })))
+        let raw = Mutex::new(Raw(raw));
+        Ok(Self(Arc::new(Inner { raw, rank: world.rank, size: world.size, timeout, cards: OnceLock::new() })))
     }
 
     /// Number of this process.
@@ -107,7 +111,13 @@ impl Group {
     /// # Errors
     /// A process that failed, died or does not answer.
     pub fn all_reduce(&self, tensor: &Tensor) -> Result<(), DistributedError> {
-        on_host(tensor, |host| self.call(|raw| unsafe { shim::repghost_group_all_reduce(raw, handle(host)) }))
+        self.add(std::slice::from_ref(tensor))
+    }
+
+    fn add(&self, tensors: &[Tensor]) -> Result<(), DistributedError> {
+        self.on_cards(tensors, Collective::Sum)?.iter().try_for_each(|tensor| {
+            on_host(tensor, |host| self.call(|raw| unsafe { shim::repghost_group_all_reduce(raw, handle(host)) }))
+        })
     }
 
     /// Sums of many tensors of one kind over all processes, added in buckets of 25 MB. The tensors themselves stay.
@@ -115,7 +125,7 @@ impl Group {
     /// # Errors
     /// As [`Group::all_reduce`].
     pub fn sums(&self, tensors: &[Tensor]) -> Result<Vec<Tensor>, DistributedError> {
-        let (mut rest, mut sums) = (tensors, Vec::with_capacity(tensors.len()));
+        let (mut rest, mut buckets, mut flats) = (tensors, vec![], vec![]);
         while !rest.is_empty() {
             let mut bytes = 0;
             let fits = |t: &&Tensor| {
@@ -125,15 +135,19 @@ impl Group {
             };
             let (bucket, others) = rest.split_at(rest.iter().take_while(fits).count());
             let flat: Vec<Tensor> = bucket.iter().map(|t| t.detach().reshape([-1])).collect();
-            let flat = Tensor::cat(&flat, 0);
-            self.all_reduce(&flat)?;
+            flats.push(Tensor::cat(&flat, 0));
+            buckets.push(bucket);
+            rest = others;
+        }
+        self.add(&flats)?;
+        let mut sums = Vec::with_capacity(tensors.len());
+        for (bucket, flat) in buckets.into_iter().zip(flats) {
             let mut start = 0;
             for tensor in bucket {
                 let length = tensor.numel() as i64;
                 sums.push(flat.narrow(0, start, length).view(tensor.size().as_slice()));
                 start += length;
             }
-            rest = others;
         }
         Ok(sums)
     }
@@ -143,7 +157,7 @@ impl Group {
     /// # Errors
     /// As [`Group::all_reduce`].
     pub fn broadcast(&self, tensors: &[Tensor], root: usize) -> Result<(), DistributedError> {
-        tensors.iter().try_for_each(|tensor| {
+        self.on_cards(tensors, Collective::From(root))?.iter().try_for_each(|tensor| {
             on_host(tensor, |host| self.call(|raw| unsafe { shim::repghost_group_broadcast(raw, handle(host), root as c_int) }))
         })
     }
@@ -216,31 +230,56 @@ impl Group {
 
     /// Leaves the cause of this process's failure for the others, whose next call then fails with it. The first cause stays.
     pub fn fail(&self, cause: &str) {
-        let raw = self.0.raw.lock().unwrap_or_else(PoisonError::into_inner);
-        if value(&raw, FAILURE).is_some() {
-            return;
+        if self.left(FAILURE).is_none() {
+            self.leave(FAILURE, &format!("{} {cause}", self.rank()));
         }
-        let (Ok(key), Ok(text)) = (CString::new(FAILURE), CString::new(format!("{} {}", self.rank(), cause.replace('\0', " "))))
-        else {
-            return;
-        };
+    }
+
+    /// Leaves a text for the others; nothing where the store does not answer.
+    pub(crate) fn leave(&self, key: &str, text: &str) {
+        let (Ok(key), Ok(text)) = (CString::new(key), CString::new(text.replace('\0', " "))) else { return };
+        let raw = self.0.raw.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: the texts live through the call.
         let _ = unsafe { shim::check(shim::repghost_store_set(raw.0, key.as_ptr(), text.as_ptr())) };
     }
 
+    /// What was left under a key.
+    pub(crate) fn left(&self, key: &str) -> Option<String> {
+        value(&self.0.raw.lock().unwrap_or_else(PoisonError::into_inner), key)
+    }
+
+    /// The first process that failed, and its cause.
+    pub(crate) fn failure(&self) -> Option<(usize, String)> {
+        let text = self.left(FAILURE)?;
+        let (rank, cause) = text.split_once(' ')?;
+        Some((rank.parse().ok()?, cause.to_string()))
+    }
+
+    /// The error of a wait for others that failed.
+    pub(crate) fn lost(&self, reason: String) -> DistributedError {
+        match self.failure() {
+            Some((rank, cause)) => DistributedError::Peer { rank, cause },
+            None => DistributedError::Lost { rank: self.rank(), seconds: self.0.timeout.as_secs(), reason },
+        }
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.0.timeout
+    }
+
+    /// Where NCCL adds the tensors of cards.
+    pub(crate) fn cards(&self) -> Option<&Communicator> {
+        self.0.cards.get()
+    }
+
+    pub(crate) fn set_cards(&self, cards: Communicator) {
+        let _ = self.0.cards.set(cards);
+    }
+
     pub(crate) fn call(&self, f: impl FnOnce(*mut RawGroup) -> *mut c_char) -> Result<(), DistributedError> {
-        let raw = self.0.raw.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: the shim's functions return null or a text of their own.
-        unsafe { shim::check(f(raw.0)) }.map_err(|reason| {
-            let cause = value(&raw, FAILURE).and_then(|text| {
-                let (rank, cause) = text.split_once(' ')?;
-                Some((rank.parse().ok()?, cause.to_string()))
-            });
-            match cause {
-                Some((rank, cause)) => DistributedError::Peer { rank, cause },
-                None => DistributedError::Lost { rank: self.rank(), seconds: self.0.timeout.as_secs(), reason },
-            }
-        })
+        let done = unsafe { shim::check(f(self.0.raw.lock().unwrap_or_else(PoisonError::into_inner).0)) };
+        done.map_err(|reason| self.lost(reason))
     }
 }
 

@@ -7,7 +7,11 @@ use std::sync::Arc;
 use repghost_distributed::Group;
 use serde::Serialize;
 
+<<<<<<< HEAD
 use crate::auto_batch;
+=======
+use crate::cards;
+>>>>>>> 98fbdf80cc7c5fe128f10e2e1696667ab66a4d4f
 use crate::checkpoint::{self, Checkpoint};
 use crate::classification::ClassificationTask;
 use crate::config::{diff, InitConfig, Loaded, Task as Learned};
@@ -131,6 +135,8 @@ pub fn train_task<T: ImageTask>(
     mut print: impl FnMut(&str),
 ) -> Result<TrainOutcome, TrainError> {
     let together = options.together(loaded);
+    let wanted = loaded.experiment.train.distributed.engine;
+    let engine = together.as_ref().map_or(Ok(None), |t| cards::choose(&t.group, wanted, task.network()))?;
     if let Some(together) = together.as_ref().filter(|t| !t.is_first()) {
         return train_beside(task, loaded, options, hooks, together.clone());
     }
@@ -140,6 +146,7 @@ pub fn train_task<T: ImageTask>(
     if let Some(Together { group, .. }) = &together {
         from_first(group, Some(folder.root().to_path_buf()))?;
         print(&format!("{} processes train together; train.batch_size is for all of them", group.size()));
+        engine.iter().for_each(|line| print(line));
     }
     print(&format!("run folder: {}", folder.root().display()));
     task.notes().iter().for_each(|note| print(note));

@@ -17,6 +17,8 @@ pub struct Card {
     pub memory: u64,
     /// Compute capability: `[9, 0]` is sm_90.
     pub capability: [i32; 2],
+    /// Its number among all cards there are, as 32 hexadecimal digits; of a MIG part, the part's.
+    pub uuid: String,
 }
 
 /// What the driver reports.
@@ -72,6 +74,9 @@ unsafe fn questions(library: &Library) -> Result<Driver, NoDriver> {
         let memory: Symbol<unsafe extern "C" fn(*mut usize, c_int) -> c_int> = function(library, "cuDeviceTotalMem_v2")?;
         let attribute: Symbol<unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int> =
             function(library, "cuDeviceGetAttribute")?;
+        type Uuid<'a> = Symbol<'a, unsafe extern "C" fn(*mut [u8; 16], c_int) -> c_int>;
+        // The second form tells MIG parts apart; drivers before 11.4 have the first alone.
+        let uuid: Uuid = function(library, "cuDeviceGetUuid_v2").or_else(|_| function(library, "cuDeviceGetUuid"))?;
         let message: Symbol<unsafe extern "C" fn(c_int, *mut *const c_char) -> c_int> = function(library, "cuGetErrorString")?;
         let check = |code: c_int| match code {
             0 => Ok(()),
@@ -100,8 +105,11 @@ unsafe fn questions(library: &Library) -> Result<Driver, NoDriver> {
             for (value, which) in capability.iter_mut().zip(CAPABILITY) {
                 check(attribute(value, which, device))?;
             }
+            let mut id = [0u8; 16];
+            check(uuid(&mut id, device))?;
+            let uuid = id.iter().map(|byte| format!("{byte:02x}")).collect();
             let name = CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned();
-            Ok(Card { name, memory: bytes as u64, capability })
+            Ok(Card { name, memory: bytes as u64, capability, uuid })
         };
         Ok(Driver { cuda: cuda.into(), cards: (0..cards).map(card).collect::<Result<_, NoDriver>>()? })
     }
@@ -121,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_card_in_words() {
-        let card = Card { name: "NVIDIA T4".into(), memory: 15 << 30, capability: [7, 5] };
+        let card = Card { name: "NVIDIA T4".into(), memory: 15 << 30, capability: [7, 5], uuid: String::new() };
         assert_eq!(card.to_string(), "NVIDIA T4, 15.0 GiB, compute capability 7.5");
     }
 

@@ -123,12 +123,27 @@ pub fn nvrtc_version() -> Result<String, String> {
     }
 }
 
+/// NCCL, which adds tensors of several cards.
+///
+/// # Errors
+/// Where it cannot be opened.
+pub fn open_nccl() -> Result<Library, String> {
+    open("nccl", "libnccl.so.2")
+}
+
 /// NCCL's version, "2.28.9".
 ///
 /// # Errors
 /// Where it cannot be opened.
 pub fn nccl_version() -> Result<String, String> {
-    let library = open("nccl", "libnccl.so.2")?;
+    version_of_nccl(&open_nccl()?)
+}
+
+/// Version of an opened NCCL.
+///
+/// # Errors
+/// Another library, or one that does not answer.
+pub fn version_of_nccl(library: &Library) -> Result<String, String> {
     let mut version = 0;
     // SAFETY: the signature is nccl.h's.
     let code = unsafe {

@@ -37,6 +37,7 @@ extern "C" {
     fn repghost_event_elapsed(from: *const RawEvent, to: *const RawEvent, milliseconds: *mut f64) -> *mut c_char;
     fn repghost_event_free(event: *mut RawEvent);
     fn repghost_synchronize(device: c_int) -> *mut c_char;
+    fn repghost_exchange_device(device: c_int, before: *mut c_int) -> *mut c_char;
     fn repghost_current_stream(device: c_int, out: *mut *mut c_void) -> *mut c_char;
 }
 
@@ -50,6 +51,20 @@ pub fn synchronize(device: Device) -> Result<(), ShimError> {
         Device::Cuda(number) => unsafe { check(repghost_synchronize(number as c_int)) },
         _ => Ok(()),
     }
+}
+
+/// Runs `f` with `card` as this thread's current one, for libraries that ask CUDA which one that is.
+///
+/// # Errors
+/// No such card.
+pub fn on_card<R>(card: usize, f: impl FnOnce() -> R) -> Result<R, ShimError> {
+    let (mut before, mut last) = (0, 0);
+    // SAFETY: the shim writes one number.
+    unsafe { check(repghost_exchange_device(card as c_int, &mut before))? };
+    let result = f();
+    // SAFETY: as above.
+    unsafe { check(repghost_exchange_device(before, &mut last))? };
+    Ok(result)
 }
 
 /// The stream of a card that operations of this thread go to, as a handle of CUDA's driver.

@@ -58,14 +58,49 @@ pub struct LaunchArgs {
 pub fn world() -> anyhow::Result<Option<World>> {
     let world = World::from_environment().map_err(bad_input)?;
     if let Some(world) = &world {
-        if std::env::var_os("CUDA_VISIBLE_DEVICES").is_none() {
-            // SAFETY: before any thread of ours or libtorch's reads the environment.
-            unsafe { std::env::set_var("CUDA_VISIBLE_DEVICES", world.local_rank.to_string()) };
-        }
+        let given = std::env::var("CUDA_VISIBLE_DEVICES").ok();
+        let card = own_card(given.as_deref(), installed_cards(), world.local_rank);
+        // SAFETY: before any thread of ours or libtorch's reads the environment.
+        unsafe { std::env::set_var("CUDA_VISIBLE_DEVICES", card) };
     }
     Ok(world)
 }
 
+<<<<<<< HEAD
+=======
+/// Cards of this machine, by the files that the driver makes.
+fn installed_cards() -> usize {
+    let is_card =
+        |name: &str| name.strip_prefix("nvidia").is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+    let files = std::fs::read_dir("/dev").into_iter().flatten().flatten();
+    files.filter(|file| file.file_name().to_str().is_some_and(is_card)).count()
+}
+
+/// The card of a process among those that it may use (SLURM lists all of a node for each of its tasks). Where there are more processes than cards
+/// they share them.
+fn own_card(given: Option<&str>, installed: usize, local_rank: usize) -> String {
+    match given {
+        Some(list) if !list.trim().is_empty() => {
+            let cards: Vec<&str> = list.split(',').map(str::trim).collect();
+            cards[local_rank % cards.len()].to_string()
+        }
+        Some(list) => list.to_string(),
+        None if installed == 0 => local_rank.to_string(),
+        None => (local_rank % installed).to_string(),
+    }
+}
+
+/// Whether another process of `--nproc` prints what this one would.
+pub fn is_silent() -> bool {
+    launched() && std::env::var("RANK").is_ok_and(|rank| rank != "0")
+}
+
+/// Whether `--nproc` started this process.
+pub fn launched() -> bool {
+    std::env::var_os(LAUNCHED).is_some()
+}
+
+>>>>>>> 98fbdf80cc7c5fe128f10e2e1696667ab66a4d4f
 /// What a command does after it was asked for several processes.
 pub enum Joined {
     /// Others did the work.
@@ -181,5 +216,21 @@ fn cause(ended: &Endings) -> Option<String> {
             Some(format!("rank {rank} failed ({}); all processes were stopped", ended.all[rank].status))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::own_card;
+
+    #[test]
+    fn each_process_has_a_card() {
+        let of = |given: Option<&str>, installed| [0, 1, 2].map(|rank| own_card(given, installed, rank));
+        assert_eq!(of(None, 8), ["0", "1", "2"]);
+        assert_eq!(of(None, 1), ["0", "0", "0"]);
+        assert_eq!(of(None, 0), ["0", "1", "2"]);
+        assert_eq!(of(Some("4, 5"), 8), ["4", "5", "4"]);
+        assert_eq!(of(Some("GPU-a"), 8), ["GPU-a"; 3]);
+        assert_eq!(of(Some(""), 8), [""; 3]);
     }
 }

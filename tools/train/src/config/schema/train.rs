@@ -205,6 +205,8 @@ pub struct DistributedConfig {
     /// Longest wait for another process, the start included. One that does not answer by then ends the run.
     #[schemars(range(min = 1), extend("x-unit" = "seconds"))]
     pub timeout_s: u64,
+    /// What adds the gradients of cards. On CPUs it is gloo.
+    pub engine: DistributedEngine,
     /// Gradients that are sent together. Smaller ones start earlier where they are sent during the backward.
     #[schemars(range(min = 1, max = 4096), extend("x-unit" = "MiB"))]
     pub bucket_mb: usize,
@@ -217,8 +219,21 @@ pub struct DistributedConfig {
 
 impl Default for DistributedConfig {
     fn default() -> Self {
-        Self { timeout_s: 600, bucket_mb: 25, overlap: false, compress: Compress::None }
+        Self { timeout_s: 600, engine: DistributedEngine::Auto, bucket_mb: 25, overlap: false, compress: Compress::None }
     }
+}
+
+/// What adds the gradients of cards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DistributedEngine {
+    /// NCCL where every process has a card of its own and the library is there, else gloo by way of main memory.
+    #[default]
+    Auto,
+    /// NCCL, and an error where that is not possible.
+    Nccl,
+    /// gloo by way of main memory.
+    Gloo,
 }
 
 /// How gradients go between processes.
