@@ -6,7 +6,7 @@ use repghost_backbone::blocks::{Custom, Flatten, GlobalPool};
 use repghost_backbone::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn, Linear};
 use repghost_backbone::member::Member;
 use repghost_backbone::module::Named;
-use repghost_backbone::{registry, Activation, Backbone, BackboneConfig, FuseLevel, Module, Node, Ops, Tap, Tree, Visitor};
+use repghost_backbone::{registry, Activation, Backbone, BackboneConfig, Collector, FuseLevel, Module, Node, Ops, Tap, Tree};
 use repghost_examples::{output, quick_experiment};
 use repghost_export::export::{export, ExportOptions};
 use repghost_export::onnx::{ElementType, Nms};
@@ -37,7 +37,7 @@ impl WideBlock {
 
 /// Names and parameters: the state dict has `down.conv.weight` and so on.
 impl Tree for WideBlock {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         self.down.visit(v);
         self.wide.visit(v);
     }

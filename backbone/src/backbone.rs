@@ -4,7 +4,7 @@
 //! in an experiment file (the contract of detectron2's `Backbone.output_shape` and timm's `feature_info`).
 
 use crate::blocks::Block;
-use crate::module::{FuseLevel, Module, Named, Tree, Visitor};
+use crate::module::{Collector, FuseLevel, Module, Named, Tree};
 use crate::ops::Ops;
 
 /// A tap: a feature map that a backbone returns.
@@ -161,7 +161,7 @@ fn starts(node: &Node) -> Vec<String> {
 }
 
 impl Tree for Backbone {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         self.body.visit(v);
         self.tail.visit(v);
         for start in &self.dropped {

@@ -12,7 +12,7 @@
 use std::collections::HashSet;
 
 use crate::backbone::{Backbone, Node};
-use crate::module::{Role, Tree, Visitor};
+use crate::module::{Collector, Role, Tree};
 
 /// Freezes the stem and the first `stages` stages of a backbone (0 freezes nothing): no gradients, and running statistics in
 /// training too. Cannot be undone. Returns the number of frozen parameters, counted in elements.
@@ -49,7 +49,7 @@ pub fn use_running_stats(tree: &dyn Tree, on: bool) -> usize {
     found.norms.len()
 }
 
-fn stop_gradients(found: &Visitor, wanted: impl Fn(&str) -> bool) -> i64 {
+fn stop_gradients(found: &Collector, wanted: impl Fn(&str) -> bool) -> i64 {
     let mut frozen = 0;
     for entry in found.entries.iter().filter(|e| e.role == Role::Parameter && wanted(&e.name)) {
         let _ = entry.tensor.set_requires_grad(false);
@@ -62,7 +62,7 @@ fn stop_gradients(found: &Visitor, wanted: impl Fn(&str) -> bool) -> i64 {
 struct Nodes<'a>(&'a [Node]);
 
 impl Tree for Nodes<'_> {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         self.0.visit(v);
     }
 }

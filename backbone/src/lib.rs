@@ -67,6 +67,6 @@ pub use backbone::{Backbone, Node, Tap};
 pub use config::{BackboneConfig, NormKind, ReuseKind, TapStyle};
 pub use eager::Eager;
 pub use member::Member;
-pub use module::{Entry, FuseLevel, Module, Named, Role, Tree, Visitor};
+pub use module::{Collector, Entry, FuseLevel, Module, Named, Role, Tree};
 pub use ops::{Activation, Ops};
 pub use switch::StatsSwitch;

@@ -1,7 +1,7 @@
 //! Nodes of the [`tree`](crate::tree) that have a forward.
 
 use crate::ops::Ops;
-pub use crate::tree::{Entry, FuseLevel, Named, Role, Tree, Visitor};
+pub use crate::tree::{Collector, Entry, FuseLevel, Named, Role, Tree};
 
 /// A node with one input and one output.
 pub trait Module: Tree {

@@ -23,7 +23,7 @@ pub enum FuseLevel {
 /// A node of the module tree.
 pub trait Tree {
     /// Reports every tensor below this node, in `state_dict` order.
-    fn visit(&self, v: &mut Visitor);
+    fn visit(&self, v: &mut Collector);
 
     /// Folds branches and batch norms into convolutions, for inference. The default is for nodes that have nothing to fold.
     ///
@@ -38,8 +38,8 @@ pub trait Tree {
     }
 
     /// Everything below this node: tensors and batch-norm switches.
-    fn survey(&self) -> Visitor {
-        let mut v = Visitor::default();
+    fn survey(&self) -> Collector {
+        let mut v = Collector::default();
         self.visit(&mut v);
         v
     }
@@ -99,7 +99,7 @@ impl<T> DerefMut for Named<T> {
 }
 
 impl<T: Tree> Tree for Named<T> {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         v.child(&self.name, &self.inner);
     }
 
@@ -110,7 +110,7 @@ impl<T: Tree> Tree for Named<T> {
 
 /// An optional node: nothing to report, fold or compute where it is missing.
 impl<T: Tree> Tree for Option<T> {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         if let Some(node) = self {
             node.visit(v);
         }
@@ -125,7 +125,7 @@ impl<T: Tree> Tree for Option<T> {
 
 /// Nodes in a row.
 impl<T: Tree> Tree for [T] {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         for node in self {
             node.visit(v);
         }
@@ -160,7 +160,7 @@ pub struct Entry {
 
 /// Collects what a walk over the tree reports.
 #[derive(Debug, Default)]
-pub struct Visitor {
+pub struct Collector {
     path: Vec<String>,
     /// Tensors in `state_dict` order.
     pub entries: Vec<Entry>,
@@ -170,7 +170,7 @@ pub struct Visitor {
     pub dropped: Vec<String>,
 }
 
-impl Visitor {
+impl Collector {
     /// Visits `child` under `name`. A name may hold dots (`"0.conv"`); an empty one adds no level.
     pub fn child(&mut self, name: &str, child: &dyn Tree) {
         self.within(name, |v| child.visit(v));

@@ -4,7 +4,7 @@ use repghost_backbone::blocks::{Custom, Flatten, GlobalPool};
 use repghost_backbone::cost::Cost;
 use repghost_backbone::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn, Linear};
 use repghost_backbone::{
-    registry, Backbone, BackboneConfig, Eager, FuseLevel, Member, Module, Named, Node, Ops, Tap, Tree, Visitor,
+    registry, Backbone, BackboneConfig, Collector, Eager, FuseLevel, Member, Module, Named, Node, Ops, Tap, Tree,
 };
 use repghost_backbone::{synthetic, Activation};
 use tch::{Kind, Tensor};
@@ -27,7 +27,7 @@ impl Gated {
 }
 
 impl Tree for Gated {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         self.value.visit(v);
         self.gate.visit(v);
     }

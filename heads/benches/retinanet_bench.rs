@@ -1,4 +1,4 @@
-//! Times a RetinaNet step by parts: `retinanet_bench [runs]` (0.5x, 64 channels, 320 px, batch 8, 15 objects an image).
+//! Times a RetinaNet step by parts: `retinanet_bench [runs]` (0.5x, 64 channels, 320 px, batch 8, 15 objects per image).
 //! `tools/fixtures/retinanet_bench.py` times torchvision on the same shapes.
 
 use std::time::Instant;

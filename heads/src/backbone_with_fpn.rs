@@ -2,7 +2,7 @@
 //!
 //! Named as torchvision's `BackboneWithFPN`: `body.…` and `fpn.…`.
 
-use repghost_backbone::{Backbone, FuseLevel, Ops, Tree, Visitor};
+use repghost_backbone::{Backbone, Collector, FuseLevel, Ops, Tree};
 
 use crate::error::HeadError;
 use crate::fpn::{ExtraLevels, Fpn, FpnConfig};
@@ -38,7 +38,7 @@ impl BackboneWithFpn {
 }
 
 impl Tree for BackboneWithFpn {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         v.child("body", &self.body);
         v.child("fpn", &self.fpn);
     }

@@ -3,7 +3,7 @@
 //! A detector is its settings ([`DetectorConfig`]), its networks ([`DetectorModel`]) and the host code that turns their outputs into detections
 //! ([`Decoder`]). Its module implements the two traits; here are the rows that make it known: a variant of [`HeadConfig`] and of [`Detector`].
 
-use repghost_backbone::{Backbone, Eager, FuseLevel, Ops, Tree, Visitor};
+use repghost_backbone::{Backbone, Collector, Eager, FuseLevel, Ops, Tree};
 use repghost_config::{Check, Checker};
 use schemars::JsonSchema;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer};
@@ -320,7 +320,7 @@ impl Detector {
 }
 
 impl Tree for Detector {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         self.model().visit(v);
     }
 

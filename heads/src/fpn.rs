@@ -8,7 +8,7 @@
 //! takes every second pixel of P5 (a 1x1 max-pool of stride 2).
 
 use repghost_backbone::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn};
-use repghost_backbone::{Activation, FuseLevel, Module, Ops, Tap, Tree, Visitor};
+use repghost_backbone::{Activation, Collector, FuseLevel, Module, Ops, Tap, Tree};
 use repghost_config::Check;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -178,7 +178,7 @@ impl Fpn {
 }
 
 impl Tree for Fpn {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         for (name, blocks) in [("inner_blocks", &self.inner), ("layer_blocks", &self.layer)] {
             for (i, block) in blocks.iter().enumerate() {
                 v.child(&format!("{name}.{i}"), block);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Says in one line what is missing before anything is fetched or built.
+# Prints in one line what is missing before anything is fetched or built.
 set -euo pipefail
 die() { echo "error: $*" >&2; exit 2; }
 command -v cargo >/dev/null || die "cargo is missing: install Rust 1.92 or newer with rustup"

@@ -9,7 +9,7 @@
 //! A filter along rows followed by one along columns gives every position a cross-shaped field of view with ten weights per channel.
 
 use crate::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn};
-use crate::module::{FuseLevel, Module, Tree, Visitor};
+use crate::module::{Collector, FuseLevel, Module, Tree};
 use crate::ops::{Activation, Ops};
 
 const POOL: i64 = 2;
@@ -47,7 +47,7 @@ impl AxialGate {
 }
 
 impl Tree for AxialGate {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         self.convs.visit(v);
     }
 

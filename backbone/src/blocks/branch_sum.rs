@@ -11,7 +11,7 @@
 use tch::Tensor;
 
 use crate::layers::{BatchNorm, Conv2d, ConvBn};
-use crate::module::{FuseLevel, Module, Named, Tree, Visitor};
+use crate::module::{Collector, FuseLevel, Module, Named, Tree};
 use crate::ops::Ops;
 
 /// The sum of branches, or the convolution that equals it.
@@ -40,7 +40,7 @@ impl BranchSum {
 }
 
 impl Tree for BranchSum {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         match &self.form {
             Form::Branches { identity, convs } => {
                 identity.visit(v);

@@ -8,7 +8,7 @@
 
 use super::BranchSum;
 use crate::layers::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig, ConvBn};
-use crate::module::{FuseLevel, Module, Named, Tree, Visitor};
+use crate::module::{Collector, FuseLevel, Module, Named, Tree};
 use crate::ops::{Activation, Ops};
 
 /// Number of equal branches of each convolution.
@@ -64,7 +64,7 @@ impl BranchedGhost {
 }
 
 impl Tree for BranchedGhost {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         self.primary.visit(v);
         self.cheap.visit(v);
     }

@@ -1,7 +1,7 @@
 //! Blocks that learn nothing, and the parts of a classifier tail.
 
 use crate::layers::Conv2d;
-use crate::module::{Module, Tree, Visitor};
+use crate::module::{Collector, Module, Tree};
 use crate::ops::{Activation, Ops};
 
 /// Mean over height and width.
@@ -9,7 +9,7 @@ use crate::ops::{Activation, Ops};
 pub struct GlobalPool;
 
 impl Tree for GlobalPool {
-    fn visit(&self, _: &mut Visitor) {}
+    fn visit(&self, _: &mut Collector) {}
 }
 
 impl Module for GlobalPool {
@@ -30,7 +30,7 @@ pub struct MaxPool {
 }
 
 impl Tree for MaxPool {
-    fn visit(&self, _: &mut Visitor) {}
+    fn visit(&self, _: &mut Collector) {}
 }
 
 impl Module for MaxPool {
@@ -44,7 +44,7 @@ impl Module for MaxPool {
 pub struct Act(pub Activation);
 
 impl Tree for Act {
-    fn visit(&self, _: &mut Visitor) {}
+    fn visit(&self, _: &mut Collector) {}
 }
 
 impl Module for Act {
@@ -58,7 +58,7 @@ impl Module for Act {
 pub struct Flatten;
 
 impl Tree for Flatten {
-    fn visit(&self, _: &mut Visitor) {}
+    fn visit(&self, _: &mut Collector) {}
 }
 
 impl Module for Flatten {
@@ -72,7 +72,7 @@ impl Module for Flatten {
 pub struct Dropout(pub f64);
 
 impl Tree for Dropout {
-    fn visit(&self, _: &mut Visitor) {}
+    fn visit(&self, _: &mut Collector) {}
 }
 
 impl Module for Dropout {
@@ -91,7 +91,7 @@ pub struct HeadConv {
 }
 
 impl Tree for HeadConv {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         self.conv.visit(v);
     }
 }

@@ -7,7 +7,7 @@
 use std::fmt::Debug;
 
 use crate::layers::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, Linear};
-use crate::module::{FuseLevel, Module, Tree, Visitor};
+use crate::module::{Collector, FuseLevel, Module, Tree};
 use crate::ops::{Activation, Ops};
 
 /// Any module as a block.
@@ -22,7 +22,7 @@ impl Custom {
 }
 
 impl Tree for Custom {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         self.0.visit(v);
     }
 

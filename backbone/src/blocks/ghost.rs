@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::layers::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig, ConvBn};
-use crate::module::{FuseLevel, Module, Named, Tree, Visitor};
+use crate::module::{Collector, FuseLevel, Module, Named, Tree};
 use crate::ops::{Activation, Ops};
 
 /// Size of the cheap depthwise kernel, whatever kernel the bottleneck has.
@@ -156,7 +156,7 @@ impl AddedBranch {
 }
 
 impl Tree for GhostModule {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         self.primary.visit(v);
         self.branches.iter().for_each(|branch| branch.conv.visit(v));
         self.branches.iter().for_each(|branch| branch.bn.visit(v));

@@ -12,7 +12,7 @@
 use super::branched_ghost::depthwise_branches;
 use super::{AxialGate, BranchSum, BranchedGhost, GhostModule, GhostModuleConfig, Reuse, SqueezeExcite};
 use crate::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn};
-use crate::module::{FuseLevel, Module, Named, Tree, Visitor};
+use crate::module::{Collector, FuseLevel, Module, Named, Tree};
 use crate::ops::{Activation, Ops};
 
 /// Settings of a [`GhostBottleneck`].
@@ -124,7 +124,7 @@ impl Shortcut {
 }
 
 impl Tree for Ghost {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         match self {
             Ghost::Single(module) => module.visit(v),
             Ghost::Branched(module) => module.visit(v),
@@ -149,7 +149,7 @@ impl Module for Ghost {
 }
 
 impl Tree for Downsample {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         match self {
             Downsample::Single(conv) => conv.visit(v),
             Downsample::Branched(sum) => sum.visit(v),
@@ -174,7 +174,7 @@ impl Module for Downsample {
 }
 
 impl Tree for GhostBottleneck {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         self.ghost1.visit(v);
         self.gate.visit(v);
         self.downsample.visit(v);

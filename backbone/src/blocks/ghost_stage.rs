@@ -11,7 +11,7 @@
 
 use super::ResidualBlock;
 use crate::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn};
-use crate::module::{FuseLevel, Module, Named, Tree, Visitor};
+use crate::module::{Collector, FuseLevel, Module, Named, Tree};
 use crate::ops::{Activation, Ops};
 
 /// Parts of a [`GhostStage`].
@@ -65,7 +65,7 @@ impl GhostStage {
 }
 
 impl Tree for GhostStage {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         self.base.visit(v);
         self.end.visit(v);
         self.merge.visit(v);

@@ -6,7 +6,7 @@
 
 use super::SqueezeExcite;
 use crate::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn};
-use crate::module::{FuseLevel, Module, Named, Tree, Visitor};
+use crate::module::{Collector, FuseLevel, Module, Named, Tree};
 use crate::ops::{Activation, Ops};
 
 /// How torchvision names the steps of the block.
@@ -80,7 +80,7 @@ impl InvertedResidual {
 }
 
 impl Tree for InvertedResidual {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         self.expand.visit(v);
         self.depthwise.visit(v);
         self.squeeze.visit(v);

@@ -29,7 +29,7 @@ pub use squeeze_excite::SqueezeExcite;
 pub use universal_bottleneck::{UniversalBottleneck, UniversalBottleneckConfig, UniversalNames};
 
 use crate::layers::{ConvBn, Linear};
-use crate::module::{FuseLevel, Module, Tree, Visitor};
+use crate::module::{Collector, FuseLevel, Module, Tree};
 use crate::ops::Ops;
 
 /// Writes [`Block`] from its list of variants, since no function can dispatch a generic forward: a new block is one line.
@@ -42,7 +42,7 @@ macro_rules! blocks {
         }
 
         impl Tree for Block {
-            fn visit(&self, v: &mut Visitor) {
+            fn visit(&self, v: &mut Collector) {
                 match self {
                     $(Block::$name(b) => b.visit(v),)*
                 }

@@ -6,7 +6,7 @@
 
 use super::{BranchSum, SqueezeExcite};
 use crate::layers::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig, ConvBn};
-use crate::module::{FuseLevel, Module, Named, Tree, Visitor};
+use crate::module::{Collector, FuseLevel, Module, Named, Tree};
 use crate::ops::{Activation, Ops};
 
 /// Name of the fused convolution, timm's.
@@ -79,7 +79,7 @@ impl MultiBranch {
 }
 
 impl Tree for MultiBranch {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         self.sum.visit(v);
         self.squeeze.visit(v);
     }

@@ -9,7 +9,7 @@
 
 use super::GhostModule;
 use crate::layers::ConvBn;
-use crate::module::{FuseLevel, Module, Named, Tree, Visitor};
+use crate::module::{Collector, FuseLevel, Module, Named, Tree};
 use crate::ops::{Activation, Ops};
 
 /// A convolution with norm and activation, or what replaces it.
@@ -22,7 +22,7 @@ pub enum Unit {
 }
 
 impl Tree for Unit {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         match self {
             Unit::Plain(conv) => conv.visit(v),
             Unit::Ghost(module) => module.visit(v),
@@ -61,7 +61,7 @@ impl ResidualBlock {
 }
 
 impl Tree for ResidualBlock {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         self.units.visit(v);
         self.shortcut.visit(v);
     }

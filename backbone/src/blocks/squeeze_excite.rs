@@ -1,7 +1,7 @@
 //! Squeeze-and-excitation: channels weighted by a gate computed from the whole image (Hu et al., 2018).
 
 use crate::layers::{Conv2d, Conv2dConfig};
-use crate::module::{Module, Named, Tree, Visitor};
+use crate::module::{Collector, Module, Named, Tree};
 use crate::ops::{Activation, Ops};
 
 /// Mean over the image → 1x1 → ReLU → 1x1 → gate → multiply.
@@ -22,7 +22,7 @@ impl SqueezeExcite {
 }
 
 impl Tree for SqueezeExcite {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         self.reduce.visit(v);
         self.expand.visit(v);
     }

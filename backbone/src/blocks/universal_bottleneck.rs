@@ -8,7 +8,7 @@
 //! of a block to the end of the block before, so that the sum comes behind it.
 
 use crate::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn};
-use crate::module::{FuseLevel, Module, Named, Tree, Visitor};
+use crate::module::{Collector, FuseLevel, Module, Named, Tree};
 use crate::ops::{Activation, Ops};
 
 /// Names of the five steps, and of the norm in each.
@@ -70,7 +70,7 @@ impl UniversalBottleneck {
 }
 
 impl Tree for UniversalBottleneck {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         self.steps.visit(v);
     }
 

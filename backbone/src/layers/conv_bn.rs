@@ -3,7 +3,7 @@
 use tch::Tensor;
 
 use super::{BatchNorm, BatchNormConfig, Conv2d};
-use crate::module::{FuseLevel, Module, Named, Tree, Visitor};
+use crate::module::{Collector, FuseLevel, Module, Named, Tree};
 use crate::ops::{Activation, Ops};
 
 /// Convolution → batch norm → activation. Folding removes the norm; the convolution keeps its name and gains a bias.
@@ -27,7 +27,7 @@ impl ConvBn {
 }
 
 impl Tree for ConvBn {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         self.conv.visit(v);
         self.bn.visit(v);
     }

@@ -1,11 +1,11 @@
 //! How layers stand in the module tree, and the one operation that each of them is.
 
 use super::{BatchNorm, Conv2d, ConvTranspose2d, GroupNorm, Linear};
-use crate::module::{Module, Tree, Visitor};
+use crate::module::{Collector, Module, Tree};
 use crate::ops::Ops;
 
 impl Tree for Conv2d {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         v.parameter("weight", &self.weight);
         if let Some(bias) = &self.bias {
             v.parameter("bias", bias);
@@ -20,7 +20,7 @@ impl Module for Conv2d {
 }
 
 impl Tree for ConvTranspose2d {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         v.parameter("weight", &self.weight);
         v.parameter("bias", &self.bias);
     }
@@ -33,7 +33,7 @@ impl Module for ConvTranspose2d {
 }
 
 impl Tree for Linear {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         v.parameter("weight", &self.weight);
         v.parameter("bias", &self.bias);
     }
@@ -46,7 +46,7 @@ impl Module for Linear {
 }
 
 impl Tree for BatchNorm {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         for (name, tensor) in [("weight", &self.weight), ("bias", &self.bias)] {
             match self.config.tracked {
                 true => v.parameter(name, tensor),
@@ -69,7 +69,7 @@ impl Module for BatchNorm {
 }
 
 impl Tree for GroupNorm {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         v.parameter("weight", &self.weight);
         v.parameter("bias", &self.bias);
     }

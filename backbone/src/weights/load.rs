@@ -10,7 +10,7 @@ use tch::{Kind, Tensor};
 use super::form::{form_of, Form};
 use super::report::{Converted, LoadReport, Mismatch, Strictness};
 use super::{StateDict, WeightsError};
-use crate::module::{Entry, FuseLevel, Tree, Visitor};
+use crate::module::{Collector, Entry, FuseLevel, Tree};
 
 /// Names that either side may lack: counters that only training with `momentum=None` reads, and what profilers leave behind.
 pub(super) const OPTIONAL: [&str; 3] = ["num_batches_tracked", "total_ops", "total_params"];
@@ -81,8 +81,8 @@ fn check_finite(names: &[String], copies: &[(Tensor, &Tensor)]) -> Result<(), We
     }
 }
 
-fn compare<'a>(model: Visitor, prefix: &str, state: &'a StateDict) -> (LoadReport, Vec<(Tensor, &'a Tensor)>) {
-    let Visitor { entries, dropped, .. } = model;
+fn compare<'a>(model: Collector, prefix: &str, state: &'a StateDict) -> (LoadReport, Vec<(Tensor, &'a Tensor)>) {
+    let Collector { entries, dropped, .. } = model;
     let mut file: HashMap<&str, &Tensor> = state.tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
     let mut report = LoadReport::default();
     let mut copies = vec![];

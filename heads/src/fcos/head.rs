@@ -4,7 +4,7 @@
 //! four sides of its object, in strides and never negative (a ReLU), and in the centerness. Names are torchvision's.
 
 use repghost_backbone::layers::{Conv2d, Conv2dConfig, GroupNorm};
-use repghost_backbone::{Activation, Ops, Tree, Visitor};
+use repghost_backbone::{Activation, Collector, Ops, Tree};
 
 use super::config::FcosConfig;
 use crate::error::HeadError;
@@ -44,7 +44,7 @@ impl Tower {
 }
 
 impl Tree for Tower {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         for (i, (conv, norm)) in self.0.iter().enumerate() {
             v.child(&format!("conv.{}", STEP * i), conv);
             v.child(&format!("conv.{}", STEP * i + 1), norm);
@@ -134,7 +134,7 @@ fn conv(inputs: i64, outputs: i64, bias: f64) -> Conv2d {
 }
 
 impl Tree for FcosHead {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         v.within("classification_head", |v| {
             self.classification.visit(v);
             v.child("cls_logits", &self.cls_logits);

@@ -15,7 +15,7 @@ mod targets;
 
 use std::sync::Arc;
 
-use repghost_backbone::{Backbone, Eager, FuseLevel, Ops, Tree, Visitor};
+use repghost_backbone::{Backbone, Collector, Eager, FuseLevel, Ops, Tree};
 use repghost_config::{Check, Checker};
 use tch::Tensor;
 
@@ -133,7 +133,7 @@ impl DetectorConfig for FcosConfig {
 }
 
 impl Tree for Fcos {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         v.child("backbone", &self.backbone);
         v.child("head", &self.head);
     }

@@ -1,7 +1,7 @@
 //! The second stage's networks: pooled regions to classes and boxes, and to masks. Names are torchvision's, of both its models.
 
 use repghost_backbone::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn, ConvTranspose2d, Linear};
-use repghost_backbone::{Activation, FuseLevel, Module, Ops, Tree, Visitor};
+use repghost_backbone::{Activation, Collector, FuseLevel, Module, Ops, Tree};
 use tch::Tensor;
 
 use super::config::{BoxHeadConfig, MaskHeadConfig};
@@ -107,7 +107,7 @@ fn has_norm(tower: &[ConvBn]) -> bool {
 }
 
 impl Tree for BoxHead {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         v.within("box_head", |v| {
             for (i, conv) in self.convs.iter().enumerate() {
                 v.child(&i.to_string(), conv);
@@ -181,7 +181,7 @@ impl MaskHead {
 }
 
 impl Tree for MaskHead {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         v.within("mask_head", |v| {
             for (i, conv) in self.convs.iter().enumerate() {
                 v.child(&i.to_string(), conv);

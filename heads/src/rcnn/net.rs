@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use repghost_backbone::{Backbone, FuseLevel, Ops, Tree, Visitor};
+use repghost_backbone::{Backbone, Collector, FuseLevel, Ops, Tree};
 use repghost_config::Check;
 
 use super::config::{FasterRcnnConfig, MaskHeadConfig, MaskRcnnConfig, EXTRA_LEVELS};
@@ -129,7 +129,7 @@ impl Rcnn {
 }
 
 impl Tree for Rcnn {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         v.child("backbone", &self.backbone);
         v.child("rpn.head", &self.rpn);
         v.within("roi_heads", |v| {

@@ -1,7 +1,7 @@
 //! The region proposal network (Ren et al., Faster R-CNN, 2015): objectness and box offsets at every anchor.
 
 use repghost_backbone::layers::{Conv2d, Conv2dConfig};
-use repghost_backbone::{Activation, Ops, Tree, Visitor};
+use repghost_backbone::{Activation, Collector, Ops, Tree};
 
 use crate::init;
 
@@ -75,7 +75,7 @@ fn predict<O: Ops>(
 }
 
 impl Tree for RpnHead {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         for (i, conv) in self.convs.iter().enumerate() {
             v.child(&format!("conv.{i}.0"), conv);
         }

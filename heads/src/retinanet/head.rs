@@ -4,7 +4,7 @@
 //! each anchor. Names are torchvision's.
 
 use repghost_backbone::layers::{Conv2d, Conv2dConfig, GroupNorm};
-use repghost_backbone::{Activation, Ops, Tree, Visitor};
+use repghost_backbone::{Activation, Collector, Ops, Tree};
 
 use super::config::RetinaNetConfig;
 use crate::error::HeadError;
@@ -70,7 +70,7 @@ impl Subnet {
 }
 
 impl Tree for Subnet {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         for (i, (conv, norm)) in self.tower.iter().enumerate() {
             v.child(&format!("conv.{i}.0"), conv);
             if let Some(norm) = norm {
@@ -142,7 +142,7 @@ impl RetinaNetHead {
 }
 
 impl Tree for RetinaNetHead {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         v.child("classification_head", &self.classification);
         v.child("regression_head", &self.regression);
     }

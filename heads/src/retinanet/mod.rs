@@ -9,7 +9,7 @@ mod loss;
 
 use std::sync::Arc;
 
-use repghost_backbone::{Backbone, Eager, FuseLevel, Ops, Tree, Visitor};
+use repghost_backbone::{Backbone, Collector, Eager, FuseLevel, Ops, Tree};
 use repghost_config::{Check, Checker};
 use tch::Tensor;
 
@@ -135,7 +135,7 @@ impl DetectorConfig for RetinaNetConfig {
 }
 
 impl Tree for RetinaNet {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         v.child("backbone", &self.backbone);
         v.child("head", &self.head);
     }

@@ -20,7 +20,7 @@ pub const BAD_INPUT: u8 = 2;
 const BELOW_BAR: u8 = 3;
 /// Ctrl-C, after what had to be saved was saved.
 pub const INTERRUPTED: u8 = 130;
-/// A process of `--nproc` lost the others; the one that started it knows why.
+/// A process of `--nproc` lost the others; the one that started it prints why.
 pub const LOST: u8 = 71;
 
 /// What a command ends with when no error stopped it.

@@ -6,7 +6,7 @@ mod common;
 
 use std::path::{Path, PathBuf};
 
-use common::{Folder, Ran};
+use common::{detector, Folder, Ran};
 use repghost_testing::shared;
 use serde_json::Value;
 
@@ -332,4 +332,88 @@ fn a_small_file_cannot_ask_for_all_memory() {
     let Some(file) = shared("cases/expand200one.pth") else { return };
     let ran = common::run(&["weights", "inspect", text(&file)]);
     assert!(ran.code == 2 && ran.stderr.lines().count() == 1, "{}: {}", ran.code, ran.stderr);
+}
+
+/// A folder with endings that not every tool writes, and a leftover of macOS.
+#[test]
+fn a_listing_takes_images_of_all_endings() {
+    let Some(files) = shared("cases/listing") else { return };
+    let (folder, threshold) = detector::folder(detector::RETINANET);
+    let base = ["predict", "a.yaml", &threshold, "--weights", "w.safetensors", "--output", "out"];
+    let out = folder.run(&[&base[..], &[text(&files)]].concat());
+    assert_fine(&out, &["passed over: 1 hidden"]);
+    assert!(out.stdout.contains("in 3 images"), "{}", out.stdout);
+    for name in ["a.png", "b.png", "d.png", "detections.json"] {
+        assert!(folder.path().join("out").join(name).is_file(), "{name}");
+    }
+}
+
+/// The three starts of the README's "Your own data", on the built-in set: a YOLO folder, COCO files, an export of Roboflow.
+#[test]
+fn the_readme_starts_from_yolo_coco_and_roboflow() {
+    let folder = Folder::new(&[]);
+    let shapes = ["data", "shapes", "--output", "shapes", "--train", "8", "--val", "4", "--size", "96"];
+    assert_fine(&folder.run(&shapes), &[]);
+    let root = folder.path();
+    std::fs::create_dir_all(root.join("set/images")).unwrap();
+    for (split, of_roboflow) in [("train", "train"), ("val", "valid")] {
+        let coco = format!("shapes/annotations/instances_{split}.json");
+        let mut json: Value = serde_json::from_slice(&std::fs::read(root.join(&coco)).unwrap()).unwrap();
+        // Ultralytics' layout: images/SPLIT, labels/SPLIT.
+        std::fs::create_dir_all(root.join("set/labels").join(split)).unwrap();
+        let images: Vec<String> =
+            json["images"].as_array().unwrap().iter().map(|i| i["file_name"].as_str().unwrap().to_owned()).collect();
+        let yolo = root.join("set/images").join(split);
+        let roboflow = root.join("roboflow").join(of_roboflow);
+        for copy in [&yolo, &roboflow] {
+            std::fs::create_dir_all(copy).unwrap();
+            images
+                .iter()
+                .for_each(|name| drop(std::fs::copy(root.join("shapes").join(split).join(name), copy.join(name)).unwrap()));
+        }
+        for (image, name) in json["images"].as_array().unwrap().iter().zip(&images) {
+            let line = |a: &Value| {
+                let [x, y, w, h] = [0, 1, 2, 3].map(|i| a["bbox"][i].as_f64().unwrap() / 96.0);
+                format!("{} {} {} {w} {h}\n", a["category_id"].as_i64().unwrap() - 1, x + w / 2.0, y + h / 2.0)
+            };
+            let of_image = json["annotations"].as_array().unwrap().iter().filter(|a| a["image_id"] == image["id"]);
+            let labels: String = of_image.map(line).collect();
+            folder.write(&format!("set/labels/{split}/{}", name.replace(".png", ".txt")), &labels);
+        }
+        // Roboflow's category 0 is the set's group.
+        json["categories"]
+            .as_array_mut()
+            .unwrap()
+            .insert(0, serde_json::json!({"id": 0, "name": "figures", "supercategory": "none"}));
+        json["categories"].as_array_mut().unwrap()[1..].iter_mut().for_each(|c| c["supercategory"] = "figures".into());
+        folder.write(&format!("roboflow/{of_roboflow}/_annotations.coco.json"), &json.to_string());
+    }
+    let classes = "[circle, square, triangle, star, ring]";
+    folder.write("set/data.yaml", &format!("path: .\ntrain: images/train\nval: images/val\nnc: 5\nnames: {classes}\n"));
+    let of = |annotations: [&str; 2], images: Option<[&str; 2]>| -> Vec<String> {
+        let mut all: Vec<String> =
+            ["train", "val"].iter().zip(annotations).map(|(split, file)| format!("data.{split}.annotations={file}")).collect();
+        let images = images.iter().flat_map(|folders| ["train", "val"].iter().zip(folders));
+        all.extend(images.map(|(split, folder)| format!("data.{split}.images={folder}")));
+        all
+    };
+    let coco = ["shapes/annotations/instances_train.json", "shapes/annotations/instances_val.json"];
+    let exported = ["roboflow/train/_annotations.coco.json", "roboflow/valid/_annotations.coco.json"];
+    for (name, data) in [
+        ("yolo", of(["set/data.yaml"; 2], None)),
+        ("coco", of(coco, Some(["shapes/train", "shapes/val"]))),
+        ("roboflow", of(exported, Some(["roboflow/train", "roboflow/valid"]))),
+    ] {
+        let quick = ["data.augment.resize.size=96", "train.epochs=1", "train.batch_size=4"];
+        let run = format!("runs/{name}");
+        let mut arguments = vec!["train", "small", "--run-dir", &run];
+        arguments.extend(data.iter().map(String::as_str));
+        arguments.extend(quick);
+        let out = folder.run(&arguments);
+        assert_fine(&out, &["8 images with ", "4 with ", "5 classes (circle, square, triangle, star, ring)"]);
+        assert_eq!(out.stderr.contains("category 0 (\"figures\")"), name == "roboflow", "{}", out.stderr);
+        assert!(root.join(&run).join("weights/best.safetensors").is_file());
+    }
+    assert_fine(&folder.run(&["data", "check", "--annotations", "set/data.yaml"]), &[]);
+    assert_fine(&folder.run(&["predict", "runs/yolo", "shapes/val", "--recursive", "--output", "out"]), &[]);
 }

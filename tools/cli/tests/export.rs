@@ -279,3 +279,66 @@ fn joins_are_measured_alone_and_within() {
     }
     assert!(Path::new(&folder.path().join("concat_add.png")).is_file());
 }
+
+/// AP, latency and size of weights in each runtime, precision and form, and of an exported file, in one table and picture.
+#[test]
+fn the_matrix_joins_accuracy_latency_and_size() {
+    if absent() {
+        return;
+    }
+    let (folder, threshold) = folder(RETINANET);
+    // Weights as a run writes them describe their network.
+    let file = folder.path().join("w.safetensors");
+    let mut state = weights::read(&file).unwrap();
+    let experiment = std::fs::read_to_string(folder.path().join("a.yaml")).unwrap();
+    state.metadata.insert("experiment".into(), experiment);
+    weights::write(&file, &state).unwrap();
+    let export = [
+        "export",
+        "a.yaml",
+        &threshold,
+        "--weights",
+        "w.safetensors",
+        "--part",
+        "detector",
+        "--size",
+        "96,96",
+        "--output",
+        "new/f.onnx",
+    ];
+    done(folder.run(&export));
+    let args = ["bench", "w.safetensors", "new/f.onnx", &threshold, "--matrix", "--runtime", "libtorch,onnxruntime"];
+    let text = done(folder.run(&[&args[..], &["--runs", "2", "--rounds", "1", "--output", "bench"]].concat()));
+    assert!(text.contains("| detector | runtime | precision | form | network |"), "{text}");
+    let rows: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("bench/detectors.json")).unwrap()).unwrap();
+    let rows = rows.as_array().unwrap();
+    let of = |name: &str, runtime: &str, precision: &str, form: &str| {
+        let fits = |r: &&serde_json::Value| {
+            r["name"] == name && r["runtime"] == runtime && r["precision"] == precision && r["form"] == form
+        };
+        let found: Vec<_> = rows.iter().filter(fits).collect();
+        assert_eq!(found.len(), 1, "{name} {runtime} {precision} {form} in {rows:?}");
+        found[0].clone()
+    };
+    let number = |row: &serde_json::Value, key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key} of {row}"));
+    let reference = of("w", "libtorch", "fp32", "fused");
+    for (runtime, precision, form) in [
+        ("libtorch", "fp32", "unfused"),
+        ("onnxruntime", "fp32", "unfused"),
+        ("onnxruntime", "fp32", "fused"),
+        ("onnxruntime", "fp16", "unfused"),
+        ("onnxruntime", "fp16", "fused"),
+    ] {
+        let row = of("w", runtime, precision, form);
+        assert!((number(&row, "AP") - number(&reference, "AP")).abs() < 0.02, "{row} {reference}");
+        let (network, whole) = (&row["network"]["median_ms"], &row["end_to_end"]["median_ms"]);
+        assert!(network.as_f64().unwrap() > 0.0 && whole.as_f64().unwrap() >= network.as_f64().unwrap() * 0.5, "{row}");
+    }
+    let bytes = |precision: &str| number(&of("w", "onnxruntime", precision, "fused"), "bytes");
+    assert!((0.4..0.7).contains(&(bytes("fp16") / bytes("fp32"))), "{} {}", bytes("fp16"), bytes("fp32"));
+    assert_eq!(rows.iter().filter(|r| r["name"] == "f").count(), 1, "an exported file is what it is");
+    for ending in ["md", "csv", "json", "png"] {
+        assert!(folder.path().join(format!("bench/detectors.{ending}")).is_file(), "{ending}");
+    }
+}

@@ -109,6 +109,19 @@ fn comparison_has_a_verdict_and_a_gate() {
     assert!(no_run.code == 2 && no_run.stderr.contains("no detections.json here"), "{}", no_run.stderr);
 }
 
+/// Runs on the built-in data and on a set of one's own.
+#[test]
+fn runs_on_other_data_are_not_compared() {
+    let folder = files();
+    folder.write("run/config.yaml", "data: {source: shapes, shapes: {train_images: 2, val_images: 2}}\n");
+    folder.write("run/detections.json", "[]");
+    folder.write("other/config.yaml", "");
+    folder.write("other/detections.json", r#"[{"image_id": 7777, "category_id": 1, "bbox": [0, 0, 9, 9], "score": 0.5}]"#);
+    let out = folder.run(&["compare", "run", "other"]);
+    assert_eq!(out.code, 2, "{}", out.stderr);
+    assert!(out.stderr.contains("image_id 7777") && out.stderr.contains("made for other data"), "{}", out.stderr);
+}
+
 #[test]
 fn suspects_are_listed_and_drawn() {
     let folder = files();

@@ -51,8 +51,8 @@ pub enum DataError {
         /// Most pixels allowed.
         limit: usize,
     },
-    /// The annotation file speaks of another size, so that its boxes cannot be trusted.
-    #[error("{} is {}x{} pixels, its annotation file says {}x{}{hint}", path.display(), found[0], found[1], expected[0], expected[1])]
+    /// The annotation file has another size, so that its boxes cannot be trusted.
+    #[error("{} is {}x{} pixels, its annotation file has {}x{}{hint}", path.display(), found[0], found[1], expected[0], expected[1])]
     SizeMismatch {
         /// The file.
         path: PathBuf,

@@ -1,6 +1,6 @@
 //! A mark in a folder that is being filled with many files, each of which is written atomically.
 //!
-//! The mark goes last. Whoever finds it knows that files are missing; whoever would write the same again goes on behind what is there.
+//! The mark goes last. Where it is found, files are missing; whoever would write the same again goes on behind what is there.
 
 use std::fs;
 use std::io;

@@ -223,7 +223,7 @@ fn null_pairs_raise_as_many_false_alarms_as_promised() {
     assert!((rate - 0.05).abs() <= 0.03, "{alarms} of {PAIRS}");
 }
 
-/// With several runs a side, runs that differ among themselves hide a difference that images alone would confirm.
+/// With several runs per side, runs that differ among themselves hide a difference that images alone would confirm.
 #[test]
 fn seeds_that_differ_widen_the_interval() {
     let world = World::new(31, 80);

@@ -52,9 +52,9 @@ fn every_part_of_every_head_agrees() {
     }
 }
 
-/// torchvision's heads have 91 outputs, of which eleven are no class: the file tells classes all the same, from 0 to 79.
+/// torchvision's heads have 91 outputs, of which eleven are no class: the file has classes all the same, from 0 to 79.
 #[test]
-fn heads_numbered_by_cocos_ids_tell_classes() {
+fn heads_numbered_by_cocos_ids_have_classes() {
     let Some(_) = need("onnxruntime", onnxruntime::find(), "make setup") else { return };
     for head in repghost_heads::HeadConfig::NAMES {
         let mut e = synthetic::narrow(&BackboneConfig { width: 0.5, ..BackboneConfig::default() }, head).unwrap();

@@ -45,7 +45,7 @@ impl Checksum {
         }
     }
 
-    /// Compares a file. `advice` says what to do where it differs.
+    /// Compares a file. `advice` is what to do where it differs.
     ///
     /// # Errors
     /// [`HubError::Checksum`]; a file that cannot be read.

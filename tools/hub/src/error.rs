@@ -1,4 +1,4 @@
-//! Why a name gives no file: each one line that names it and says what to do.
+//! Why a name gives no file: each one line that names it and what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -125,10 +125,10 @@ fn what_is_fetched_lies_as_python_lays_it() {
     assert_eq!(server.requests().len(), requests);
 }
 
-/// With a Python that has `huggingface_hub` (`PYTHON` names it), it finds the file without a server.
+/// With a Python that has `huggingface_hub` (`REPGHOST_PYTHON` names it), it finds the file without a server.
 #[test]
 fn python_finds_what_is_fetched_here() {
-    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+    let python = std::env::var("REPGHOST_PYTHON").unwrap_or_else(|_| "python3".into());
     let has = Command::new(&python).args(["-c", "import huggingface_hub"]).output().is_ok_and(|o| o.status.success());
     let Some(python) = repghost_testing::need("huggingface_hub", has.then_some(python), "pip install huggingface_hub") else {
         return;

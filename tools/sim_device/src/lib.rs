@@ -6,7 +6,7 @@
 //!
 //! - results equal the CPU's bit for bit, gradients included (the backward runs on autograd's device thread, as on a card);
 //! - tensors of host and device in one operation are an error in CUDA's words, and a host that reads device memory faults;
-//! - [`counts`] tells kernels, copies, and which of them make the host wait;
+//! - [`counts`] counts kernels, copies, and which of them make the host wait;
 //! - an asynchronous copy shows garbage until it was waited for, and a pinned buffer that is overwritten too early counts as a race.
 //!
 //! What it cannot show: a card's own numerics (TF32, atomics, cuDNN), kernels that run at the same time, lack of memory, speed.

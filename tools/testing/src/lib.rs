@@ -20,7 +20,7 @@ pub const SHARED: &str = "REPGHOST_SHARED";
 /// Passes on what a test needs. Where it is absent, prints that the test is skipped.
 ///
 /// # Panics
-/// Where the need is absent and `REPGHOST_EXPECT` lists it; the message says how to meet it.
+/// Where the need is absent and `REPGHOST_EXPECT` lists it; the message has how to meet it.
 pub fn need<T>(name: &str, found: Option<T>, how: &str) -> Option<T> {
     if found.is_none() {
         let expected = std::env::var(VARIABLE).unwrap_or_default();

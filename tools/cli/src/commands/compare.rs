@@ -18,7 +18,7 @@ Examples:
   a gate for CI:            repghost-det compare runs/base runs/new --fail-below -0.01
 
 Of a run folder, the detections of its last evaluation are taken. Both sides are measured on the same bootstrap samples of the images;
-with several runs a side, the noise of seeds is part of the interval. Exit code 3 where the change of AP is below --fail-below.";
+with several runs per side, the noise of seeds is part of the interval. Exit code 3 where the change of AP is below --fail-below.";
 
 /// Arguments of `compare`.
 #[derive(Debug, clap::Args)]

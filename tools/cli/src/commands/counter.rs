@@ -34,7 +34,7 @@ impl Counter {
         Self { what, things, quiet, bar, last: Instant::now() }
     }
 
-    /// Counts things of which nobody knows how many will come.
+    /// Counts things whose number is not known before.
     pub fn without_end(what: &'static str, things: &'static str, quiet: bool) -> Self {
         let counter = Self::of(what, things, quiet);
         if let Some(bar) = &counter.bar {

@@ -115,7 +115,7 @@ impl Header {
 /// Reads the header of an image that is in memory; a JPEG has to have its end marker, too. `path` is for messages only.
 ///
 /// # Errors
-/// As [`read_image`], as far as the header tells.
+/// As [`read_image`], as far as the header goes.
 pub fn read_header(bytes: &[u8], path: &Path, config: &DecodeConfig) -> Result<Header, DataError> {
     let header = if jpeg::is_jpeg(bytes) { jpeg::header(bytes, config) } else { other::header(bytes, config) };
     header.map_err(|refusal| refusal.about(path, config))
@@ -181,7 +181,7 @@ pub fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
 
 fn check_pixels(width: usize, height: usize, config: &DecodeConfig) -> Result<(), Refusal> {
     if width == 0 || height == 0 {
-        return Err(Refusal::Broken(format!("its header says {width}x{height} pixels")));
+        return Err(Refusal::Broken(format!("its header has {width}x{height} pixels")));
     }
     match width.checked_mul(height) {
         Some(pixels) if pixels <= config.max_pixels => Ok(()),

@@ -51,7 +51,7 @@ pub struct Document {
 
 impl Document {
     /// Reads a set in any format. Bad annotations are an error, or are left out and counted; then of a COCO file, too, only what a reader of
-    /// annotations knows is kept.
+    /// annotations uses is kept.
     ///
     /// # Errors
     /// As [`Dataset::open`].

@@ -1,7 +1,7 @@
 //! The COCO numbers: average precision and recall of boxes or masks.
 //!
 //! The protocol is that of cocodataset.org/#detection-eval and of pycocotools, its reference: ten IoU thresholds from 0.50 to
-//! 0.95, 101 recall points, three sizes, at most 100 detections an image and class, crowds ignored. hotcoco does the matching
+//! 0.95, 101 recall points, three sizes, at most 100 detections per image and class, crowds ignored. hotcoco does the matching
 //! and the accumulation, to the last bit as pycocotools does; this file feeds it and names what comes out. Where a file gives
 //! both a box and a mask, the mask is compared and the area is the box's, since `loadRes` of pycocotools has it so.
 //! One difference is meant: an object with annotation id 0 counts like any other (pycocotools takes 0 for "no match").
@@ -66,9 +66,9 @@ pub struct Numbers {
     pub ap_large: f64,
     /// Recall with one detection an image.
     pub ar1: f64,
-    /// Recall with ten detections an image.
+    /// Recall with ten detections per image.
     pub ar10: f64,
-    /// Recall with a hundred detections an image.
+    /// Recall with a hundred detections per image.
     pub ar100: f64,
     /// Recall of objects below 32 x 32 pixels.
     #[serde(rename = "ARs")]
@@ -123,7 +123,7 @@ pub struct ClassNumbers {
     /// Average precision at IoU 0.50.
     #[serde(rename = "AP50")]
     pub ap50: Option<f64>,
-    /// Recall with a hundred detections an image.
+    /// Recall with a hundred detections per image.
     #[serde(rename = "AR100")]
     pub ar100: Option<f64>,
     /// Precision at IoU 0.50 for each of the [`RECALL_POINTS`]; empty where `ap` is `None`.
@@ -255,7 +255,7 @@ pub fn write_metrics(path: &Path, evaluations: &[Evaluation]) -> std::io::Result
 /// Writes as [`write_metrics`], with further keys behind the numbers.
 ///
 /// # Errors
-/// What the system says.
+/// The system's message.
 pub fn write_metrics_with(path: &Path, evaluations: &[Evaluation], further: &[(&str, serde_json::Value)]) -> std::io::Result<()> {
     let mut by_type: serde_json::Map<String, serde_json::Value> = evaluations
         .iter()

@@ -25,7 +25,7 @@ pub struct Line {
 pub struct Quantity {
     /// Its name.
     pub name: String,
-    /// A line a run.
+    /// One line per run.
     pub lines: Vec<Line>,
 }
 

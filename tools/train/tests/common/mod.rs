@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use repghost_backbone::layers::{BatchNormConfig, Conv2d, Conv2dConfig, ConvBn, Linear};
-use repghost_backbone::{Activation, Eager, Module, Ops, Tree, Visitor};
+use repghost_backbone::{Activation, Collector, Eager, Module, Ops, Tree};
 use repghost_heads::Losses;
 use repghost_train::config::{EmaConfig, OptimizerName, TrainConfig};
 use repghost_train::error::TrainError;
@@ -48,7 +48,7 @@ impl Net {
 }
 
 impl Tree for Net {
-    fn visit(&self, v: &mut Visitor) {
+    fn visit(&self, v: &mut Collector) {
         v.child("conv", &self.conv);
         v.child("linear", &self.linear);
     }

@@ -71,7 +71,7 @@ fn table(stats: &Stats) -> String {
     );
     let _ = writeln!(text, "\n{:<22}{:>9}{:>9}{:>9}{:>9}{:>9}{:>9}", "", "min", "10 %", "median", "mean", "90 %", "max");
     let spreads = [
-        ("objects an image", stats.objects_per_image),
+        ("objects per image", stats.objects_per_image),
         ("box width / height", stats.aspect_ratio),
         ("box size (√area, px)", stats.box_size),
         ("image width (px)", stats.image_width),
