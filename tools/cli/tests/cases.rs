@@ -367,9 +367,9 @@ fn the_readme_starts_from_yolo_coco_and_roboflow() {
         let roboflow = root.join("roboflow").join(of_roboflow);
         for copy in [&yolo, &roboflow] {
             std::fs::create_dir_all(copy).unwrap();
-            images
-                .iter()
-                .for_each(|name| drop(std::fs::copy(root.join("shapes").join(split).join(name), copy.join(name)).unwrap()));
+            images.iter().for_each(|name| {
+                assert!(std::fs::copy(root.join("shapes").join(split).join(name), copy.join(name)).unwrap() > 0)
+            });
         }
         for (image, name) in json["images"].as_array().unwrap().iter().zip(&images) {
             let line = |a: &Value| {
