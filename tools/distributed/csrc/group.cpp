@@ -2,13 +2,19 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include <c10/util/Logging.h>
+
 #include "group.h"
+
+#include <algorithm>
 
 extern "C" {
 
 char *repghost_group_connect(const char *host, int port, int rank, int size, int serves, long timeout_ms, const char *prefix, Group **out) {
   return guarded([&] {
     const auto timeout = std::chrono::milliseconds(timeout_ms);
+    // A peer that is gone is an error of ours; c10d would print a warning with a C++ stack besides, unless it is asked for.
+    if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = std::max(FLAGS_caffe2_log_level, 2);
     c10d::TCPStoreOptions options;
     options.port = static_cast<uint16_t>(port);
     options.isServer = serves != 0;

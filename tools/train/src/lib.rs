@@ -38,11 +38,8 @@
 //! | [`error`] | errors: one enum, one line each |
 
 pub mod analyze;
-<<<<<<< HEAD
 pub mod auto_batch;
-=======
 mod cards;
->>>>>>> 98fbdf80cc7c5fe128f10e2e1696667ab66a4d4f
 pub mod checkpoint;
 pub mod chosen_thresholds;
 pub mod classification;

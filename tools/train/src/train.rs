@@ -7,11 +7,8 @@ use std::sync::Arc;
 use repghost_distributed::Group;
 use serde::Serialize;
 
-<<<<<<< HEAD
 use crate::auto_batch;
-=======
 use crate::cards;
->>>>>>> 98fbdf80cc7c5fe128f10e2e1696667ab66a4d4f
 use crate::checkpoint::{self, Checkpoint};
 use crate::classification::ClassificationTask;
 use crate::config::{diff, InitConfig, Loaded, Task as Learned};

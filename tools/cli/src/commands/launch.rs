@@ -66,8 +66,6 @@ pub fn world() -> anyhow::Result<Option<World>> {
     Ok(world)
 }
 
-<<<<<<< HEAD
-=======
 /// Cards of this machine, by the files that the driver makes.
 fn installed_cards() -> usize {
     let is_card =
@@ -90,17 +88,6 @@ fn own_card(given: Option<&str>, installed: usize, local_rank: usize) -> String 
     }
 }
 
-/// Whether another process of `--nproc` prints what this one would.
-pub fn is_silent() -> bool {
-    launched() && std::env::var("RANK").is_ok_and(|rank| rank != "0")
-}
-
-/// Whether `--nproc` started this process.
-pub fn launched() -> bool {
-    std::env::var_os(LAUNCHED).is_some()
-}
-
->>>>>>> 98fbdf80cc7c5fe128f10e2e1696667ab66a4d4f
 /// What a command does after it was asked for several processes.
 pub enum Joined {
     /// Others did the work.

@@ -26,11 +26,8 @@ pub use repghost_heads::rcnn::MaskRcnnConfig;
 pub use repghost_heads::RetinaNetConfig;
 pub use selection::{BestConfig, StopConfig};
 pub use train::{
-<<<<<<< HEAD
-    BatchNormConfig, CheckpointConfig, Compress, DistributedConfig, EmaConfig, Kernels, Means, Precision, TrainConfig,
-=======
-    BatchNormConfig, CheckpointConfig, Compress, DistributedConfig, DistributedEngine, EmaConfig, Kernels, Precision, TrainConfig,
->>>>>>> 98fbdf80cc7c5fe128f10e2e1696667ab66a4d4f
+    BatchNormConfig, CheckpointConfig, Compress, DistributedConfig, DistributedEngine, EmaConfig, Kernels, Means, Precision,
+    TrainConfig,
 };
 
 /// What is learned.
