@@ -60,8 +60,8 @@ fuzz: setup ## fuzz every reader of files; TARGET="pickle rle" chooses some, MIN
 torture: build ## kill, fill disks and fail writes: the same weights after each; KILLS=200 FAULTS=all does more
 	@python3 tools/torture/torture.py $(BIN) --kills $(or $(KILLS),30) --faults $(or $(FAULTS),40) $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED))
 
-soak: build ## train each head for long: memory, threads, file handles and speed stay flat; STEPS=10000 is longer
-	@python3 tools/torture/soak.py $(BIN) --steps $(or $(STEPS),300) --output $(or $(OUTPUT),runs/soak)
+soak: build ## train each head for long: memory, threads, file handles and speed stay flat; STEPS=10000 HOURS=2 is longer
+	@python3 tools/torture/soak.py $(BIN) --steps $(or $(STEPS),300) --hours $(or $(HOURS),0) --output $(or $(OUTPUT),runs/soak)
 
 deny: ## hold the dependencies to deny.toml: advisories, licences, duplicate crates, sources
 	@bash tools/setup/deny.sh
