@@ -459,6 +459,7 @@ fn a_killed_process_ends_the_others_and_a_restart_goes_on() {
     let (ran, _) = ended(child);
     assert_eq!(ran.code, 130, "{}", ran.stderr);
     assert!(ran.stderr.contains("restart 1 of 1 from the newest checkpoint"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("frame #"), "no C++ stack: {}", ran.stderr);
     assert!(ran.stderr.contains("resuming after step"), "{}", ran.stderr);
 }
 

@@ -8,13 +8,22 @@
 
 #include <algorithm>
 
+namespace {
+
+// A peer that is gone is an error of ours; c10d would print a warning with a C++ stack besides. (It does not read
+// TORCH_CPP_LOG_LEVEL outside of Python.)
+void without_warnings() {
+  constexpr int error = 2;
+  FLAGS_caffe2_log_level = std::max(FLAGS_caffe2_log_level, error);
+}
+
+}  // namespace
+
 extern "C" {
 
 char *repghost_group_connect(const char *host, int port, int rank, int size, int serves, long timeout_ms, const char *prefix, Group **out) {
   return guarded([&] {
     const auto timeout = std::chrono::milliseconds(timeout_ms);
-    // A peer that is gone is an error of ours; c10d would print a warning with a C++ stack besides, unless it is asked for.
-    if (std::getenv("TORCH_CPP_LOG_LEVEL") == nullptr) FLAGS_caffe2_log_level = std::max(FLAGS_caffe2_log_level, 2);
     c10d::TCPStoreOptions options;
     options.port = static_cast<uint16_t>(port);
     options.isServer = serves != 0;
@@ -31,6 +40,7 @@ char *repghost_group_connect(const char *host, int port, int rank, int size, int
         interface && *interface ? c10d::ProcessGroupGloo::createDeviceForInterface(interface, false)
                                 : c10d::ProcessGroupGloo::createDefaultDevice(false));
     auto group = c10::make_intrusive<c10d::ProcessGroupGloo>(store, rank, size, gloo);
+    without_warnings();
     *out = new Group{store, group};
   });
 }
@@ -69,6 +79,7 @@ char *repghost_store_set(Group *group, const char *key, const char *value) {
 // The value of a key that is there, else null; the text is freed by Rust.
 char *repghost_store_value(Group *group, const char *key) {
   try {
+    without_warnings();
     if (!group->store->check({key})) return nullptr;
     const auto bytes = group->store->get(key);
     return strndup(reinterpret_cast<const char *>(bytes.data()), bytes.size());

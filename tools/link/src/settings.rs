@@ -16,7 +16,6 @@
 /// - `MALLOC_*`: by default glibc hands every large block back to the system when it is freed and clears it when it is asked for again,
 ///   which a training step does a thousand times. Kept blocks save a tenth of a step's processor time (19.2 s instead of 20.6 s for 30
 ///   steps of the demo and their start), for 2 % more memory.
-/// - `TORCH_CPP_LOG_LEVEL`: c10d logs C++ stacks where a process is lost; the error that is returned has the cause.
 pub const SETTINGS: [(&str, &str); 7] = [
     ("OMP_WAIT_POLICY", "PASSIVE"),
     ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256"),
@@ -24,7 +23,6 @@ pub const SETTINGS: [(&str, &str); 7] = [
     ("MALLOC_MMAP_THRESHOLD_", "4294967296"),
     ("MALLOC_TRIM_THRESHOLD_", "8589934592"),
     ("MALLOC_TOP_PAD_", "67108864"),
-    ("TORCH_CPP_LOG_LEVEL", "FATAL"),
 ];
 
 /// The settings of a command that are not set, neither by us nor by the user.
