@@ -16,7 +16,7 @@
 /// - `MALLOC_*`: by default glibc hands every large block back to the system when it is freed and clears it when it is asked for again,
 ///   which a training step does a thousand times. Kept blocks save a tenth of a step's processor time (19.2 s instead of 20.6 s for 30
 ///   steps of the demo and their start), for 2 % more memory.
-pub const SETTINGS: [(&str, &str); 7] = [
+pub const SETTINGS: [(&str, &str); 6] = [
     ("OMP_WAIT_POLICY", "PASSIVE"),
     ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256"),
     ("CUBLAS_WORKSPACE_CONFIG", ":4096:8"),
