@@ -18,7 +18,7 @@ type Classed = (PathBuf, String);
 /// All images with the names of their classes.
 pub(crate) fn class_files(root: &Path, shards: &Shards) -> Result<Vec<Classed>, DataError> {
     let folder = if root.is_dir() { root } else { root.parent().unwrap_or(Path::new("")) };
-    let names: Vec<String> = repghost_files::read_text_bounded(&folder.join(NAMES), MAX_BYTES)
+    let names: Vec<String> = repghost_files::read_text_bounded(folder.join(NAMES), MAX_BYTES)
         .map(|text| text.lines().map(str::to_string).filter(|line| !line.is_empty()).collect())
         .unwrap_or_default();
     let members: Vec<PathBuf> = shards.members().collect();
