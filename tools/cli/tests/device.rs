@@ -34,6 +34,13 @@ fn without_a_card_the_reason_is_named() {
     let out = folder.run(&["train", "tiny.yaml", "--dry-run"]);
     assert_eq!(out.code, 0, "{}", out.stderr);
     assert!(out.stdout.lines().any(|l| l == format!("device: CPU ({why})")), "{}", out.stdout);
+    // A trained detector, for the commands that run one.
+    let trained = folder.run(&["train", "tiny.yaml", "train.max_steps=1", "--run-dir", "run"]);
+    assert_eq!(trained.code, 0, "{}", trained.stderr);
+    for args in [&["bench", "run", "--runtime", "libtorch", "--output", "b"][..], &["predict", "run", "run", "--output", "p"]] {
+        let out = folder.run(&[args, &["--device", "cuda"]].concat());
+        assert!(out.code == 2 && out.stderr.contains(&why), "{args:?}: {}", out.stderr);
+    }
     let doctor = run(&["doctor"]);
     assert!(doctor.stdout.lines().any(|l| l.starts_with("device ") && l.ends_with(&format!("CPU ({why})"))), "{}", doctor.stdout);
 }
@@ -54,6 +61,8 @@ fn words_that_are_no_device_are_refused() {
         assert_eq!(out.code, 2, "{args:?}");
         assert!(out.stderr.contains("'gpu' is no device: expected auto, cpu, cuda or cuda:N"), "{}", out.stderr);
     }
+    let out = folder.run(&["bench", "--model", "repghostnet:0.5", "--output", "b", "--device", "cpu"]);
+    assert!(out.code == 2 && out.stderr.contains("--device is for detectors"), "{}", out.stderr);
     let out = folder.run(&["eval", "--annotations", "a.json", "--detections", "d.json", "--device", "cpu"]);
     assert_eq!((out.code, out.stderr.as_str()), (2, "error: --device is for networks: it needs --weights\n"));
 }

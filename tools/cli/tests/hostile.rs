@@ -65,6 +65,7 @@ fn devices_and_pipes_are_refused_whatever_reads_them() {
         refused(&run_within(&folder, 8192, &["weights", "inspect", file]), "not a regular file");
     }
     refused(&run_within(&folder, 8192, &["config", "zero.json"]), "longer than 8 MiB");
+    refused(&run_within(&folder, 8192, &["config", "pipe"]), "a named pipe");
     refused(&run_within(&folder, 8192, &["predict", "zero.onnx", "a.json", "--output", "out"]), "zero.onnx");
     let images = run_within(&folder, 8192, &["data", "check", "--annotations", "a.json", "--images", "images"]);
     assert!(images.code == 2 && images.stdout.contains("not a regular file"), "{}{}", images.stdout, images.stderr);

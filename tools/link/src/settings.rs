@@ -16,13 +16,16 @@
 /// - `MALLOC_*`: by default glibc hands every large block back to the system when it is freed and clears it when it is asked for again,
 ///   which a training step does a thousand times. Kept blocks save a tenth of a step's processor time (19.2 s instead of 20.6 s for 30
 ///   steps of the demo and their start), for 2 % more memory.
-pub const SETTINGS: [(&str, &str); 6] = [
+/// - `MALLOC_ARENA_MAX`: glibc gives new threads arenas of their own, up to eight per processor, and each keeps the most that was ever asked of
+///   it. Evaluations start new threads, so the memory of a Mask R-CNN run grew for hours.
+pub const SETTINGS: [(&str, &str); 7] = [
     ("OMP_WAIT_POLICY", "PASSIVE"),
     ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256"),
     ("CUBLAS_WORKSPACE_CONFIG", ":4096:8"),
     ("MALLOC_MMAP_THRESHOLD_", "4294967296"),
     ("MALLOC_TRIM_THRESHOLD_", "8589934592"),
     ("MALLOC_TOP_PAD_", "67108864"),
+    ("MALLOC_ARENA_MAX", "4"),
 ];
 
 /// The settings of a command that are not set, neither by us nor by the user.

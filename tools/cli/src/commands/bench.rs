@@ -21,6 +21,7 @@ Examples:
   the same in minutes on a CPU:      repghost-det bench experiments/bench/paper.yaml --runtime onnxruntime --batch 1 --runs 20 --rounds 2
   TensorRT, batch 32, 100 runs:      repghost-det bench experiments/bench/paper.yaml --runtime tensorrt --output bench/
   a detector, end to end:            repghost-det bench runs/mine --output bench/
+  on the first card:                 repghost-det bench runs/mine --runtime libtorch --device cuda --output bench/
   which runtime and precision:       repghost-det bench runs/mine int8.onnx --matrix --output bench/
   concatenation against addition:    repghost-det bench concat-add --batch 1,8,32 --output bench/
 
@@ -35,6 +36,9 @@ const CONCAT_ADD: &str = "concat-add";
 pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     if bench_detectors::are_detectors(&args.items) {
         return bench_detectors::run(&args, quiet);
+    }
+    if args.device.is_set() {
+        return Err(bad_input("--device is for detectors; a plan's runtimes have devices of their own (tensorrt: the card)"));
     }
     if args.matrix || args.images.is_some() {
         return Err(bad_input("--matrix and --images are for detectors: name a run folder, weights or an exported file"));

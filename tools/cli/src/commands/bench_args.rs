@@ -7,6 +7,8 @@ use repghost_backbone::BackboneConfig;
 use repghost_export::bench::plan::{Form, ModelSpec};
 use repghost_export::runtime::{Runtime, RUNTIMES};
 
+use crate::commands::device::DeviceArgs;
+
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -22,6 +24,9 @@ pub struct Args {
     /// Of detectors: folder of images to time on; without it the validation data of the first one.
     #[arg(long, value_name = "DIR", requires = "items")]
     pub(super) images: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) device: DeviceArgs,
 
     /// A network, by name and width; may be given several times. In place of the plan's.
     #[arg(long, value_name = "NAME[:WIDTH]", value_parser = model)]

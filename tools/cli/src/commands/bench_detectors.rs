@@ -41,7 +41,8 @@ pub fn are_detectors(items: &[String]) -> bool {
 
 /// Runs `bench` of detectors.
 pub fn run(args: &Args, quiet: bool) -> anyhow::Result<Outcome> {
-    let (overrides, paths): (Vec<String>, Vec<String>) = args.items.iter().cloned().partition(|item| is_override(item));
+    let (overrides, paths): (Vec<String>, Vec<String>) =
+        args.device.added_to(&args.items).into_iter().partition(|item| is_override(item));
     let named = paths.iter().map(|path| detector(Path::new(path), &overrides)).collect::<anyhow::Result<Vec<_>>>()?;
     let Some(first) = named.first() else { return Err(bad_input("no detector is named")) };
     let wanted: Vec<&'static Runtime> = match args.runtime.is_empty() {

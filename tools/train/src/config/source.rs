@@ -52,6 +52,7 @@ impl Source {
 }
 
 fn read(path: &Path) -> io::Result<String> {
+    refuse_named_pipe(path)?;
     let file = std::fs::File::open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
@@ -64,6 +65,21 @@ fn read(path: &Path) -> io::Result<String> {
         true => Err(io::Error::other("it is longer than 8 MiB, so it is no experiment file")),
         false => Ok(text),
     }
+}
+
+/// A named pipe without a writer would be waited for. Pipes of a shell (`<(…)`), which lie in `/dev/fd`, have one.
+#[cfg(unix)]
+fn refuse_named_pipe(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    if std::fs::symlink_metadata(path)?.file_type().is_fifo() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a named pipe; save it as a file"));
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn refuse_named_pipe(_: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// `a/b/../c` to `a/c`; links are not looked at.
