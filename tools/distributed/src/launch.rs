@@ -117,10 +117,12 @@ fn on_its_own(command: &mut Command) {
     use std::os::unix::process::CommandExt;
     command.process_group(0);
     #[cfg(target_os = "linux")]
-    // SAFETY: `prctl` may be called between fork and exec.
+    // SAFETY: `prctl` and `signal` may be called between fork and exec.
     unsafe {
         command.pre_exec(|| {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            // A shell's background jobs ignore interrupts, and so would their children: what is passed on has to arrive.
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
             Ok(())
         });
     }
