@@ -68,6 +68,10 @@ fn open<'a>(bytes: &'a [u8], config: &DecodeConfig) -> Result<(Decoder<'a>, [usi
         DecoderOptions::default().jpeg_set_out_colorspace(ColorSpace::RGB).set_max_width(MAX_SIDE).set_max_height(MAX_SIDE);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(|e| Refusal::Broken(e.to_string()))?;
+    if !luma_is_finest(bytes) {
+        // The decoder's buffers are too small for it, and it panics.
+        return Err(Refusal::Broken("its colour is sampled more finely than its brightness".into()));
+    }
     let info = decoder.info().ok_or_else(|| Refusal::Broken("it has no frame header".into()))?;
     let size = [usize::from(info.width), usize::from(info.height)];
     check_pixels(size[0], size[1], config)?;
@@ -101,9 +105,44 @@ fn is_complete(bytes: &[u8]) -> bool {
     }
 }
 
+/// Whether no component has more samples than the first one, as in every file that an encoder writes.
+fn luma_is_finest(bytes: &[u8]) -> bool {
+    let mut at = 2;
+    while let Some(&[0xFF, marker, high, low]) = bytes.get(at..at + 4).and_then(|b| b.first_chunk::<4>()) {
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        match marker {
+            0xFF => at += 1,
+            // Frame headers; C4, C8 and CC are tables and an extension.
+            0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) => {
+                let components = bytes.get(at + 10..(at + 2 + length).min(bytes.len())).unwrap_or_default();
+                let mut factors = components.chunks_exact(3).map(|c| [c[1] >> 4, c[1] & 15]);
+                let Some(first) = factors.next() else { return true };
+                return factors.all(|f| f[0] <= first[0] && f[1] <= first[1]);
+            }
+            _ => at += 2 + length,
+        }
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Found by fuzzing: the decoder's assertion failed for the second component of this frame, 2x2 beside a brightness of 1x1.
+    #[test]
+    fn colour_finer_than_brightness_is_refused() {
+        let frame = |factors: [u8; 3]| {
+            let mut bytes = vec![0xFF, SOI, 0xFF, 0xE0, 0, 4, 9, 9, 0xFF, 0xC2, 0, 17, 8, 0, 5, 0, 7, 3];
+            (1..).zip(factors).for_each(|(id, f)| bytes.extend([id, f, 0]));
+            bytes
+        };
+        assert!(!luma_is_finest(&frame([0x11, 0x22, 0x11])) && !luma_is_finest(&frame([0x21, 0x11, 0x12])));
+        for factors in [[0x11; 3], [0x22, 0x11, 0x11], [0x21, 0x11, 0x11], [0x41, 0x11, 0x11]] {
+            assert!(luma_is_finest(&frame(factors)), "{factors:x?}");
+        }
+        assert!(luma_is_finest(&[0xFF, SOI]) && luma_is_finest(&frame([0x11; 3])[..20]));
+    }
 
     #[test]
     fn an_end_marker_counts_only_outside_of_segments() {
