@@ -1,6 +1,6 @@
 //! Links like every crate of the workspace and compiles the C++ files of `csrc/`, which need libtorch's headers and no CUDA ones.
 
-const FILES: [&str; 3] = ["csrc/custom_op.cpp", "csrc/device.cpp", "csrc/lists.cpp"];
+const FILES: [&str; 4] = ["csrc/custom_op.cpp", "csrc/device.cpp", "csrc/lists.cpp", "csrc/profile.cpp"];
 
 fn main() {
     repghost_link::libtorch();

@@ -1,6 +1,7 @@
 //! The reader that executes a network on tensors.
 
 use repghost_kernels::cpu::{self, Conv, Normed};
+use repghost_kernels::cuda::batch_norm::{self, Statistics};
 use repghost_kernels::cuda::depthwise;
 use tch::Tensor;
 
@@ -42,6 +43,28 @@ fn normed<'a>(x: &'a Tensor, layer: &'a BatchNorm) -> Normed<'a> {
         running: [&layer.running_mean, &layer.running_var],
         momentum: layer.config.momentum,
         eps: layer.config.eps,
+    }
+}
+
+impl Eager {
+    /// [`Ops::batch_norm_sum`] by a card's kernel, where all norms have their statistics from the same place.
+    fn sum_on_card(self, parts: &[(&Tensor, &Named<BatchNorm>)], relu: bool) -> Option<Tensor> {
+        let batch = |layer: &BatchNorm| self.train && !layer.use_running_stats.get();
+        let (x, first) = parts.first()?;
+        let train = batch(first);
+        let one_value = x.numel() as i64 <= x.size()[1];
+        if !x.device().is_cuda()
+            || (train && (one_value || sync_norm::is_shared()))
+            || parts.iter().any(|(_, n)| batch(n) != train)
+        {
+            return None;
+        }
+        let normed: Vec<Normed> = parts.iter().map(|(x, layer)| normed(x, layer)).collect();
+        let sum = batch_norm::sum(&normed, if train { Statistics::Batch } else { Statistics::Running }, relu)?;
+        if train {
+            parts.iter().for_each(|(_, layer)| count_batch(layer));
+        }
+        Some(sum)
     }
 }
 
@@ -101,6 +124,9 @@ impl Ops for Eager {
             _ => None,
         };
         let alone = sync_norm::shared().is_none();
+        if let Some(sum) = self.sum_on_card(parts, relu.unwrap_or(false)) {
+            return if relu.is_some() { sum } else { self.activation(&sum, activation) };
+        }
         if self.train && alone && parts.iter().all(|(_, layer)| !layer.use_running_stats.get()) {
             let normed: Vec<Normed> = parts.iter().map(|(x, layer)| normed(x, layer)).collect();
             if let Some(sum) = cpu::batch_norm_sum(&normed, relu.unwrap_or(false)) {
@@ -123,6 +149,13 @@ impl Ops for Eager {
         // variance. Here such a batch (one image, 1x1 map) is normalised by the running statistics and leaves them alone.
         let values = x.numel() as i64 / x.size()[1].max(1);
         let train = self.train && !layer.use_running_stats.get() && values > 1;
+        let statistics = if train { Statistics::Batch } else { Statistics::Running };
+        if let Some(y) = batch_norm::sum(&[normed(x, layer)], statistics, false) {
+            if train {
+                count_batch(layer);
+            }
+            return y;
+        }
         if train {
             if let Some(y) = cpu::batch_norm_sum(&[normed(x, layer)], false) {
                 count_batch(layer);

@@ -61,6 +61,7 @@ if __name__ == "__main__":
     p.add_argument("--steps", type=int, default=10)
     p.add_argument("--infer", action="store_true")
     p.add_argument("--device", default="cuda")
+    p.add_argument("--trace", help="write a trace of one more step to this file")
     a = p.parse_args()
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = False
@@ -76,9 +77,8 @@ if __name__ == "__main__":
     model.train(not a.infer)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9, weight_decay=1e-4)
     times = []
-    for _ in range(WARM_UP + a.steps):
-        wait()
-        start = time.perf_counter()
+
+    def one():
         with torch.autocast(a.device.split(":")[0], dtype=half or torch.bfloat16, enabled=half is not None):
             if a.infer:
                 with torch.inference_mode():
@@ -91,8 +91,19 @@ if __name__ == "__main__":
             torch.nn.utils.clip_grad_norm_(model.parameters(), 10)
             optimizer.step()
             loss.item()
+
+    for _ in range(WARM_UP + a.steps):
+        wait()
+        start = time.perf_counter()
+        one()
         wait()
         times.append(time.perf_counter() - start)
+    if a.trace:
+        kinds = [torch.profiler.ProfilerActivity.CPU] + [torch.profiler.ProfilerActivity.CUDA] * on_card
+        with torch.profiler.profile(activities=kinds, record_shapes=True) as profile:
+            one()
+            wait()
+        profile.export_chrome_trace(a.trace)
     median = statistics.median(times[WARM_UP:])
     peak = torch.cuda.max_memory_allocated() / 2**20 if on_card else 0
     print(json.dumps(dict(images_per_second=a.batch / median, milliseconds=1e3 * median, peak_mib=peak)))

@@ -161,6 +161,24 @@ def step(head):
 # --- speed ---------------------------------------------------------------------------------------------------------------------
 
 
+def table(trace, rows=60):
+    """Kernels of a trace, the longest first: the operation that queued them, its shapes, how many, milliseconds; then all of them and idle time."""
+    events = json.loads(trace.read_text())["traceEvents"]
+    asked = {e["args"]["External id"]: e for e in events if e.get("cat") == "cpu_op" and "External id" in e.get("args", {})}
+    run = [e for e in events if e.get("cat") in ("kernel", "gpu_memcpy", "gpu_memset")]
+    sums = {}
+    for e in run:
+        op = asked.get(e["args"].get("External id"), {})
+        row = sums.setdefault((op.get("name", "?"), str(op.get("args", {}).get("Input Dims", "")), e["name"]), [0, 0.0])
+        row[0] += 1
+        row[1] += e["dur"] / 1e3
+    longest = sorted(sums.items(), key=lambda item: -item[1][1])
+    whole = (max(e["ts"] + e["dur"] for e in run) - min(e["ts"] for e in run)) / 1e3 if run else 0
+    busy = sum(e["dur"] for e in run) / 1e3
+    return dict(milliseconds=whole, busy=busy, launches=len(run),
+                rows=[[op, dims[:160], kernel[:120], n, round(ms, 3)] for (op, dims, kernel), (n, ms) in longest[:rows]])
+
+
 def speed(head, precision, *more):
     """Ours and torchvision's, and what ours asks of the card per step."""
     infer = "--infer" in more
@@ -169,13 +187,15 @@ def speed(head, precision, *more):
     arguments = [head, "--precision", precision, *SIZE, *batch, *more]
     counts = WORK / f"{name}.json"
     command = [program("check-cuda"), "--device", DEVICE, "speed", *arguments, "--steps", STEPS]
-    out = checked(name, command, 90, LD_PRELOAD=str(PACK / "libcount.so"), COUNT_OUT=str(counts))
-    figures = {"ours": json.loads(out.strip().splitlines()[-1])}
+    trace = WORK / f"{name}.trace"
+    out = checked(name, [*command, "--trace", trace], 90, LD_PRELOAD=str(PACK / "libcount.so"), COUNT_OUT=str(counts))
+    figures = {"ours": json.loads(out.strip().splitlines()[-1]), "kernels": table(trace)}
     figures["per_step"] = {key: n / STEPS for key, n in json.loads(counts.read_text()).items()} if counts.exists() else {}
     growth = figures["ours"]["in_use_mib"][1] - figures["ours"]["in_use_mib"][0]
     try:
-        out = checked(f"{name}_peer", [sys.executable, HERE / "peer.py", *arguments, "--steps", STEPS, "--device", DEVICE], 90)
-        figures["torchvision"] = json.loads(out.strip().splitlines()[-1])
+        command = [sys.executable, HERE / "peer.py", *arguments, "--steps", STEPS, "--device", DEVICE, "--trace", trace]
+        figures["torchvision"] = json.loads(checked(f"{name}_peer", command, 90).strip().splitlines()[-1])
+        figures["torchvision_kernels"] = table(trace)
     except (Failed, TimeoutError) as error:
         figures["torchvision"] = {"error": str(error)}
     own, peer, steps = figures["ours"], figures["torchvision"], figures["per_step"]

@@ -67,6 +67,9 @@ enum Part {
         /// Inference instead of training.
         #[arg(long)]
         infer: bool,
+        /// Write a trace of one more step to this file.
+        #[arg(long)]
+        trace: Option<PathBuf>,
     },
 }
 
@@ -91,10 +94,11 @@ fn run(args: &Args) -> Result<bool> {
         Part::Oracle { file } => oracle::compare(file, device)?,
         Part::Fixtures => fixtures::all(device)?,
         Part::Step { head } => step::compare(head, device)?,
-        Part::Speed { head, precision, batch, height, width, steps, net, infer } => {
+        Part::Speed { head, precision, batch, height, width, steps, net, infer, trace } => {
             let (head, precision) = (head.clone(), precision.clone());
             let size = [*height, *width];
-            let plan = speed::Plan { head, width: *net, precision, batch: *batch, size, steps: *steps, train: !infer };
+            let trace = trace.clone();
+            let plan = speed::Plan { head, width: *net, precision, batch: *batch, size, steps: *steps, train: !infer, trace };
             println!("{}", serde_json::to_string(&speed::measure(&plan, device)?)?);
             return Ok(true);
         }

@@ -3,6 +3,8 @@
 use repghost_backbone::synthetic::{input, uniform};
 use repghost_heads::matcher::{Match, Matcher};
 use repghost_heads::nms::batched_nms;
+use repghost_kernels::cpu::Normed;
+use repghost_kernels::cuda::batch_norm::{self, Statistics};
 use repghost_kernels::cuda::roi_align::{Region, Sampling};
 use repghost_kernels::cuda::{depthwise, focal, matcher, nms, normalize, roi_align};
 use tch::{Device, Kind, Tensor};
@@ -41,6 +43,7 @@ pub fn all(device: Device, scale: Scale) -> Vec<Row> {
         worst("nms", nms_rows(device, scale)),
         worst("normalize", normalize_rows(device)),
         worst("depthwise", depthwise_rows(device, scale)),
+        worst("batch_norm", batch_norm_rows(device, scale)),
     ]
 }
 
@@ -281,6 +284,85 @@ fn depthwise_rows(device: Device, scale: Scale) -> Vec<Row> {
             // Sums over all pixels in single precision, of parts that differ in sign.
             let error = relative(&filters.grad(), &exact_filters.grad());
             rows.push(Row::new(format!("{name}: gradient of the filters"), error, 10.0 * SINGLE));
+        }
+    }
+    rows
+}
+
+fn batch_norm_rows(device: Device, scale: Scale) -> Vec<Row> {
+    let sizes: &[[i64; 4]] = if scale == Scale::Small {
+        &[[2, 3, 5, 7], [3, 2, 36, 40], [24, 5, 1, 1]]
+    } else {
+        &[[2, 3, 5, 7], [3, 24, 83, 150], [3, 12, 400, 672], [2, 960, 13, 21], [64, 5, 1, 1]]
+    };
+    let mut rows = Vec::new();
+    let cases = sizes.iter().flat_map(|size| [1, 2].map(|parts| (size, parts)));
+    let modes = [(Statistics::Batch, true), (Statistics::Batch, false), (Statistics::Running, true)];
+    for ((size, parts), (statistics, relu)) in cases.flat_map(|case| modes.map(|mode| (case, mode))) {
+        for kind in KINDS {
+            let name = format!("{parts} of {size:?}, {statistics:?}, relu {relu}, {kind:?}");
+            let values = |what: &str, k: usize, size: &[i64], scale: f64, shift: f64| {
+                input(&format!("check.norm.{what}.{k}"), size) * scale + shift
+            };
+            // A mean far from zero: the variance must not drown in it.
+            let maps: Vec<Tensor> = (0..parts).map(|k| values("map", k, size, 0.5, 4.0 * k as f64 - 1.0).to_kind(kind)).collect();
+            let one = &size[1..2];
+            let constants: Vec<[Tensor; 4]> = (0..parts)
+                .map(|k| {
+                    [("weight", 1.0, 0.1), ("bias", 0.3, 0.0), ("mean", 0.2, 4.0 * k as f64 - 1.0), ("var", 0.2, 0.5)]
+                        .map(|(what, scale, shift)| values(what, k, one, scale, shift))
+                })
+                .collect();
+            let leaf = |t: &Tensor, device, kind| t.to_device(device).to_kind(kind).copy();
+            let trained = |t: &Tensor, device, kind| leaf(t, device, kind).set_requires_grad(true);
+            let held: Vec<Tensor> = maps.iter().map(|x| trained(x, device, kind)).collect();
+            let of = |device, kind| -> Vec<[Tensor; 4]> {
+                let four = |[w, b, m, v]: &[Tensor; 4]| {
+                    [trained(w, device, kind), trained(b, device, kind), leaf(m, device, kind), leaf(v, device, kind)]
+                };
+                constants.iter().map(four).collect()
+            };
+            let ours = of(device, Kind::Float);
+            let normed: Vec<Normed> = held
+                .iter()
+                .zip(&ours)
+                .map(|(x, [weight, bias, mean, var])| Normed { x, weight, bias, running: [mean, var], momentum: 0.1, eps: 1e-5 })
+                .collect();
+            let Some(got) = batch_norm::sum(&normed, statistics, relu) else {
+                return vec![missing("batch_norm")];
+            };
+            let exact: Vec<Tensor> = maps.iter().map(|x| trained(x, Device::Cpu, Kind::Double)).collect();
+            let theirs = of(Device::Cpu, Kind::Double);
+            let norm = |(x, [w, b, m, v]): (&Tensor, &[Tensor; 4])| {
+                x.batch_norm(Some(w), Some(b), Some(m), Some(v), statistics == Statistics::Batch, 0.1, 1e-5, false)
+            };
+            let sum = exact.iter().zip(&theirs).map(norm).reduce(|a, b| a + b).expect("a part");
+            let want = if relu { sum.relu() } else { sum };
+            rows.push(Row::new(name.clone(), relative(&got, &want), rounding(kind)));
+            let incoming = input("check.norm.incoming", size).to_kind(kind);
+            // A mask may differ where the sum is nearly zero: no gradient is sent there.
+            let clear = want.detach().abs().gt(1e-4).to_kind(Kind::Double);
+            let incoming = (incoming.to_kind(Kind::Double) * if relu { clear } else { clear.ones_like() }).to_kind(kind);
+            (&got * incoming.to_device(device)).sum(Kind::Float).backward();
+            (&want * incoming.to_kind(Kind::Double)).sum(Kind::Double).backward();
+            for k in 0..parts {
+                let error = |a: &Tensor, b: &Tensor| relative(&a.grad(), &b.grad());
+                rows.push(Row::new(format!("{name}: gradient {k}"), error(&held[k], &exact[k]), rounding(kind)));
+                for (i, what) in ["weight", "bias"].into_iter().enumerate() {
+                    rows.push(Row::new(
+                        format!("{name}: gradient of {what} {k}"),
+                        error(&ours[k][i], &theirs[k][i]),
+                        10.0 * SINGLE,
+                    ));
+                }
+                for (i, what) in ["mean", "variance"].into_iter().enumerate() {
+                    rows.push(Row::new(
+                        format!("{name}: running {what} {k}"),
+                        relative(&ours[k][2 + i], &theirs[k][2 + i]),
+                        SINGLE,
+                    ));
+                }
+            }
         }
     }
     rows

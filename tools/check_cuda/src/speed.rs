@@ -1,6 +1,7 @@
 //! How fast a training step and inference are, in the protocol of `peer.py` beside this crate: the same batch again and again, already on the
 //! card; forward, backward, clipping and SGD.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -8,6 +9,7 @@ use repghost_backbone::{Eager, Tree};
 use repghost_heads::{Detector, ImageBatch, Target};
 use repghost_kernels::device::memory::{reset_peak, usage};
 use repghost_kernels::device::precision::{allow_tf32, Autocast};
+use repghost_kernels::device::profile::traced;
 use repghost_kernels::device::stream::synchronize;
 use repghost_kernels::lists::{norm, scale_by, SgdRule};
 use serde::Serialize;
@@ -37,6 +39,8 @@ pub struct Plan {
     pub steps: usize,
     /// Training steps, else inference.
     pub train: bool,
+    /// Where a trace of one more step goes.
+    pub trace: Option<PathBuf>,
 }
 
 /// Steps that don't count.
@@ -84,6 +88,13 @@ pub fn measure(plan: &Plan, device: Device) -> Result<Figures> {
     let velocity: Vec<Tensor> = named.iter().map(|(_, p)| p.detach().zeros_like()).collect();
     reset_peak(device)?;
     let memory = || -> Result<f64> { Ok(usage(device)?.map_or(0.0, |u| mib(u.used))) };
+    let one = || -> Result<f64> {
+        if plan.train {
+            return train_step(&model, &batch, &targets, &named, &velocity, half, device);
+        }
+        let _autocast = half.map(|kind| Autocast::start(device, kind)).transpose()?;
+        Ok(model.detect(&batch).iter().map(|d| d.len() as f64).sum())
+    };
     let (mut times, mut in_use, mut result) = (Vec::new(), [0.0; 2], 0.0);
     for step in 0..WARM_UP + plan.steps {
         synchronize(device)?;
@@ -91,12 +102,7 @@ pub fn measure(plan: &Plan, device: Device) -> Result<Figures> {
             reset_counts();
         }
         let start = Instant::now();
-        result = if plan.train {
-            train_step(&model, &batch, &targets, &named, &velocity, half, device)?
-        } else {
-            let _autocast = half.map(|kind| Autocast::start(device, kind)).transpose()?;
-            model.detect(&batch).iter().map(|d| d.len() as f64).sum()
-        };
+        result = one()?;
         synchronize(device)?;
         times.push(start.elapsed().as_secs_f64());
         if step == 0 {
@@ -107,6 +113,9 @@ pub fn measure(plan: &Plan, device: Device) -> Result<Figures> {
     let mut counted = times[WARM_UP..].to_vec();
     counted.sort_by(f64::total_cmp);
     let median = *counted.get(counted.len() / 2).context("at least one step")?;
+    if let Some(path) = &plan.trace {
+        traced(device, path, || one().and_then(|_| Ok(synchronize(device)?)))??;
+    }
     let peak_mib = usage(device)?.map_or(0.0, |u| mib(u.peak));
     Ok(Figures {
         images_per_second: plan.batch as f64 / median,

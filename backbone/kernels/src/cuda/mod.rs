@@ -12,11 +12,13 @@
 //! | [`nms`] | non-maximum suppression |
 //! | [`normalize`] | bytes to normalised pixels |
 //! | [`depthwise`] | depthwise convolutions, and their gradients |
+//! | [`batch_norm`] | batch norm with sum and ReLU, and its gradients |
 //!
 //! Every function of these modules returns `None` where it can't serve: on tensors that aren't on a card, without a driver or NVRTC, for
 //! sizes or kinds that no kernel is made for. The caller has another way for these. What was missing is printed once
 //! ([`status`] has it for reports).
 
+pub mod batch_norm;
 mod cache;
 pub mod depthwise;
 mod driver;

@@ -20,6 +20,8 @@ pub enum Source {
     Normalize,
     /// `depthwise.cu`.
     Depthwise,
+    /// `batch_norm.cu`.
+    BatchNorm,
 }
 
 /// The element type that a source is compiled for.
@@ -50,7 +52,8 @@ impl Scalar {
 
 impl Source {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::RoiAlign, Self::FocalLoss, Self::Matcher, Self::Nms, Self::Normalize, Self::Depthwise];
+    pub const ALL: [Self; 7] =
+        [Self::RoiAlign, Self::FocalLoss, Self::Matcher, Self::Nms, Self::Normalize, Self::Depthwise, Self::BatchNorm];
 
     /// Name of its file.
     pub fn file(self) -> &'static str {
@@ -61,6 +64,7 @@ impl Source {
             Self::Nms => "nms.cu",
             Self::Normalize => "normalize.cu",
             Self::Depthwise => "depthwise.cu",
+            Self::BatchNorm => "batch_norm.cu",
         }
     }
 
@@ -73,6 +77,7 @@ impl Source {
             Self::Nms => include_str!("source/nms.cu"),
             Self::Normalize => include_str!("source/normalize.cu"),
             Self::Depthwise => include_str!("source/depthwise.cu"),
+            Self::BatchNorm => include_str!("source/batch_norm.cu"),
         };
         format!("{SCALAR}\n{own}")
     }
@@ -80,7 +85,7 @@ impl Source {
     /// The element types it is compiled for.
     pub fn scalars(self) -> &'static [Scalar] {
         match self {
-            Self::RoiAlign | Self::FocalLoss | Self::Normalize | Self::Depthwise => &Scalar::ALL,
+            Self::RoiAlign | Self::FocalLoss | Self::Normalize | Self::Depthwise | Self::BatchNorm => &Scalar::ALL,
             Self::Matcher | Self::Nms => &[Scalar::Float],
         }
     }
@@ -165,6 +170,11 @@ pub enum Entry {
     NmsCompare,
     NmsWalk,
     Normalize,
+    BatchNormMoments,
+    BatchNormStatistics,
+    BatchNormApply,
+    BatchNormReduce,
+    BatchNormBackward,
     Depthwise(Pass, Window),
 }
 
@@ -182,6 +192,11 @@ impl Entry {
             Self::NmsCompare,
             Self::NmsWalk,
             Self::Normalize,
+            Self::BatchNormMoments,
+            Self::BatchNormStatistics,
+            Self::BatchNormApply,
+            Self::BatchNormReduce,
+            Self::BatchNormBackward,
         ];
         others.into_iter().chain(depthwise).collect()
     }
@@ -194,6 +209,11 @@ impl Entry {
             Self::MatchBest | Self::MatchJudge => Source::Matcher,
             Self::NmsCompare | Self::NmsWalk => Source::Nms,
             Self::Normalize => Source::Normalize,
+            Self::BatchNormMoments
+            | Self::BatchNormStatistics
+            | Self::BatchNormApply
+            | Self::BatchNormReduce
+            | Self::BatchNormBackward => Source::BatchNorm,
             Self::Depthwise(..) => Source::Depthwise,
         }
     }
@@ -209,6 +229,11 @@ impl Entry {
             Self::NmsCompare => "nms_compare",
             Self::NmsWalk => "nms_walk",
             Self::Normalize => "normalize",
+            Self::BatchNormMoments => "batch_norm_moments",
+            Self::BatchNormStatistics => "batch_norm_statistics",
+            Self::BatchNormApply => "batch_norm_apply",
+            Self::BatchNormReduce => "batch_norm_reduce",
+            Self::BatchNormBackward => "batch_norm_backward",
             Self::Depthwise(pass, window) => {
                 let pass = match pass {
                     Pass::Forward => "forward",

@@ -10,6 +10,7 @@
 //! | [`driver`] | cards, by the driver alone |
 //! | [`choice`] | `auto`, `cpu`, `cuda`, `cuda:1` |
 //! | [`precision`] | autocast, TF32, repeatable algorithms |
+//! | [`profile`] | a trace of operations and kernels |
 //! | [`memory`] | what the allocator holds |
 //! | [`stream`] | copies beside the work, events |
 
@@ -18,6 +19,7 @@ pub mod driver;
 pub mod libraries;
 pub mod memory;
 pub mod precision;
+pub mod profile;
 pub mod stream;
 
 pub use choice::{Choice, Chosen, NoCuda};

@@ -104,6 +104,7 @@ inline int __float_as_int(float x) { int r; memcpy(&r, &x, 4); return r; }
 inline unsigned __float_as_uint(float x) { unsigned r; memcpy(&r, &x, 4); return r; }
 inline float __int_as_float(int x) { float r; memcpy(&r, &x, 4); return r; }
 inline float __uint_as_float(unsigned x) { float r; memcpy(&r, &x, 4); return r; }
+using std::sqrt;
 inline int atomicMax(int *at, int value) { int old = *at; *at = std::max(old, value); return old; }
 
 inline float float_of_half(unsigned short bits) {
