@@ -57,6 +57,7 @@ pub mod losses;
 pub mod matcher;
 pub mod model;
 pub mod nms;
+mod picked;
 pub mod postprocess;
 pub mod rcnn;
 pub mod retinanet;

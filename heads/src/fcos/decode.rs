@@ -18,6 +18,7 @@ use crate::fpn::FpnConfig;
 use crate::host::{f32_slice, to_cpu_f32};
 use crate::label_map::LabelMap;
 use crate::nms::batched_nms;
+use crate::picked::{pick, Picked};
 use crate::postprocess::PostprocessConfig;
 use crate::stage::{take_shaped, DecodeError, Outputs};
 use crate::types::HostDetections;
@@ -132,28 +133,15 @@ fn best(mut candidates: Vec<Candidate>, k: usize) -> Vec<Candidate> {
 
 /// The best candidates of each image, level by level, picked on the outputs' device: only those are copied to the host.
 fn fetch(raw: &FcosOutputs<Tensor>, points: &AnchorSet, decoder: &FcosDecoder) -> Vec<Vec<Candidate>> {
-    let (config, classes) = (&decoder.postprocess, decoder.labels.outputs());
+    let config = &decoder.postprocess;
     let threshold = config.score_threshold as f32;
     let scores = (raw.logits.to_kind(Kind::Float).sigmoid() * raw.centerness.to_kind(Kind::Float).sigmoid()).sqrt();
-    let mut images = vec![Vec::new(); scores.size()[0] as usize];
-    for range in points.ranges() {
-        let level = scores.narrow(1, range.start as i64, range.len() as i64).flatten(1, 2);
-        let k = level.size()[1].min(config.pre_nms_top_k as i64);
-        let (values, indices) = level.topk(k, 1, true, true);
-        let rows = (indices.divide_scalar_mode(classes, "floor") + range.start as i64).unsqueeze(2).expand([-1, -1, 4], false);
-        let (values, distances) = (to_cpu_f32(&values), to_cpu_f32(&raw.distances.gather(1, &rows, false)));
-        let indices = Vec::<i64>::try_from(indices.flatten(0, 1)).expect("top-k gives whole numbers");
-        let values = f32_slice(&values).iter().zip(&indices).zip(f32_slice(&distances).chunks_exact(4));
-        for (i, ((score, index), d)) in values.enumerate().filter(|(_, ((score, _), _))| **score > threshold) {
-            images[i / k.max(1) as usize].push(Candidate {
-                score: *score,
-                point: range.start + (index / classes) as usize,
-                class: (index % classes) as usize,
-                distances: [d[0], d[1], d[2], d[3]],
-            });
-        }
-    }
-    images
+    let images = pick(&scores, &raw.distances, points.ranges(), config.pre_nms_top_k).into_iter();
+    let above = |image: Vec<Picked>| {
+        let passing = image.into_iter().filter(|p| p.value > threshold);
+        passing.map(|p| Candidate { score: p.value, point: p.anchor, class: p.class, distances: p.numbers }).collect()
+    };
+    images.map(above).collect()
 }
 
 fn suppress(candidates: &[Candidate], points: &AnchorSet, size: [i64; 2], config: &PostprocessConfig) -> HostDetections {

@@ -2,8 +2,10 @@
 //!
 //! Gradients do not flow through proposals, so all is plain Rust, and only the few best anchors are decoded.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::config::RpnConfig;
 use super::rpn::RpnOutputs;
@@ -12,6 +14,7 @@ use crate::box_coder::{BoxCoder, Corners};
 use crate::boxes::clip;
 use crate::host::{f32_slice, to_cpu_f32};
 use crate::nms::batched_nms;
+use crate::picked::{pick, Picked};
 
 /// Sides shorter than this (pixels) make no proposal.
 const MIN_SIZE: f32 = 1e-3;
@@ -33,32 +36,41 @@ pub fn propose(
     config: &RpnConfig,
     train: bool,
 ) -> Vec<Proposals> {
+    let (pre, _) = config.top_n(train);
+    if raw.logits.device() != Device::Cpu {
+        let picked = pick(&raw.logits, &raw.deltas, anchors.ranges(), pre);
+        return picked.par_iter().zip(sizes).map(|(best, size)| thin(best, anchors, *size, config, train)).collect();
+    }
     let n = anchors.boxes.len();
     let (logits, deltas) = (to_cpu_f32(&raw.logits), to_cpu_f32(&raw.deltas));
     let (logits, deltas) = (f32_slice(&logits), f32_slice(&deltas));
     assert!(logits.len() == n * sizes.len() && deltas.len() == 4 * n * sizes.len(), "{n} anchors do not fit the outputs");
     let one = |(i, size): (usize, &[i64; 2])| {
-        propose_image(&logits[i * n..(i + 1) * n], &deltas[i * n * 4..(i + 1) * n * 4], anchors, *size, config, train)
+        let best = search(&logits[i * n..(i + 1) * n], &deltas[i * n * 4..(i + 1) * n * 4], anchors, pre);
+        thin(&best, anchors, *size, config, train)
     };
     sizes.par_iter().enumerate().map(one).collect()
 }
 
-/// Proposals of one image of `size` (height, width), from slices: logits `[A]`, deltas `[A, 4]`.
-pub fn propose_image(
-    logits: &[f32],
-    deltas: &[f32],
-    anchors: &AnchorSet,
-    size: [i64; 2],
-    config: &RpnConfig,
-    train: bool,
-) -> Proposals {
-    let (pre, post) = config.top_n(train);
+/// The best anchors of each level of one image, from slices: logits `[A]`, deltas `[A, 4]`.
+fn search(logits: &[f32], deltas: &[f32], anchors: &AnchorSet, pre: usize) -> Vec<Picked> {
+    let level = |range: Range<usize>| {
+        best(&logits[range.clone()], pre).into_iter().map(move |i| {
+            let (anchor, d) = (range.start + i, &deltas[(range.start + i) * 4..][..4]);
+            Picked { value: logits[anchor], anchor, class: 0, numbers: [d[0], d[1], d[2], d[3]] }
+        })
+    };
+    anchors.ranges().flat_map(level).collect()
+}
+
+/// Proposals of one image of `size` (height, width) from its best anchors, level by level.
+fn thin(best: &[Picked], anchors: &AnchorSet, size: [i64; 2], config: &RpnConfig, train: bool) -> Proposals {
+    let (_, post) = config.top_n(train);
     let (mut boxes, mut scores, mut levels) = (Vec::new(), Vec::new(), Vec::new());
     for (level, range) in anchors.ranges().enumerate() {
-        for anchor in best(&logits[range.clone()], pre).into_iter().map(|i| range.start + i) {
-            let d = &deltas[anchor * 4..anchor * 4 + 4];
-            let moved = clip(BoxCoder::UNIT.decode([d[0], d[1], d[2], d[3]], anchors.boxes[anchor]), size);
-            let score = sigmoid(logits[anchor]);
+        for picked in best.iter().filter(|p| range.contains(&p.anchor)) {
+            let moved = clip(BoxCoder::UNIT.decode(picked.numbers, anchors.boxes[picked.anchor]), size);
+            let score = sigmoid(picked.value);
             let large = moved[2] - moved[0] >= MIN_SIZE && moved[3] - moved[1] >= MIN_SIZE;
             if large && score >= config.score_thresh as f32 {
                 boxes.push(moved);
@@ -85,4 +97,27 @@ fn best(values: &[f32], k: usize) -> Vec<usize> {
 
 fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
+}
+
+#[cfg(test)]
+mod tests {
+    use repghost_backbone::synthetic::input;
+
+    use super::*;
+    use crate::fpn::FpnConfig;
+    use crate::retinanet::{RetinaNetConfig, RetinaNetDecoder};
+
+    /// What is picked on other devices equals the search on the host, also where many logits are equal, as in padding.
+    #[test]
+    fn the_way_of_other_devices_finds_the_same() {
+        let decoder = RetinaNetDecoder::new(&FpnConfig::default(), &RetinaNetConfig::default(), 1).unwrap();
+        let anchors = decoder.anchors.anchors([64, 96]);
+        let a = anchors.boxes.len() as i64;
+        let (logits, deltas) = (input("logits", &[2, a, 1]).clamp(-0.5, 0.5), input("deltas", &[2, a, 4]));
+        let picked = pick(&logits, &deltas, anchors.ranges(), 40);
+        for (i, picked) in picked.iter().enumerate() {
+            let [logits, deltas] = [&logits, &deltas].map(|t| to_cpu_f32(&t.get(i as i64)));
+            assert_eq!(*picked, search(f32_slice(&logits), f32_slice(&deltas), &anchors, 40));
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //! logits, and the sigmoid, the decoding and the clipping are done for survivors only.
 
 use rayon::prelude::*;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use super::config::{RetinaNetConfig, EXTRA_LEVELS};
 use super::head::RawOutputs;
@@ -17,6 +17,7 @@ use crate::fpn::FpnConfig;
 use crate::host::{f32_slice, to_cpu_f32};
 use crate::label_map::LabelMap;
 use crate::nms::batched_nms;
+use crate::picked::{pick, Picked};
 use crate::postprocess::PostprocessConfig;
 use crate::stage::{take_shaped, DecodeError, Outputs};
 use crate::types::HostDetections;
@@ -119,33 +120,20 @@ fn detect(raw: &RawOutputs<Tensor>, anchors: &AnchorSet, sizes: &[[i64; 2]], con
         let images = logits.par_chunks((n * classes).max(1)).zip(deltas.par_chunks((n * 4).max(1))).zip(sizes);
         images.map(|((logits, deltas), size)| detect_image(logits, deltas, classes, anchors, *size, config)).collect()
     } else {
-        let candidates = (0..sizes.len()).map(|i| fetch(raw, i as i64, anchors, config));
-        candidates.zip(sizes).map(|(candidates, size)| suppress(&candidates, anchors, *size, config)).collect()
+        let candidates = fetch(raw, anchors, config);
+        candidates.par_iter().zip(sizes).map(|(candidates, size)| suppress(candidates, anchors, *size, config)).collect()
     }
 }
 
-/// The best candidates of each level of image `i`, picked on the outputs' device.
-fn fetch(raw: &RawOutputs<Tensor>, i: i64, anchors: &AnchorSet, config: &PostprocessConfig) -> Vec<Candidate> {
-    let (logits, deltas) = (raw.logits.select(0, i).to_kind(Kind::Float), raw.deltas.select(0, i));
-    let classes = logits.size()[1];
+/// The best candidates of each level of each image, picked on the outputs' device.
+fn fetch(raw: &RawOutputs<Tensor>, anchors: &AnchorSet, config: &PostprocessConfig) -> Vec<Vec<Candidate>> {
     let threshold = logit_below(config.score_threshold);
-    let mut candidates = Vec::new();
-    for range in anchors.ranges() {
-        let level = logits.narrow(0, range.start as i64, range.len() as i64).reshape(-1);
-        let k = level.numel().min(config.pre_nms_top_k) as i64;
-        let (values, indices) = level.topk(k, 0, true, true);
-        let rows = indices.divide_scalar_mode(classes, "floor") + range.start as i64;
-        let (values, deltas) = (to_cpu_f32(&values), to_cpu_f32(&deltas.index_select(0, &rows)));
-        let indices = Vec::<i64>::try_from(indices).expect("top-k gives one-dimensional indices");
-        let rows = f32_slice(&values).iter().zip(&indices).zip(f32_slice(&deltas).chunks_exact(4));
-        candidates.extend(rows.take_while(|((v, _), _)| **v > threshold).map(|((&logit, &index), d)| Candidate {
-            logit,
-            anchor: range.start + (index / classes) as usize,
-            class: (index % classes) as usize,
-            deltas: [d[0], d[1], d[2], d[3]],
-        }));
-    }
-    candidates
+    let images = pick(&raw.logits, &raw.deltas, anchors.ranges(), config.pre_nms_top_k).into_iter();
+    let above = |image: Vec<Picked>| {
+        let passing = image.into_iter().filter(|p| p.value > threshold);
+        passing.map(|p| Candidate { logit: p.value, anchor: p.anchor, class: p.class, deltas: p.numbers }).collect()
+    };
+    images.map(above).collect()
 }
 
 fn suppress(candidates: &[Candidate], anchors: &AnchorSet, size: [i64; 2], config: &PostprocessConfig) -> HostDetections {
@@ -202,9 +190,10 @@ mod tests {
         let raw = RawOutputs { logits: input("logits", &[2, a, 3]) * 4.0, deltas: input("deltas", &[2, a, 4]) };
         let sizes = [[64, 96], [50, 70]];
         let here = detect(&raw, &anchors, &sizes, &decoder.postprocess);
-        for (i, (here, size)) in here.iter().zip(sizes).enumerate() {
+        let fetched = fetch(&raw, &anchors, &decoder.postprocess);
+        for (i, ((here, size), there)) in here.iter().zip(sizes).zip(fetched).enumerate() {
             assert!(here.len() > 10, "only {} detections to compare", here.len());
-            let there = suppress(&fetch(&raw, i as i64, &anchors, &decoder.postprocess), &anchors, size, &decoder.postprocess);
+            let there = suppress(&there, &anchors, size, &decoder.postprocess);
             assert_eq!(*here, there, "image {i}");
         }
     }
