@@ -104,9 +104,13 @@ impl Ops for Eager {
         }
     }
 
-    /// All at once: the filters are transformed once for all of them, and small levels fill what large ones leave.
+    /// All at once: the filters are transformed once for all of them, and small levels fill what large ones leave. On a card level by level: the
+    /// backward then holds the gradients of one level at a time.
     fn levels<R>(&mut self, xs: &[Tensor], mut f: impl FnMut(&mut Self, &[Tensor]) -> Vec<R>) -> Vec<R> {
-        f(self, xs)
+        match xs.first().map(Tensor::device) {
+            Some(device) if device.is_cuda() => xs.iter().flat_map(|x| f(self, std::slice::from_ref(x))).collect(),
+            _ => f(self, xs),
+        }
     }
 
     fn conv_transpose2d(&mut self, x: &Tensor, layer: &ConvTranspose2d) -> Tensor {

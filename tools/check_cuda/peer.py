@@ -17,26 +17,42 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool, LastLevelP
 
 WARM_UP = 3
 RATIOS = (0.5, 1.0, 2.0)
+# The last of timm's groups of blocks with strides 4, 8, 16 and 32.
+LAST = (2, 4, 6, 8)
 
 
 class Body(torch.nn.Module):
+    """RepGhostNet up to the last block of stride 32, with a pyramid on the last maps of `levels` strides. (timm's `features_only` takes the first
+    block of each stride and leaves out the blocks after it.)"""
+
     def __init__(self, name, levels, extra):
         super().__init__()
-        self.body = timm.create_model(name, features_only=True, out_indices=levels)
-        self.fpn = FeaturePyramidNetwork(self.body.feature_info.channels(), 256, extra)
+        whole = timm.create_model(name)
+        self.stem = torch.nn.Sequential(whole.conv_stem, whole.bn1, whole.act1)
+        self.blocks = whole.blocks[: LAST[-1] + 1]
+        self.taps = LAST[-levels:]
+        self.fpn = FeaturePyramidNetwork([m.shape[1] for m in self.eval().maps(torch.zeros(1, 3, 64, 64))], 256, extra)
         self.out_channels = 256
 
+    def maps(self, x):
+        x, found = self.stem(x), []
+        for i, block in enumerate(self.blocks):
+            x = block(x)
+            if i in self.taps:
+                found.append(x)
+        return found
+
     def forward(self, x):
-        return self.fpn({str(i): v for i, v in enumerate(self.body(x))})
+        return self.fpn({str(i): v for i, v in enumerate(self.maps(x))})
 
 
 def build(model, name, height, width):
     sizes = dict(min_size=height, max_size=width)
     if model == "retinanet":
         anchors = AnchorGenerator(tuple((x, int(x * 2 ** (1 / 3)), int(x * 2 ** (2 / 3))) for x in [32, 64, 128, 256, 512]), (RATIOS,) * 5)
-        return RetinaNet(Body(name, (2, 3, 4), LastLevelP6P7(256, 256)), 91, anchor_generator=anchors, **sizes)
+        return RetinaNet(Body(name, 3, LastLevelP6P7(256, 256)), 91, anchor_generator=anchors, **sizes)
     anchors = AnchorGenerator(((32,), (64,), (128,), (256,), (512,)), (RATIOS,) * 5)
-    return MaskRCNN(Body(name, (1, 2, 3, 4), LastLevelMaxPool()), 91, rpn_anchor_generator=anchors, **sizes)
+    return MaskRCNN(Body(name, 4, LastLevelMaxPool()), 91, rpn_anchor_generator=anchors, **sizes)
 
 
 def target(g, height, width, mask, device):
@@ -100,7 +116,7 @@ if __name__ == "__main__":
         times.append(time.perf_counter() - start)
     if a.trace:
         kinds = [torch.profiler.ProfilerActivity.CPU] + [torch.profiler.ProfilerActivity.CUDA] * on_card
-        with torch.profiler.profile(activities=kinds, record_shapes=True) as profile:
+        with torch.profiler.profile(activities=kinds, record_shapes=True, profile_memory=True) as profile:
             one()
             wait()
         profile.export_chrome_trace(a.trace)

@@ -271,11 +271,13 @@ fn depthwise_rows(device: Device, scale: Scale) -> Vec<Row> {
             let [held, filters] = [&x, &weight].map(|t| t.to_device(device).copy().set_requires_grad(true));
             let [exact, exact_filters] = [&x, &weight].map(|t| t.to_kind(Kind::Double).set_requires_grad(true));
             let bias = input("check.depthwise.bias", &[size[1]]);
-            let Some(got) = depthwise::conv2d(&held, &filters, Some(&bias.to_device(device)), stride, side / 2) else {
+            let shift = bias.to_device(device).copy().set_requires_grad(true);
+            let exact_shift = bias.to_kind(Kind::Double).set_requires_grad(true);
+            let Some(got) = depthwise::conv2d(&held, &filters, Some(&shift), stride, side / 2) else {
                 return vec![missing("depthwise")];
             };
             let padding = [side / 2; 2];
-            let want = exact.conv2d(&exact_filters, Some(bias.to_kind(Kind::Double)), [stride; 2], padding, [1, 1], size[1]);
+            let want = exact.conv2d(&exact_filters, Some(&exact_shift), [stride; 2], padding, [1, 1], size[1]);
             rows.push(Row::new(name.clone(), relative(&got, &want), rounding(kind)));
             let incoming = input("check.depthwise.incoming", &want.size()).to_kind(kind);
             (&got * incoming.to_device(device)).sum(Kind::Float).backward();
@@ -284,6 +286,8 @@ fn depthwise_rows(device: Device, scale: Scale) -> Vec<Row> {
             // Sums over all pixels in single precision, of parts that differ in sign.
             let error = relative(&filters.grad(), &exact_filters.grad());
             rows.push(Row::new(format!("{name}: gradient of the filters"), error, 10.0 * SINGLE));
+            let error = relative(&shift.grad(), &exact_shift.grad());
+            rows.push(Row::new(format!("{name}: gradient of the bias"), error, 10.0 * SINGLE));
         }
     }
     rows

@@ -30,8 +30,7 @@ struct Shape {
 }
 
 /// `x [N, C, H, W]` (float32, float16 or bfloat16, NCHW in memory) with one filter per channel, `weight [C, 1, K, K]`, K 3 or 5, stride
-/// 1 or 2. The output has the kind of `x`; sums are taken in single precision, and so is the weights' gradient. A bias is
-/// for inference: it gets no gradient here.
+/// 1 or 2. The output has the kind of `x`; sums are taken in single precision, and so is the weights' gradient.
 pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: i64, padding: i64) -> Option<Tensor> {
     let (size, filter) = (x.size(), weight.size());
     if size.len() != 4 || filter.len() != 4 || filter[..2] != [size[1], 1] || filter[2] != filter[3] {
@@ -40,8 +39,7 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: i64, p
     let window = Window::of(filter[2], stride)?;
     let scalar = Scalar::of(x.kind())?;
     let device = x.device();
-    let trained_bias = bias.is_some_and(Tensor::requires_grad);
-    if !available(device) || trained_bias || !x.is_contiguous() || weight.device() != device {
+    if !available(device) || !x.is_contiguous() || weight.device() != device {
         return None;
     }
     let out = |side: i64| (side + 2 * padding - filter[2]) / stride + 1;
@@ -62,19 +60,23 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: i64, p
     };
     let single = |t: &Tensor| t.detach().to_kind(Kind::Float).contiguous();
     let call = Call { filters: single(weight), x: x.detach(), shape, window, scalar };
-    let bias = bias.map(single);
+    let single_bias = bias.map(single);
     let y = Tensor::empty([n, c, out_height, out_width], (x.kind(), device));
-    serve(device, |launcher| call.forward(launcher, &call.x, bias.as_ref(), shape, false, &y))?;
+    serve(device, |launcher| call.forward(launcher, &call.x, single_bias.as_ref(), shape, false, &y))?;
 
     let (wants_x, wants_weight, weight_kind) = (x.requires_grad(), weight.requires_grad(), weight.kind());
-    Some(with_backward(y, &[x, weight], move |grad| {
+    let bias_kind = bias.map(Tensor::kind);
+    let inputs: Vec<&Tensor> = [Some(x), Some(weight), bias].into_iter().flatten().collect();
+    Some(with_backward(y, &inputs, move |grad| {
         let grad = grad.to_kind(call.x.kind()).contiguous();
         let gradients = serve(device, |launcher| {
             let to_x = if wants_x { call.to_input(launcher, &grad)? } else { Tensor::new() };
             let to_weight = if wants_weight { call.to_filter(launcher, &grad)?.to_kind(weight_kind) } else { Tensor::new() };
             Ok(vec![to_x, to_weight])
         });
-        gradients.expect("the gradient of a convolution runs where the convolution ran")
+        let mut gradients = gradients.expect("the gradient of a convolution runs where the convolution ran");
+        gradients.extend(bias_kind.map(|kind| grad.sum_dim_intlist([0, 2, 3].as_slice(), false, Kind::Float).to_kind(kind)));
+        gradients
     }))
 }
 
