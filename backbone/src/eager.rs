@@ -2,7 +2,7 @@
 
 use repghost_kernels::cpu::{self, Conv, Normed};
 use repghost_kernels::cuda::batch_norm::{self, Statistics};
-use repghost_kernels::cuda::depthwise;
+use repghost_kernels::cuda::{available, depthwise};
 use tch::Tensor;
 
 use crate::dropout::dropout;
@@ -53,7 +53,7 @@ impl Eager {
         let (x, first) = parts.first()?;
         let train = batch(first);
         let one_value = x.numel() as i64 <= x.size()[1];
-        if !x.device().is_cuda()
+        if !available(x.device())
             || (train && (one_value || sync_norm::is_shared()))
             || parts.iter().any(|(_, n)| batch(n) != train)
         {

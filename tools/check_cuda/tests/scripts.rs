@@ -57,3 +57,22 @@ fn comparisons_hold_on_the_cpu() {
         assert!(row.passes(), "{}: {:.2e} is above {:.0e}", row.name, row.error, row.limit);
     }
 }
+
+/// The sums by kernel of a trace: what queued them, how long, and how much of the time the card was busy.
+#[test]
+fn kernels_of_a_trace_are_summed() {
+    let dir = tempfile::tempdir().unwrap();
+    let op = |id: u32, name: &str| serde_json::json!({"cat": "cpu_op", "name": name, "args": {"External id": id, "Input Dims": [[2, 3]]}});
+    let kernel = |id: u32, at: u32, dur: u32| serde_json::json!({"cat": "kernel", "name": "k", "ts": at, "dur": dur, "args": {"External id": id}});
+    let events = [op(1, "add"), op(2, "mul"), kernel(1, 1000, 500), kernel(2, 2000, 3000), kernel(1, 6000, 1500)];
+    let trace = dir.path().join("trace.json");
+    std::fs::write(&trace, serde_json::json!({ "traceEvents": events }).to_string()).unwrap();
+    let code = "import json, pathlib, run, sys; print(json.dumps(run.table(pathlib.Path(sys.argv[1]))))";
+    let done = Command::new("python3").args(["-B", "-c", code]).arg(&trace).env("PYTHONPATH", folder()).output().unwrap();
+    let table: serde_json::Value =
+        serde_json::from_slice(&done.stdout).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&done.stderr)));
+    // From 1 to 7.5 ms, with 5 ms of kernels.
+    let want = serde_json::json!({"milliseconds": 6.5, "busy": 5.0, "launches": 3,
+        "rows": [["mul", "[[2, 3]]", "k", 1, 3.0], ["add", "[[2, 3]]", "k", 2, 2.0]]});
+    assert_eq!(table, want);
+}

@@ -73,7 +73,7 @@ pub fn sum(parts: &[Normed], statistics: Statistics, relu: bool) -> Option<Tenso
         return None;
     }
     let shape = Shape { images: size[0] as i32, channels: size[1] as i32, area: area as i32 };
-    let aligned = parts.iter().all(|p| address(p.x) % 16 == 0);
+    let aligned = parts.iter().all(|p| address(p.x).is_multiple_of(16));
     let held: Vec<Held> = parts.iter().map(|p| Held::of(p, device)).collect();
     let call = Call { held, shape, scalar, wide: aligned && area % WIDE == 0, relu, statistics };
     let y = Tensor::empty(&size, (first.kind(), device));
@@ -201,7 +201,7 @@ impl Call {
     /// Gradients of the inputs that want one: map, weight and bias of each part.
     fn backward(&self, launcher: &dyn Launcher, grad: &Tensor, wanted: &[[bool; 3]]) -> Result<Vec<Tensor>, KernelError> {
         let mut grad = grad.to_kind(self.held[0].x.kind()).contiguous();
-        if self.wide && address(&grad) % 16 != 0 {
+        if self.wide && !address(&grad).is_multiple_of(16) {
             grad = grad.copy();
         }
         let (parts, wide, relu, incoming) = (self.parts(), i32::from(self.wide), i32::from(self.relu), address(&grad));

@@ -13,7 +13,8 @@ type Run = unsafe extern "C" fn(*const c_uint, c_uint, *mut *mut c_void, c_int);
 
 /// Runs kernels one after another on this thread.
 pub struct Emulator {
-    backwards: bool,
+    /// The threads of a block in the other order.
+    pub backwards: bool,
 }
 
 impl Launcher for Emulator {
