@@ -64,7 +64,10 @@ fn words_that_are_no_device_are_refused() {
     let out = folder.run(&["bench", "--model", "repghostnet:0.5", "--output", "b", "--device", "cpu"]);
     assert!(out.code == 2 && out.stderr.contains("--device is for detectors"), "{}", out.stderr);
     let out = folder.run(&["eval", "--annotations", "a.json", "--detections", "d.json", "--device", "cpu"]);
-    assert_eq!((out.code, out.stderr.as_str()), (2, "error: --device is for networks: it needs --weights\n"));
+    assert_eq!(
+        (out.code, out.stderr.as_str()),
+        (2, "error: --device is for networks: it needs an experiment file or a run folder\n")
+    );
 }
 
 /// The launcher looks at a libtorch that the user names before it loads it.

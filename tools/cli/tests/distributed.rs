@@ -179,6 +179,14 @@ fn evaluation_is_split_and_its_files_are_those_of_one_process() {
     }
     let folders = |run: &str| std::fs::read_dir(folder.path().join(run)).unwrap().count();
     assert_eq!(folders("one"), folders("three"));
+    // A run folder is enough to measure its best weights again.
+    let best = folder.run(&["eval", "one", "--weights", "one/weights/best.safetensors", "--output", "named"]);
+    let own = folder.run(&["eval", "one", "--output", "own"]);
+    assert_eq!((best.code, own.code, &own.stdout), (0, 0, &best.stdout), "{}", own.stderr);
+    assert!(read("own", "detections.json") == read("named", "detections.json"));
+    let no_run = folder.run(&["eval", "one/config.yaml"]);
+    assert_eq!(no_run.code, 2);
+    assert_eq!(no_run.stderr.trim(), "error: one/config.yaml: is no run folder, so --weights FILE has to name the weights");
 }
 
 /// Gradients that are sent during the backward give the same bits; those that are rounded on their way nearly the same weights.

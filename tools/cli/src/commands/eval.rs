@@ -27,7 +27,8 @@ use crate::tables;
 /// Worked examples for `--help`.
 pub const EXAMPLES: &str = "\
 Examples:
-  trained weights:    repghost-det eval runs/mine --weights runs/mine/weights/best.safetensors --output eval/
+  a run, its best:    repghost-det eval runs/mine --output eval/
+  other weights:      repghost-det eval runs/mine --weights runs/mine/weights/last.safetensors --output eval/
   on other data:      repghost-det eval runs/mine --weights W data.val.images=DIR data.val.annotations=FILE
   of some classes:    repghost-det eval runs/mine --weights W 'data.classes=[person, dog]'
   an exported file:   repghost-det eval runs/mine --weights detector.onnx --baseline runs/mine/weights/best.safetensors
@@ -35,9 +36,9 @@ Examples:
   boxes:              repghost-det eval --annotations instances_val.json --detections detections.json
   masks:              repghost-det eval --annotations instances_val.json --detections detections.json --iou-type segm
   both, as a file:    repghost-det eval --annotations instances_val.json --detections detections.json --iou-type bbox,segm --output eval/
-  where it is wrong:  repghost-det eval runs/mine --weights runs/mine/weights/best.safetensors --diagnose --output eval/
-  two processes:      repghost-det eval runs/mine --weights runs/mine/weights/best.safetensors --nproc 2
-  which threshold:    repghost-det eval runs/mine --weights runs/mine/weights/best.safetensors --choose f1 --per-class
+  where it is wrong:  repghost-det eval runs/mine --diagnose --output eval/
+  two processes:      repghost-det eval runs/mine --nproc 2
+  which threshold:    repghost-det eval runs/mine --choose f1 --per-class
   some classes only:  repghost-det eval --annotations instances_val.json --detections detections.json --classes person,dog
 
 The numbers are those of pycocotools to the ninth digit; a dash (-1 in metrics.json) stands where there is nothing to measure.";
@@ -45,20 +46,21 @@ The numbers are those of pycocotools to the ninth digit; a dash (-1 in metrics.j
 /// Arguments of `eval`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Experiment file, or a run folder, and `key=value` overrides: with --weights, its validation data is measured.
-    #[arg(value_name = "CONFIG|KEY=VALUE", requires = "weights")]
+    /// Experiment file, or a run folder, and `key=value` overrides: a network is measured on its validation data.
+    #[arg(value_name = "CONFIG|KEY=VALUE", required_unless_present = "annotations", conflicts_with_all = ["annotations", "detections", "iou_type", "classes"])]
     items: Vec<String>,
 
     /// Weights of a detector or classifier (in any form), a checkpoint, or a raw or detector file that `export` wrote (FILE.onnx).
-    #[arg(long, value_name = "FILE", requires = "items", required_unless_present = "annotations", conflicts_with_all = ["annotations", "detections", "iou_type", "classes"])]
+    /// Without it: the best of the run folder CONFIG.
+    #[arg(long, value_name = "FILE", requires = "items")]
     weights: Option<PathBuf>,
 
     /// Runtime; by default libtorch, and onnxruntime for FILE.onnx. All but libtorch run the exported network.
-    #[arg(long, value_parser = runtime::parser(), requires = "weights")]
+    #[arg(long, value_parser = runtime::parser(), requires = "items")]
     runtime: Option<&'static Runtime>,
 
     /// Weights to measure in libtorch too: the change of every number is printed.
-    #[arg(long, value_name = "FILE", requires = "weights")]
+    #[arg(long, value_name = "FILE", requires = "items")]
     baseline: Option<PathBuf>,
 
     /// The form without a network.
@@ -74,14 +76,18 @@ pub struct Args {
 
 /// Runs `eval`.
 pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
-    if let Some(weights) = &args.weights {
-        return measure(&args, weights, quiet);
+    if !args.items.is_empty() {
+        let weights = match &args.weights {
+            Some(weights) => weights.clone(),
+            None => model_args::best_of(&args.items)?,
+        };
+        return measure(&args, &weights, quiet);
     }
     if args.device.is_set() {
-        return Err(bad_input("--device is for networks: it needs --weights"));
+        return Err(bad_input("--device is for networks: it needs an experiment file or a run folder"));
     }
     if args.launch.nproc.is_some() {
-        return Err(bad_input("--nproc is for networks: it needs --weights"));
+        return Err(bad_input("--nproc is for networks: it needs an experiment file or a run folder"));
     }
     let text = eval_files::run(&args.files, &mut |text| tracing::warn!("{text}")).bad_input()?;
     printable::print(&text)?;

@@ -75,6 +75,15 @@ pub fn experiment(items: &[String]) -> anyhow::Result<Loaded> {
     }
 }
 
+/// The best weights of the run folder that a list of arguments names.
+pub fn best_of(items: &[String]) -> anyhow::Result<PathBuf> {
+    let files: Vec<&String> = items.iter().filter(|item| !is_override(item)).collect();
+    match files.as_slice() {
+        [file] => best_weights(Path::new(file)),
+        files => Err(bad_input(format!("expected one experiment file or run folder, found {}", files.len()))),
+    }
+}
+
 fn is_experiment(path: &Path) -> bool {
     let is_file = path.extension().is_some_and(|e| e == "yaml" || e == "yml");
     // A name of the built-in list, where no file or folder has it.
