@@ -68,18 +68,19 @@ pub fn is_override(item: &str) -> bool {
 
 /// The experiment that a list of arguments names: one file or run folder, and overrides behind it.
 pub fn experiment(items: &[String]) -> anyhow::Result<Loaded> {
-    let (overrides, files): (Vec<_>, Vec<_>) = items.iter().cloned().partition(|item| is_override(item));
-    match files.as_slice() {
-        [file] => Ok(read_experiment(&PathBuf::from(file), &overrides)?),
-        files => Err(bad_input(format!("expected one experiment file or run folder, found {}", files.len()))),
-    }
+    let (config, overrides) = config_and_overrides(items)?;
+    Ok(read_experiment(&config, &overrides)?)
 }
 
 /// The best weights of the run folder that a list of arguments names.
 pub fn best_of(items: &[String]) -> anyhow::Result<PathBuf> {
-    let files: Vec<&String> = items.iter().filter(|item| !is_override(item)).collect();
+    best_weights(&config_and_overrides(items)?.0)
+}
+
+fn config_and_overrides(items: &[String]) -> anyhow::Result<(PathBuf, Vec<String>)> {
+    let (overrides, files): (Vec<_>, Vec<_>) = items.iter().cloned().partition(|item| is_override(item));
     match files.as_slice() {
-        [file] => best_weights(Path::new(file)),
+        [file] => Ok((PathBuf::from(file), overrides)),
         files => Err(bad_input(format!("expected one experiment file or run folder, found {}", files.len()))),
     }
 }
