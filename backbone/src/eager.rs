@@ -47,21 +47,27 @@ fn normed<'a>(x: &'a Tensor, layer: &'a BatchNorm) -> Normed<'a> {
 }
 
 impl Eager {
-    /// [`Ops::batch_norm_sum`] by a card's kernel, where all norms have their statistics from the same place.
-    fn sum_on_card(self, parts: &[(&Tensor, &Named<BatchNorm>)], relu: bool) -> Option<Tensor> {
-        let batch = |layer: &BatchNorm| self.train && !layer.use_running_stats.get();
-        let (x, first) = parts.first()?;
-        let train = batch(first);
-        let one_value = x.numel() as i64 <= x.size()[1];
-        if !available(x.device())
-            || (train && (one_value || sync_norm::is_shared()))
-            || parts.iter().any(|(_, n)| batch(n) != train)
-        {
+    /// Whether a norm takes the statistics of this batch. A single value per channel has no variance: PyTorch's module refuses it, the bare operator
+    /// writes NaN into the running variance. Here such a batch (one image, 1x1 map) is normalised by the running statistics and leaves them alone.
+    fn takes_batch(self, x: &Tensor, layer: &BatchNorm) -> bool {
+        let values = x.numel() as i64 / x.size()[1].max(1);
+        self.train && !layer.use_running_stats.get() && values > 1
+    }
+
+    /// Norms of this process alone by a card's kernel, where all have their statistics from the same place.
+    fn norms_on_card(self, parts: &[(&Tensor, &BatchNorm)], relu: bool) -> Option<Tensor> {
+        let (x, layer) = parts.first()?;
+        if !available(x.device()) {
+            return None;
+        }
+        let batch = self.takes_batch(x, layer);
+        let shared = self.train && sync_norm::is_shared();
+        if parts.iter().any(|(x, layer)| self.takes_batch(x, layer) != batch || (shared && !layer.use_running_stats.get())) {
             return None;
         }
         let normed: Vec<Normed> = parts.iter().map(|(x, layer)| normed(x, layer)).collect();
-        let sum = batch_norm::sum(&normed, if train { Statistics::Batch } else { Statistics::Running }, relu)?;
-        if train {
+        let sum = batch_norm::sum(&normed, if batch { Statistics::Batch } else { Statistics::Running }, relu)?;
+        if batch {
             parts.iter().for_each(|(_, layer)| count_batch(layer));
         }
         Some(sum)
@@ -128,7 +134,8 @@ impl Ops for Eager {
             _ => None,
         };
         let alone = sync_norm::shared().is_none();
-        if let Some(sum) = self.sum_on_card(parts, relu.unwrap_or(false)) {
+        let layers: Vec<(&Tensor, &BatchNorm)> = parts.iter().map(|(x, layer)| (*x, &***layer)).collect();
+        if let Some(sum) = self.norms_on_card(&layers, relu.unwrap_or(false)) {
             return if relu.is_some() { sum } else { self.activation(&sum, activation) };
         }
         if self.train && alone && parts.iter().all(|(_, layer)| !layer.use_running_stats.get()) {
@@ -149,17 +156,10 @@ impl Ops for Eager {
             count_batch(layer);
             return sync_norm::batch_norm(x, layer, &shared);
         }
-        // A single value per channel has no variance: PyTorch's module refuses it, the bare operator writes NaN into the running
-        // variance. Here such a batch (one image, 1x1 map) is normalised by the running statistics and leaves them alone.
-        let values = x.numel() as i64 / x.size()[1].max(1);
-        let train = self.train && !layer.use_running_stats.get() && values > 1;
-        let statistics = if train { Statistics::Batch } else { Statistics::Running };
-        if let Some(y) = batch_norm::sum(&[normed(x, layer)], statistics, false) {
-            if train {
-                count_batch(layer);
-            }
+        if let Some(y) = self.norms_on_card(&[(x, layer)], false) {
             return y;
         }
+        let train = self.takes_batch(x, layer);
         if train {
             if let Some(y) = cpu::batch_norm_sum(&[normed(x, layer)], false) {
                 count_batch(layer);

@@ -14,7 +14,7 @@ char *repghost_profile_start(int cuda) {
     std::set<ActivityType> kinds{ActivityType::CPU};
     if (cuda) kinds.insert(ActivityType::CUDA);
     const torch::profiler::impl::ProfilerConfig config(torch::profiler::impl::ProfilerState::KINETO, /*report_input_shapes=*/true,
-                                                             /*profile_memory=*/true);
+                                                       /*profile_memory=*/true);
     profiler::prepareProfiler(config, kinds);
     profiler::enableProfiler(config, kinds, {at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION});
   });

@@ -75,18 +75,8 @@ impl FcosDecoder {
     }
 }
 
-/// A score that may become a detection.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Candidate {
-    score: f32,
-    /// Index among all points.
-    point: usize,
-    class: usize,
-    distances: [f32; 4],
-}
-
 /// The best candidates of each image, level by level, on the host.
-fn search(raw: &FcosOutputs<Tensor>, points: &AnchorSet, decoder: &FcosDecoder) -> Vec<Vec<Candidate>> {
+fn search(raw: &FcosOutputs<Tensor>, points: &AnchorSet, decoder: &FcosDecoder) -> Vec<Vec<Picked>> {
     let (n, classes) = (points.boxes.len(), decoder.labels.outputs() as usize);
     let [logits, distances, centerness] = [&raw.logits, &raw.distances, &raw.centerness].map(to_cpu_f32);
     let [logits, distances, centerness] = [&logits, &distances, &centerness].map(f32_slice);
@@ -98,11 +88,11 @@ fn search(raw: &FcosOutputs<Tensor>, points: &AnchorSet, decoder: &FcosDecoder) 
                 for point in range {
                     let above = above(&logits[point * classes..(point + 1) * classes], centerness[point], &decoder.postprocess);
                     let d = &distances[point * 4..point * 4 + 4];
-                    found.extend(above.map(|(class, score)| Candidate {
-                        score,
-                        point,
+                    found.extend(above.map(|(class, value)| Picked {
+                        value,
+                        anchor: point,
                         class,
-                        distances: [d[0], d[1], d[2], d[3]],
+                        numbers: [d[0], d[1], d[2], d[3]],
                     }));
                 }
                 best(found, decoder.postprocess.pre_nms_top_k)
@@ -121,8 +111,8 @@ fn above<'a>(logits: &'a [f32], centerness: f32, config: &PostprocessConfig) -> 
 }
 
 /// The `k` best, best first; of equals the first.
-fn best(mut candidates: Vec<Candidate>, k: usize) -> Vec<Candidate> {
-    let order = |a: &Candidate, b: &Candidate| b.score.total_cmp(&a.score).then((a.point, a.class).cmp(&(b.point, b.class)));
+fn best(mut candidates: Vec<Picked>, k: usize) -> Vec<Picked> {
+    let order = |a: &Picked, b: &Picked| b.value.total_cmp(&a.value).then((a.anchor, a.class).cmp(&(b.anchor, b.class)));
     if k < candidates.len() {
         candidates.select_nth_unstable_by(k, order);
         candidates.truncate(k);
@@ -132,22 +122,19 @@ fn best(mut candidates: Vec<Candidate>, k: usize) -> Vec<Candidate> {
 }
 
 /// The best candidates of each image, level by level, picked on the outputs' device: only those are copied to the host.
-fn fetch(raw: &FcosOutputs<Tensor>, points: &AnchorSet, decoder: &FcosDecoder) -> Vec<Vec<Candidate>> {
+fn fetch(raw: &FcosOutputs<Tensor>, points: &AnchorSet, decoder: &FcosDecoder) -> Vec<Vec<Picked>> {
     let config = &decoder.postprocess;
     let threshold = config.score_threshold as f32;
     let scores = (raw.logits.to_kind(Kind::Float).sigmoid() * raw.centerness.to_kind(Kind::Float).sigmoid()).sqrt();
-    let images = pick(&scores, &raw.distances, points.ranges(), config.pre_nms_top_k).into_iter();
-    let above = |image: Vec<Picked>| {
-        let passing = image.into_iter().filter(|p| p.value > threshold);
-        passing.map(|p| Candidate { score: p.value, point: p.anchor, class: p.class, distances: p.numbers }).collect()
-    };
-    images.map(above).collect()
+    let mut images = pick(&scores, &raw.distances, points.ranges(), config.pre_nms_top_k);
+    images.iter_mut().for_each(|image| image.retain(|p| p.value > threshold));
+    images
 }
 
-fn suppress(candidates: &[Candidate], points: &AnchorSet, size: [i64; 2], config: &PostprocessConfig) -> HostDetections {
+fn suppress(candidates: &[Picked], points: &AnchorSet, size: [i64; 2], config: &PostprocessConfig) -> HostDetections {
     let all = HostDetections {
-        boxes: candidates.iter().map(|c| clip(decode(c.distances, points.boxes[c.point]), size)).collect(),
-        scores: candidates.iter().map(|c| c.score).collect(),
+        boxes: candidates.iter().map(|c| clip(decode(c.numbers, points.boxes[c.anchor]), size)).collect(),
+        scores: candidates.iter().map(|c| c.value).collect(),
         labels: candidates.iter().map(|c| c.class as i64).collect(),
         masks: None,
     };
@@ -179,13 +166,13 @@ mod tests {
         for (here, there) in search(&raw, &points, &decoder).into_iter().zip(fetch(&raw, &points, &decoder)) {
             assert!(here.len() > 40, "only {} candidates to compare", here.len());
             assert_eq!(here.len(), there.len());
-            let sorted = |mut all: Vec<Candidate>| {
-                all.sort_by_key(|c| (c.point, c.class));
+            let sorted = |mut all: Vec<Picked>| {
+                all.sort_by_key(|c| (c.anchor, c.class));
                 all
             };
             for (a, b) in sorted(here).iter().zip(sorted(there)) {
-                assert_eq!((a.point, a.class, a.distances), (b.point, b.class, b.distances));
-                assert!((a.score - b.score).abs() < 1e-6, "{a:?} {b:?}");
+                assert_eq!((a.anchor, a.class, a.numbers), (b.anchor, b.class, b.numbers));
+                assert!((a.value - b.value).abs() < 1e-6, "{a:?} {b:?}");
             }
         }
     }

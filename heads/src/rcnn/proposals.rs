@@ -66,17 +66,16 @@ fn search(logits: &[f32], deltas: &[f32], anchors: &AnchorSet, pre: usize) -> Ve
 /// Proposals of one image of `size` (height, width) from its best anchors, level by level.
 fn thin(best: &[Picked], anchors: &AnchorSet, size: [i64; 2], config: &RpnConfig, train: bool) -> Proposals {
     let (_, post) = config.top_n(train);
+    let ends: Vec<usize> = anchors.ranges().map(|range| range.end).collect();
     let (mut boxes, mut scores, mut levels) = (Vec::new(), Vec::new(), Vec::new());
-    for (level, range) in anchors.ranges().enumerate() {
-        for picked in best.iter().filter(|p| range.contains(&p.anchor)) {
-            let moved = clip(BoxCoder::UNIT.decode(picked.numbers, anchors.boxes[picked.anchor]), size);
-            let score = sigmoid(picked.value);
-            let large = moved[2] - moved[0] >= MIN_SIZE && moved[3] - moved[1] >= MIN_SIZE;
-            if large && score >= config.score_thresh as f32 {
-                boxes.push(moved);
-                scores.push(score);
-                levels.push(level as i64);
-            }
+    for picked in best {
+        let moved = clip(BoxCoder::UNIT.decode(picked.numbers, anchors.boxes[picked.anchor]), size);
+        let score = sigmoid(picked.value);
+        let large = moved[2] - moved[0] >= MIN_SIZE && moved[3] - moved[1] >= MIN_SIZE;
+        if large && score >= config.score_thresh as f32 {
+            boxes.push(moved);
+            scores.push(score);
+            levels.push(ends.partition_point(|end| *end <= picked.anchor) as i64);
         }
     }
     let keep = batched_nms(&boxes, &scores, &levels, config.nms_thresh as f32, post);

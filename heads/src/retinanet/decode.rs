@@ -69,15 +69,6 @@ impl RetinaNetDecoder {
     }
 }
 
-/// A score that may become a detection.
-struct Candidate {
-    logit: f32,
-    /// Index in the whole anchor set.
-    anchor: usize,
-    class: usize,
-    deltas: [f32; 4],
-}
-
 /// Detections of one image from slices: logits `[A, C]`, deltas `[A, 4]`, `size` (height, width) of the image within its padding. Labels are
 /// outputs of the head.
 fn detect_image(
@@ -103,7 +94,7 @@ fn detect_image(
         candidates.extend(best.into_iter().map(|(logit, index)| {
             let anchor = range.start + index / classes;
             let d = &deltas[anchor * 4..anchor * 4 + 4];
-            Candidate { logit, anchor, class: index % classes, deltas: [d[0], d[1], d[2], d[3]] }
+            Picked { value: logit, anchor, class: index % classes, numbers: [d[0], d[1], d[2], d[3]] }
         }));
     }
     suppress(&candidates, anchors, size, config)
@@ -126,23 +117,20 @@ fn detect(raw: &RawOutputs<Tensor>, anchors: &AnchorSet, sizes: &[[i64; 2]], con
 }
 
 /// The best candidates of each level of each image, picked on the outputs' device.
-fn fetch(raw: &RawOutputs<Tensor>, anchors: &AnchorSet, config: &PostprocessConfig) -> Vec<Vec<Candidate>> {
+fn fetch(raw: &RawOutputs<Tensor>, anchors: &AnchorSet, config: &PostprocessConfig) -> Vec<Vec<Picked>> {
     let threshold = logit_below(config.score_threshold);
-    let images = pick(&raw.logits, &raw.deltas, anchors.ranges(), config.pre_nms_top_k).into_iter();
-    let above = |image: Vec<Picked>| {
-        let passing = image.into_iter().filter(|p| p.value > threshold);
-        passing.map(|p| Candidate { logit: p.value, anchor: p.anchor, class: p.class, deltas: p.numbers }).collect()
-    };
-    images.map(above).collect()
+    let mut images = pick(&raw.logits, &raw.deltas, anchors.ranges(), config.pre_nms_top_k);
+    images.iter_mut().for_each(|image| image.retain(|p| p.value > threshold));
+    images
 }
 
-fn suppress(candidates: &[Candidate], anchors: &AnchorSet, size: [i64; 2], config: &PostprocessConfig) -> HostDetections {
+fn suppress(candidates: &[Picked], anchors: &AnchorSet, size: [i64; 2], config: &PostprocessConfig) -> HostDetections {
     let threshold = config.score_threshold as f32;
     let mut all = HostDetections::default();
     for c in candidates {
-        let score = 1.0 / (1.0 + (-c.logit).exp());
+        let score = 1.0 / (1.0 + (-c.value).exp());
         if score > threshold {
-            all.boxes.push(clip(BoxCoder::UNIT.decode(c.deltas, anchors.boxes[c.anchor]), size));
+            all.boxes.push(clip(BoxCoder::UNIT.decode(c.numbers, anchors.boxes[c.anchor]), size));
             all.scores.push(score);
             all.labels.push(c.class as i64);
         }

@@ -55,7 +55,11 @@ pub enum Statistics {
 /// layouts, more than two maps, a single value per channel. Part of autograd's graph like any operation.
 pub fn sum(parts: &[Normed], statistics: Statistics, relu: bool) -> Option<Tensor> {
     let first = parts.first()?.x;
-    let (size, device) = (first.size(), first.device());
+    let device = first.device();
+    if !available(device) {
+        return None;
+    }
+    let size = first.size();
     let scalar = Scalar::of(first.kind())?;
     let constant = |t: &Tensor| t.kind() == Kind::Float && t.device() == device && t.is_contiguous() && t.size() == size[1..2];
     let fits = |p: &Normed| {
@@ -64,7 +68,7 @@ pub fn sum(parts: &[Normed], statistics: Statistics, relu: bool) -> Option<Tenso
             && p.x.is_contiguous()
             && [p.weight, p.bias, p.running[0], p.running[1]].into_iter().all(constant)
     };
-    if size.len() != 4 || parts.len() > 2 || !available(device) || !parts.iter().all(fits) {
+    if size.len() != 4 || parts.len() > 2 || !parts.iter().all(fits) {
         return None;
     }
     let (values, area) = (size[0] * size[2] * size[3], size[2] * size[3]);
@@ -127,10 +131,6 @@ struct Call {
 }
 
 impl Call {
-    fn parts(&self) -> [Part; 2] {
-        [self.held[0].part(), self.held.get(1).map_or_else(Part::default, Held::part)]
-    }
-
     fn pack(&self) -> i64 {
         if self.wide {
             WIDE
@@ -190,12 +190,22 @@ impl Call {
         unsafe { launcher.launch(Entry::BatchNormStatistics, self.scalar, grid, &arguments) }
     }
 
+    /// Queues a kernel whose parameters begin with the parts, the shape, and whether to load widely and to apply the ReLU.
+    ///
+    /// # Safety
+    /// As [`Launcher::launch`], for the arguments behind these.
+    unsafe fn launch(&self, launcher: &dyn Launcher, entry: Entry, grid: Grid, more: &[Argument]) -> Result<(), KernelError> {
+        let parts = [self.held[0].part(), self.held.get(1).map_or_else(Part::default, Held::part)];
+        let (wide, relu) = (i32::from(self.wide), i32::from(self.relu));
+        let first = [Argument::of(&parts), Argument::of(&self.shape), Argument::of(&wide), Argument::of(&relu)];
+        // SAFETY: the caller's, and the first four are those of `batch_norm_apply`, `batch_norm_reduce` and `batch_norm_backward`.
+        unsafe { launcher.launch(entry, self.scalar, grid, &[&first, more].concat()) }
+    }
+
     fn apply(&self, launcher: &dyn Launcher, y: &Tensor) -> Result<(), KernelError> {
-        let (parts, wide, relu, to) = (self.parts(), i32::from(self.wide), i32::from(self.relu), address(y));
-        let arguments =
-            [Argument::of(&parts), Argument::of(&self.shape), Argument::of(&wide), Argument::of(&relu), Argument::of(&to)];
+        let to = address(y);
         // SAFETY: the parameters of the kernel; all maps have the shape.
-        unsafe { launcher.launch(Entry::BatchNormApply, self.scalar, self.planes(), &arguments) }
+        unsafe { self.launch(launcher, Entry::BatchNormApply, self.planes(), &[Argument::of(&to)]) }
     }
 
     /// Gradients of the inputs that want one: map, weight and bias of each part.
@@ -204,40 +214,24 @@ impl Call {
         if self.wide && !address(&grad).is_multiple_of(16) {
             grad = grad.copy();
         }
-        let (parts, wide, relu, incoming) = (self.parts(), i32::from(self.wide), i32::from(self.relu), address(&grad));
+        let incoming = address(&grad);
         let grid = self.channels();
         let channels = i64::from(self.shape.channels);
         let partial = Tensor::empty([i64::from(grid.blocks[1]), 3, channels], (Kind::Float, grad.device()));
         let to = address(&partial);
-        let arguments = [
-            Argument::of(&parts),
-            Argument::of(&self.shape),
-            Argument::of(&wide),
-            Argument::of(&relu),
-            Argument::of(&incoming),
-            Argument::of(&to),
-        ];
+        let arguments = [Argument::of(&incoming), Argument::of(&to)];
         // SAFETY: the parameters of the kernel; `partial` has a row per part.
-        unsafe { launcher.launch(Entry::BatchNormReduce, self.scalar, grid, &arguments)? };
+        unsafe { self.launch(launcher, Entry::BatchNormReduce, grid, &arguments)? };
         let sums = partial.sum_dim_intlist(0, false, Kind::Float);
         let gradient = |k: usize| wanted.get(k).is_some_and(|w| w[0]).then(|| self.held[k].x.empty_like());
         let maps = [gradient(0), gradient(1)];
         if maps.iter().any(Option::is_some) {
             let share = if self.statistics == Statistics::Batch { 1.0 / self.values() as f32 } else { 0.0 };
             let (from, [to_a, to_b]) = (address(&sums), maps.each_ref().map(|m| m.as_ref().map_or(0, address)));
-            let arguments = [
-                Argument::of(&parts),
-                Argument::of(&self.shape),
-                Argument::of(&wide),
-                Argument::of(&relu),
-                Argument::of(&incoming),
-                Argument::of(&from),
-                Argument::of(&share),
-                Argument::of(&to_a),
-                Argument::of(&to_b),
-            ];
+            let arguments =
+                [Argument::of(&incoming), Argument::of(&from), Argument::of(&share), Argument::of(&to_a), Argument::of(&to_b)];
             // SAFETY: the parameters of the kernel; all maps have the shape.
-            unsafe { launcher.launch(Entry::BatchNormBackward, self.scalar, self.planes(), &arguments)? };
+            unsafe { self.launch(launcher, Entry::BatchNormBackward, self.planes(), &arguments)? };
         }
         let mut gradients = vec![];
         for (k, (map, wanted)) in maps.into_iter().zip(wanted).enumerate() {

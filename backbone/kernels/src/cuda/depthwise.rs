@@ -65,8 +65,9 @@ pub fn conv2d(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, stride: i64, p
     serve(device, |launcher| call.forward(launcher, &call.x, single_bias.as_ref(), shape, false, &y))?;
 
     let (wants_x, wants_weight, weight_kind) = (x.requires_grad(), weight.requires_grad(), weight.kind());
-    let bias_kind = bias.map(Tensor::kind);
-    let inputs: Vec<&Tensor> = [Some(x), Some(weight), bias].into_iter().flatten().collect();
+    let trained_bias = bias.filter(|bias| bias.requires_grad());
+    let bias_kind = trained_bias.map(Tensor::kind);
+    let inputs: Vec<&Tensor> = [x, weight].into_iter().chain(trained_bias).collect();
     Some(with_backward(y, &inputs, move |grad| {
         let grad = grad.to_kind(call.x.kind()).contiguous();
         let gradients = serve(device, |launcher| {
