@@ -231,14 +231,16 @@ fn nms_rows(device: Device, scale: Scale) -> Vec<Row> {
 }
 
 fn normalize_rows(device: Device) -> Vec<Row> {
-    let norm = normalize::Norm { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };
+    let (mean, deviation) = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]);
+    let norm =
+        normalize::Norm { scale: deviation.map(|d: f32| 1.0 / (255.0 * d)), offset: [0, 1, 2].map(|c| -mean[c] / deviation[c]) };
     let (height, width) = (37i64, 52i64);
     let bytes: Vec<u8> =
         uniform("check.pixels", (2 * 3 * height * width) as usize).iter().map(|u| ((u + 1.0) * 127.9) as u8).collect();
     let pixels = Tensor::from_slice(&bytes).view([2, 3, height, width]);
     let sizes = [[30, 52], [37, 11]];
     let column = |values: [f32; 3]| Tensor::from_slice(&values.map(f64::from)).view([1, 3, 1, 1]);
-    let want = (pixels.to_kind(Kind::Double) / 255.0 - column(norm.mean)) / column(norm.deviation);
+    let want = (pixels.to_kind(Kind::Double) / 255.0 - column(mean)) / column(deviation);
     for (i, [h, w]) in sizes.iter().enumerate() {
         let image = want.get(i as i64);
         let _ = image.narrow(1, *h, height - h).zero_();

@@ -77,6 +77,11 @@ impl Normalize {
     /// Pixels in [0, 1], nothing subtracted.
     pub const UNIT: Self = Self { mean: [0.0; 3], std: [1.0; 3] };
 
+    /// Factor and summand of each channel: `byte * factor + summand`.
+    pub fn scale_and_offset(&self) -> ([f32; 3], [f32; 3]) {
+        (self.std.map(|s| 1.0 / (255.0 * s)), [0, 1, 2].map(|c| -self.mean[c] / self.std[c]))
+    }
+
     /// Writes an image into the top left of one `[3, plane_height, plane_width]` slot of a batch: conversion, normalisation and
     /// the turn from interleaved to planar in one pass. What lies outside of the image stays as it is (zero in a fresh batch).
     ///
@@ -85,8 +90,7 @@ impl Normalize {
     pub fn write(&self, image: &RgbImage, slot: &mut [f32], plane_height: usize, plane_width: usize) {
         let (width, height) = (image.width() as usize, image.height() as usize);
         assert!(width <= plane_width && height <= plane_height && slot.len() == 3 * plane_height * plane_width);
-        let scale = self.std.map(|s| 1.0 / (255.0 * s));
-        let offset = [0, 1, 2].map(|c| -self.mean[c] / self.std[c]);
+        let (scale, offset) = self.scale_and_offset();
         let (red, rest) = slot.split_at_mut(plane_height * plane_width);
         let (green, blue) = rest.split_at_mut(plane_height * plane_width);
         for (y, row) in image.as_raw().chunks_exact(3 * width.max(1)).enumerate() {

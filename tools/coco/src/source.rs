@@ -3,6 +3,7 @@
 //! A [`Source`] gives the n-th image with its objects, unaltered; what is drawn by chance happens later, in the loader. So a
 //! folder of COCO files, the built-in shapes and a test's four pixels feed the same loader.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -95,7 +96,7 @@ impl Source for CocoSource {
 }
 
 /// A sample without its pixels.
-fn annotated<'a>(record: &ImageRecord, objects: impl Iterator<Item = (&'a Annotation, BoxXyxy)>, masks: bool) -> Sample {
+fn annotated<'a>(record: &ImageRecord, objects: impl Iterator<Item = (Cow<'a, Annotation>, BoxXyxy)>, masks: bool) -> Sample {
     let target = SampleTarget {
         image_id: record.id,
         file_name: record.file_name.clone(),
@@ -104,14 +105,15 @@ fn annotated<'a>(record: &ImageRecord, objects: impl Iterator<Item = (&'a Annota
     };
     let mut sample = Sample { target, shapes: masks.then(Vec::new), ..Sample::default() };
     for (annotation, bbox) in objects {
+        let label = annotation.label;
         if let Some(shapes) = &mut sample.shapes {
-            match MaskShape::owned(annotation.segmentation.clone()) {
+            match MaskShape::owned(annotation.into_owned().segmentation) {
                 Some(shape) => shapes.push(shape),
                 None => continue,
             }
         }
         sample.target.boxes.push(bbox);
-        sample.target.labels.push(annotation.label);
+        sample.target.labels.push(label);
     }
     sample
 }

@@ -14,6 +14,9 @@ pub trait Transform: Send + Sync {
     /// The other steps.
     fn draw(&self, sample: Sample, rng: &mut ChaCha8Rng) -> Sample;
 
+    /// Whether samples leave as bytes: none has a resize pending, and [`Transform::on_normalized`] does nothing.
+    fn leaves_bytes(&self) -> bool;
+
     /// A last step on normalised pixels `[3, height, width]` of an image that fills its planes.
     fn on_normalized(&self, _pixels: &mut [f32], _height: usize, _width: usize, _rng: &mut ChaCha8Rng) {}
 }

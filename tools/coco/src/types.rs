@@ -1,5 +1,7 @@
 //! What the data floor hands to the trainer.
 
+use crate::pixels::Pixels;
+
 /// Corners x1, y1, x2, y2 in pixels.
 pub type BoxXyxy = [f32; 4];
 
@@ -36,8 +38,8 @@ pub struct SampleTarget {
 pub struct Batch {
     /// Number of this batch within its epoch.
     pub index: usize,
-    /// Normalised pixels `[N, 3, H, W]`, padded with zeros at the right and at the bottom.
-    pub pixels: Vec<f32>,
+    /// The images, padded at the right and at the bottom.
+    pub pixels: Pixels,
     /// N, 3, H, W.
     pub shape: [usize; 4],
     /// True height and width of each image.

@@ -37,7 +37,7 @@ fn classes_are_subfolders_and_labels_go_with_their_images() {
     let batches: Vec<_> = loader.epoch(0, 0).map(Result::unwrap).collect();
     assert_eq!(batches.iter().map(|b| b.shape[0]).collect::<Vec<_>>(), [4, 4, 1]);
     for batch in &batches {
-        for (target, pixels) in batch.targets.iter().zip(batch.pixels.chunks_exact(3 * 32 * 32)) {
+        for (target, pixels) in batch.targets.iter().zip(batch.pixels.normalized().unwrap().chunks_exact(3 * 32 * 32)) {
             let gray = [40.0, 120.0, 200.0][target.labels[0] as usize] / 255.0;
             assert!(pixels.iter().all(|v| (v - gray).abs() < 0.005), "{:?}", target.labels);
         }
@@ -54,7 +54,7 @@ fn training_is_the_same_for_any_number_of_workers() {
         recipe.check("classify").unwrap();
         let stream = |workers, epoch| {
             let loader = Loader::with_transform(source.clone(), config(3, workers), Arc::new(Training(recipe.clone()))).unwrap();
-            loader.epoch(epoch, 0).map(|b| b.unwrap().pixels).collect::<Vec<_>>()
+            loader.epoch(epoch, 0).map(|b| b.unwrap().pixels.normalized().unwrap().to_vec()).collect::<Vec<_>>()
         };
         let first = stream(0, 0);
         assert_eq!(first.len(), 3);

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use image::{Rgb, RgbImage};
-use repghost_coco::augment::{IouCropConfig, PhotometricConfig, ZoomOutConfig};
+use repghost_coco::augment::{IouCropConfig, PhotometricConfig, ResizeStyle, ZoomOutConfig};
 use repghost_coco::shapes::ShapesConfig;
 use repghost_coco::{
     AugmentConfig, Batch, CocoSource, DataError, Dataset, DatasetOptions, DecodeConfig, Loader, LoaderConfig, Normalize,
-    OnUnreadableImage, ResizeConfig, Sample, ShapesSource, Source,
+    OnUnreadableImage, Pixels, ResizeConfig, Sample, ShapesSource, Source,
 };
 
 /// Gray images of different shapes; every read is counted, some fail.
@@ -81,11 +81,16 @@ fn batches(loader: &Loader, epoch: usize, skip: usize) -> Vec<Batch> {
     loader.epoch(epoch, skip).map(Result::unwrap).collect()
 }
 
+fn values(batch: &Batch) -> &[f32] {
+    batch.pixels.normalized().unwrap()
+}
+
 fn assert_same(a: &[Batch], b: &[Batch]) {
     assert_eq!(a.len(), b.len());
     for (a, b) in a.iter().zip(b) {
         assert_eq!((a.index, a.shape, &a.sizes), (b.index, b.shape, &b.sizes));
-        assert!(a.pixels.iter().zip(&b.pixels).all(|(x, y)| x.to_bits() == y.to_bits()), "pixels of batch {}", a.index);
+        let (x, y) = (values(a), values(b));
+        assert!(x.iter().zip(y).all(|(x, y)| x.to_bits() == y.to_bits()) && x.len() == y.len(), "pixels of batch {}", a.index);
         for (a, b) in a.targets.iter().zip(&b.targets) {
             assert_eq!((a.image_id, &a.boxes, &a.labels, &a.masks), (b.image_id, &b.boxes, &b.labels, &b.masks));
         }
@@ -128,6 +133,29 @@ fn a_cache_reads_each_file_once_and_changes_nothing() {
     }
 }
 
+/// Bytes are those that would have been normalised; a transform on normalised pixels, and a resize to fractions, leave no bytes.
+#[test]
+fn bytes_are_the_same_pixels() {
+    let config = LoaderConfig { augment: everything(), ..plain(4, 2) };
+    let new = |config: &LoaderConfig| Loader::new(Arc::new(Gray::new(12)), config.clone()).unwrap();
+    for (floats, bytes) in batches(&new(&config), 1, 0).iter().zip(batches(&new(&config).with_bytes().unwrap(), 1, 0)) {
+        assert_eq!((floats.shape, &floats.sizes), (bytes.shape, &bytes.sizes));
+        let Pixels::Bytes { values: found, normalize } = &bytes.pixels else { panic!("no bytes") };
+        let (scale, offset) = normalize.scale_and_offset();
+        let [_, _, height, width] = bytes.shape;
+        for (at, value) in values(floats).iter().enumerate() {
+            let (image, channel, y, x) = (at / (3 * height * width), at / (height * width) % 3, at / width % height, at % width);
+            let byte = found[((image * height + y) * width + x) * 3 + channel];
+            let inside = y < bytes.sizes[image][0] && x < bytes.sizes[image][1];
+            let wanted = if inside { f32::from(byte) * scale[channel] + offset[channel] } else { 0.0 };
+            assert_eq!(*value, wanted, "image {image}, channel {channel}, row {y}, column {x}");
+        }
+    }
+    let fractions = ResizeConfig { style: ResizeStyle::Torchvision, ..ResizeConfig::longest(30) };
+    let config = LoaderConfig { augment: AugmentConfig { resize: fractions, ..Default::default() }, ..plain(4, 0) };
+    assert!(batches(&new(&config).with_bytes().unwrap(), 0, 0)[0].pixels.normalized().is_some());
+}
+
 #[test]
 fn batches_are_padded_with_zeros_to_the_multiple() {
     let config =
@@ -137,7 +165,7 @@ fn batches_are_padded_with_zeros_to_the_multiple() {
     assert_eq!(batch.shape, [2, 3, 48, 48]);
     assert_eq!(batch.sizes, [[40, 20], [20, 40]]);
     for (n, [height, width]) in batch.sizes.iter().enumerate() {
-        for (at, &value) in batch.pixels[n * 3 * 48 * 48..(n + 1) * 3 * 48 * 48].iter().enumerate() {
+        for (at, &value) in values(&batch)[n * 3 * 48 * 48..(n + 1) * 3 * 48 * 48].iter().enumerate() {
             let (y, x) = (at / 48 % 48, at % 48);
             let wanted = if y < *height && x < *width { n as f32 / 255.0 } else { 0.0 };
             assert!((value - wanted).abs() < 1e-7, "image {n} row {y} column {x}: {value}");
@@ -250,7 +278,7 @@ fn real_files_come_through_with_boxes_and_masks() {
         let (mut seen, mut found) = (0, 0);
         for batch in batches(&loader, 0, 0) {
             assert_eq!(batch.shape[2] % 32, 0);
-            assert!(batch.pixels.iter().all(|v| v.is_finite()));
+            assert!(values(&batch).iter().all(|v| v.is_finite()));
             for (target, [height, width]) in batch.targets.iter().zip(&batch.sizes) {
                 seen += 1;
                 found += target.boxes.len();

@@ -25,6 +25,7 @@ struct Inner {
     raw: Mutex<Raw>,
     rank: usize,
     size: usize,
+    local_rank: usize,
     timeout: Duration,
     /// Where NCCL adds the tensors of cards.
     cards: OnceLock<Communicator>,
@@ -81,7 +82,14 @@ impl Group {
         };
         error.map_err(failed)?;
         let raw = Mutex::new(Raw(raw));
-        Ok(Self(Arc::new(Inner { raw, rank: world.rank, size: world.size, timeout, cards: OnceLock::new() })))
+        Ok(Self(Arc::new(Inner {
+            raw,
+            rank: world.rank,
+            size: world.size,
+            local_rank: world.local_rank,
+            timeout,
+            cards: OnceLock::new(),
+        })))
     }
 
     /// Number of this process.
@@ -92,6 +100,11 @@ impl Group {
     /// Processes.
     pub fn size(&self) -> usize {
         self.0.size
+    }
+
+    /// Number of this process on its machine; 0 where the launcher does not number them.
+    pub fn local_rank(&self) -> usize {
+        self.0.local_rank
     }
 
     /// Whether this process is the one that writes and prints.

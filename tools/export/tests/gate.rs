@@ -1,4 +1,5 @@
-//! The gate over all heads, both precisions, both ways of suppression, on a family of each kind. (`make gate` goes over all backbones.)
+//! The gate over all heads, both precisions, both ways of suppression, with and without score thresholds, on a family of each kind. (`make gate`
+//! goes over all backbones.)
 
 use repghost_backbone::BackboneConfig;
 use repghost_export::onnx::ElementType;
@@ -36,6 +37,9 @@ fn every_part_of_every_head_agrees() {
                 println!("{row}");
                 assert_eq!(row.cells.len(), PARTS.len());
                 assert!(row.worst() <= tolerance(precision));
+                // About half of the detections are above thresholds that lie in their middle.
+                assert_eq!(row.shown.len(), 2);
+                assert!(row.shown.iter().all(|s| 0 < s.shown && s.shown < s.all), "{head}: {:?}", row.shown);
                 for (part, cell) in PARTS.iter().zip(&row.cells) {
                     let agreement = cell.detections();
                     assert_eq!(agreement.total > 20, part.is_detector(), "{head} {part:?}: {agreement:?}");

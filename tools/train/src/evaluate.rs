@@ -111,18 +111,19 @@ pub fn short(measured: &Measured) -> Vec<(String, f64)> {
     named.collect()
 }
 
-/// Validation data of a detector's classes, matched by name: of all of them, or of those that `data.classes` names.
+/// Validation data of a detector's classes, matched by name: of all of them, or of those that `data.classes` names. Of the processes of `group`
+/// one per machine reads the annotations; all have to call this.
 ///
 /// # Errors
 /// Data that cannot be read or has none of the classes; names in `data.classes` that the detector doesn't have.
-pub fn validation_data(e: &Experiment, classes: &[Class]) -> Result<SplitData, TrainError> {
+pub fn validation_data(e: &Experiment, classes: &[Class], group: Option<&Group>) -> Result<SplitData, TrainError> {
     let names: Vec<String> = classes.iter().map(|c| c.name.clone()).collect();
     let wanted = e.data.classes.as_ref().unwrap_or(&names);
     if let Some(unknown) = wanted.iter().find(|name| !names.contains(name)) {
         let problem = format!("the weights have no class '{unknown}'; they have {}", shortened(&names));
         return Err(TrainError::setting("data.classes", problem));
     }
-    looked_at(e, Split::Val, data::open(e, Split::Val, Some(wanted))?)
+    looked_at(e, Split::Val, data::open_among(e, Split::Val, Some(wanted), group)?)
 }
 
 /// Classes by label with the ids that they have in a data set. Those that it doesn't have get ids of their own.
@@ -191,6 +192,6 @@ pub fn evaluate_weights(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<Option<Measured>, TrainError> {
     let pool = LibtorchPool::new(e, model::load_or_val_classes(e, weights)?);
-    let val = validation_data(e, pool.classes())?;
+    let val = validation_data(e, pool.classes(), None)?;
     evaluate_detector(e, &pool, &val, stop, progress)
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use repghost_coco::loader::Epoch;
-use repghost_coco::Batch;
-use repghost_kernels::device::memory::pinned_floats;
+use repghost_coco::{Batch, Pixels};
+use repghost_kernels::device::memory::pinned_copy;
 use repghost_kernels::device::stream::{CopyStream, Upload};
 use tch::Device;
 
@@ -20,7 +20,7 @@ use crate::error::TrainError;
 pub struct DeviceBatch {
     /// Sizes and targets; the pixels on the CPU.
     pub batch: Batch,
-    /// The pixels on a card.
+    /// The pixels on a card, as bytes where `batch` has those.
     pub(crate) pixels: Option<Arc<Upload>>,
 }
 
@@ -32,7 +32,11 @@ impl DeviceBatch {
     pub(crate) fn on_host(&self) -> Result<Batch, TrainError> {
         let mut batch = self.batch.clone();
         if let Some(pixels) = &self.pixels {
-            batch.pixels = Vec::try_from(pixels.tensor()?.to_device(Device::Cpu).reshape([-1]))?;
+            let values = pixels.tensor()?.to_device(Device::Cpu).reshape([-1]);
+            batch.pixels = match batch.pixels {
+                Pixels::Normalized(_) => Pixels::Normalized(Vec::try_from(values)?),
+                Pixels::Bytes { normalize, .. } => Pixels::Bytes { values: Vec::try_from(values)?, normalize },
+            };
         }
         Ok(batch)
     }
@@ -82,8 +86,11 @@ impl Ahead {
 }
 
 fn uploaded(mut batch: Batch, stream: &CopyStream) -> Item {
-    let host = pinned_floats(&batch.pixels, &batch.shape.map(|d| d as i64))?;
-    batch.pixels = vec![];
+    let [n, channels, height, width] = batch.shape.map(|d| d as i64);
+    let host = match batch.pixels.take() {
+        Pixels::Normalized(values) => pinned_copy(&values, &[n, channels, height, width])?,
+        Pixels::Bytes { values, .. } => pinned_copy(&values, &[n, height, width, channels])?,
+    };
     Ok(DeviceBatch { batch, pixels: Some(Arc::new(stream.upload(&host)?)) })
 }
 

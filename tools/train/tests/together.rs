@@ -8,8 +8,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use common::{config, Quadrants, BATCHES};
+use repghost_coco::Segmentation;
 use repghost_distributed::{DistributedError, Group, Launch, World};
-use repghost_train::config::{StopConfig, TrainConfig};
+use repghost_train::config::data_paths::Split;
+use repghost_train::config::{Loaded, StopConfig, TrainConfig};
+use repghost_train::detection::data;
 use repghost_train::error::TrainError;
 use repghost_train::run::RunFolder;
 use repghost_train::together::Together;
@@ -71,4 +74,41 @@ fn a_run_without_improvement_ends_in_all_processes() {
     assert_eq!(trainer.train().unwrap(), RunOutcome::Finished);
     assert_eq!(trainer.run.progress.step as usize, 4 * BATCHES);
     assert_eq!(trainer.run.progress.best.map(|best| (best.step as usize, best.value)), Some((2 * BATCHES, 0.5)));
+}
+
+/// One process per machine parses an annotation file: the second one's is no COCO file, and it has the first one's images and objects.
+#[test]
+fn annotations_are_parsed_once() {
+    let Some(group) = one_of_two("annotations_are_parsed_once") else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("instances.json");
+    let text = r#"{
+        "images": [{"id": 5, "file_name": "a.png", "height": 30, "width": 40}, {"id": 6, "file_name": "b.png", "height": 30, "width": 40}],
+        "categories": [{"id": 3, "name": "cat"}],
+        "annotations": [{"id": 1, "image_id": 6, "category_id": 3, "bbox": [1, 2, 9, 9.5], "area": 42.5, "iscrowd": 0,
+                         "segmentation": [[1, 2, 10, 2, 10, 11.5]]}]
+    }"#;
+    std::fs::write(&file, if group.rank() == 0 { text } else { "{}" }).unwrap();
+    std::fs::create_dir(dir.path().join("images")).unwrap();
+    let experiment = format!(
+        "data: {{keep_empty: true, train: {{annotations: {file}, images: {images}}}}}\nmodel: {{head: {{name: mask_rcnn}}}}\n",
+        file = file.display(),
+        images = dir.path().join("images").display()
+    );
+    let path = dir.path().join("experiment.yaml");
+    std::fs::write(&path, experiment).unwrap();
+    let e = Loaded::read(&path, &[]).unwrap().experiment;
+    let open = |group| data::open_among(&e, Split::Train, None, group);
+    let opened = open(Some(&group)).unwrap().dataset;
+    assert_eq!(opened.images.iter().map(|i| i.id).collect::<Vec<_>>(), [5, 6]);
+    assert_eq!(opened.training_objects(0).count(), 0);
+    let (object, bbox) = opened.training_objects(1).next().unwrap();
+    assert_eq!((bbox, object.area, object.label), ([1.0, 2.0, 10.0, 11.5], 42.5, 0));
+    assert_eq!(object.segmentation, Segmentation::Polygons(vec![vec![1.0, 2.0, 10.0, 2.0, 10.0, 11.5]]));
+    assert_eq!(opened.report.images_in_file, if group.rank() == 0 { 2 } else { 0 });
+    assert_eq!(open(None).is_err(), group.rank() == 1, "the second file cannot be parsed");
+    // An error in the first process is each one's own.
+    std::fs::write(&file, "[").unwrap();
+    assert!(open(Some(&group)).err().unwrap().to_string().contains("instances.json"));
+    group.barrier().unwrap();
 }

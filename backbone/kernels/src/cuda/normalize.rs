@@ -10,14 +10,14 @@ const THREADS: u32 = 256;
 /// Blocks of an image.
 const MAX_BLOCKS: u32 = 1024;
 
-/// What is taken from a colour (0 to 1), and what the rest is divided by.
+/// What a byte is multiplied by, and what is added.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Norm {
-    /// Mean per colour.
-    pub mean: [f32; 3],
-    /// Standard deviation per colour.
-    pub deviation: [f32; 3],
+    /// Factor per colour: 1 / (255 x standard deviation).
+    pub scale: [f32; 3],
+    /// Summand per colour: -mean / standard deviation.
+    pub offset: [f32; 3],
 }
 
 #[repr(C)]
@@ -31,7 +31,7 @@ impl Layout {
     }
 }
 
-/// `(x / 255 - mean) / deviation` of `pixels [N, 3, H, W]` u8 (any strides) within each image's `sizes` (height, width), 0 beside it: `[N,
+/// `x * scale + offset` of `pixels [N, 3, H, W]` u8 (any strides) within each image's `sizes` (height, width), 0 beside it: `[N,
 /// 3, H, W]` of `kind`, with channels last in memory if so asked.
 ///
 /// # Panics

@@ -2,6 +2,7 @@
 
 use std::ffi::{c_char, c_int};
 
+use tch::kind::Element;
 use tch::{Device, Kind, Tensor};
 use torch_sys::C_tensor;
 
@@ -87,17 +88,17 @@ pub fn pinned(size: &[i64], kind: Kind) -> Result<Tensor, ShimError> {
     }
 }
 
-/// Floats of the host in pinned memory.
+/// Values of the host in pinned memory.
 ///
 /// # Errors
-/// A shape of another number of values; a libtorch without a card.
-pub fn pinned_floats(values: &[f32], size: &[i64]) -> Result<Tensor, ShimError> {
+/// As [`pinned`]; a shape of another number of values.
+pub fn pinned_copy<T: Element>(values: &[T], size: &[i64]) -> Result<Tensor, ShimError> {
     if size.iter().product::<i64>() != values.len() as i64 {
         return Err(ShimError(format!("{} values are no {size:?}", values.len())));
     }
-    let tensor = pinned(size, Kind::Float)?;
-    // SAFETY: the tensor is fresh, contiguous, on the host, and of as many floats.
-    unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), tensor.data_ptr() as *mut f32, values.len()) };
+    let tensor = pinned(size, T::KIND)?;
+    // SAFETY: the tensor is fresh, contiguous, on the host, and of as many values of that type.
+    unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), tensor.data_ptr() as *mut T, values.len()) };
     Ok(tensor)
 }
 
@@ -109,6 +110,6 @@ mod tests {
     fn the_host_has_no_card() {
         assert_eq!(usage(Device::Cpu).unwrap(), None);
         assert!(reset_peak(Device::Cpu).is_ok() && empty_cache(Device::Cpu).is_ok());
-        assert!(pinned(&[2], Kind::Double).is_err() && pinned_floats(&[1.0], &[2]).is_err());
+        assert!(pinned(&[2], Kind::Double).is_err() && pinned_copy(&[1.0f32], &[2]).is_err());
     }
 }

@@ -82,7 +82,7 @@ pub fn run(args: &Args, quiet: bool) -> anyhow::Result<Outcome> {
         for (subject, row) in subjects.iter().zip(&mut rows) {
             let detector = named.iter().find(|d| d.name == subject.name).unwrap_or(first);
             let mut shown = Counter::new("evaluating", quiet);
-            let val = validation_data(&detector.experiment, subject.pool().classes())?;
+            let val = validation_data(&detector.experiment, subject.pool().classes(), None)?;
             let mut progress = |done, total| shown.update(done, total);
             let measured = evaluate_detector(&detector.experiment, subject.pool(), &val, &stop, &mut progress)?;
             shown.clear();

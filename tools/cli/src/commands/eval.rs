@@ -126,7 +126,7 @@ fn measure_part(args: &Args, weights: &Path, loaded: &Loaded, group: Option<&Gro
         let mut progress = |done, total| shown.update(done, total);
         let e = &loaded.experiment;
         let pool = runtime::open(e, weights, provider, Classes::OfValidationData)?;
-        let val = validation_data(e, pool.classes())?;
+        let val = validation_data(e, pool.classes(), group)?;
         for note in val.notes.iter().filter(|_| first) {
             tracing::warn!("{}", note.trim_start_matches("warning: "));
         }

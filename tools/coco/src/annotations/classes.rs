@@ -6,6 +6,8 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::error::AnnotationError;
 use super::problem::Problem;
 use super::raw::{RawAnnotation, RawCategory};
@@ -27,7 +29,7 @@ pub enum LabelMode {
 }
 
 /// A wanted category.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Class {
     /// The index that heads learn and predict.
     pub label: i64,
@@ -38,7 +40,7 @@ pub struct Class {
 }
 
 /// The wanted categories, by label.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassList {
     classes: Vec<Class>,
     by_label: HashMap<i64, usize>,

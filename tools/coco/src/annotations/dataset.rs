@@ -3,6 +3,7 @@
 //! Training and evaluation want different things of the same file, so nothing that evaluation counts is lost here: crowds
 //! and boxes without area stay in [`Dataset::annotations`]; [`Dataset::training_objects`] leaves them out.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use crate::types::BoxXyxy;
 
 use super::classes::{self, listed, ClassList, LabelMode};
 use super::error::AnnotationError;
+use super::objects::Objects;
 use super::problem::{Finding, Problem, Severity};
 use super::raw::{self, RawFile};
 use super::record::{self, Annotation, Context, ImageRecord};
@@ -133,7 +135,7 @@ pub struct Dataset {
     pub report: LoadReport,
     /// All categories of the file, the ones that are not wanted included.
     pub(crate) category_ids: HashSet<i64>,
-    objects: Vec<Vec<Annotation>>,
+    pub(super) objects: Objects,
 }
 
 impl Dataset {
@@ -152,10 +154,17 @@ impl Dataset {
     pub fn from_samples(samples: Vec<SampleAnnotations>, classes: ClassList) -> Self {
         let (images, objects): (Vec<_>, Vec<_>) = samples.into_iter().map(|s| (s.image, s.annotations)).unzip();
         let category_ids = classes.iter().map(|class| class.category_id).collect();
-        let mut dataset = Dataset { path: PathBuf::new(), images, classes, report: LoadReport::default(), category_ids, objects };
+        let mut dataset = Dataset {
+            path: PathBuf::new(),
+            images,
+            classes,
+            report: LoadReport::default(),
+            category_ids,
+            objects: Objects::Own(objects),
+        };
         dataset.count();
         dataset.report.images_in_file = dataset.images.len();
-        dataset.report.annotations_in_file = dataset.objects.iter().map(Vec::len).sum();
+        dataset.report.annotations_in_file = (0..dataset.len()).map(|i| dataset.annotations(i).len()).sum();
         dataset
     }
 
@@ -169,15 +178,16 @@ impl Dataset {
         self.images.is_empty()
     }
 
-    /// All objects of an image, crowds and boxes without area included; none beyond the last image.
+    /// All objects of an image, crowds and boxes without area included; none beyond the last image. A set that was opened from an index
+    /// reads all objects into memory when this is first called.
     pub fn annotations(&self, index: usize) -> &[Annotation] {
-        self.objects.get(index).map_or(&[], Vec::as_slice)
+        self.objects.of(index)
     }
 
     /// The objects of an image to train on, each with its box clipped to the image: no crowds, no box without area.
-    pub fn training_objects(&self, index: usize) -> impl Iterator<Item = (&Annotation, BoxXyxy)> {
-        let size = self.images.get(index).map_or([0, 0], |image| [image.height, image.width]);
-        trainable(self.annotations(index), size)
+    pub fn training_objects(&self, index: usize) -> impl Iterator<Item = (Cow<'_, Annotation>, BoxXyxy)> {
+        let [height, width] = self.images.get(index).map_or([0, 0], |image| [image.height, image.width]);
+        self.objects.each(index).filter_map(move |object| object.training_box(height, width).map(|bbox| (object, bbox)))
     }
 
     /// Index of an image by its id in the file. Builds no table: for many look-ups make a map of [`Dataset::images`].
@@ -263,6 +273,7 @@ impl Dataset {
             categories.into_iter().filter_map(|(id, name)| other_classes.get(&id).map(|count| (name, *count))).collect();
         let mut category_ids = known;
         category_ids.extend(classes.iter().map(|class| class.category_id));
+        let objects = Objects::Own(objects);
         let mut dataset = Dataset { path: path.to_owned(), images, classes, report, category_ids, objects };
         dataset.count();
         let boxes = dataset.with_objects().flat_map(|(image, objects)| {
@@ -281,7 +292,7 @@ impl Dataset {
 
     /// The images with all their objects.
     fn with_objects(&self) -> impl Iterator<Item = (&ImageRecord, &[Annotation])> {
-        self.images.iter().zip(self.objects.iter().map(Vec::as_slice))
+        self.images.iter().enumerate().map(|(index, image)| (image, self.annotations(index)))
     }
 
     /// The set without some of its images, which cannot be read.
@@ -305,16 +316,17 @@ impl Dataset {
     fn keep(&mut self, flags: &[bool]) {
         let mut flag = flags.iter();
         self.images.retain(|_| flag.next().copied().unwrap_or(false));
-        let mut flag = flags.iter();
-        self.objects.retain(|_| flag.next().copied().unwrap_or(false));
+        self.objects.keep(flags);
     }
 
     fn count(&mut self) {
-        for (image, objects) in self.images.iter().zip(&self.objects) {
+        let (mut all_crowds, mut without_area) = (0, 0);
+        for (image, objects) in self.with_objects() {
             let crowds = objects.iter().filter(|object| object.iscrowd).count();
-            self.report.crowds += crowds;
-            self.report.without_area += objects.len() - crowds - trainable(objects, [image.height, image.width]).count();
+            all_crowds += crowds;
+            without_area += objects.len() - crowds - trainable(objects, [image.height, image.width]).count();
         }
+        (self.report.crowds, self.report.without_area) = (all_crowds, without_area);
     }
 
     fn leave_out_empty(&mut self, options: &DatasetOptions, in_file: &str) -> Result<(), AnnotationError> {
@@ -344,10 +356,7 @@ impl Dataset {
 
 /// The objects to train on among an image's, with their boxes clipped to its `[height, width]`.
 pub fn trainable(objects: &[Annotation], size: [u32; 2]) -> impl Iterator<Item = (&Annotation, BoxXyxy)> {
-    objects
-        .iter()
-        .filter(|object| !object.iscrowd)
-        .filter_map(move |object| object.clipped_box(size[0], size[1]).map(|bbox| (object, bbox)))
+    objects.iter().filter_map(move |object| object.training_box(size[0], size[1]).map(|bbox| (object, bbox)))
 }
 
 /// The images of a file, with what is wrong with them.

@@ -1,5 +1,7 @@
 //! One raw record to one typed record, with every problem named on the way.
 
+use serde::{Deserialize, Serialize};
+
 use crate::types::BoxXyxy;
 
 use super::problem::Problem;
@@ -10,7 +12,7 @@ use super::segmentation::Segmentation;
 const BORDER_TOLERANCE: f64 = 0.5;
 
 /// An image of the data set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRecord {
     /// The id in the file; ids may have gaps and may be large.
     pub id: i64,
@@ -23,7 +25,7 @@ pub struct ImageRecord {
 }
 
 /// An object of an image.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Annotation {
     /// The id in the file.
     pub id: i64,
@@ -42,6 +44,15 @@ pub struct Annotation {
 }
 
 impl Annotation {
+    /// Its clipped box where it is one to train on: no crowd, and not without area.
+    pub(super) fn training_box(&self, height: u32, width: u32) -> Option<BoxXyxy> {
+        if self.iscrowd {
+            None
+        } else {
+            self.clipped_box(height, width)
+        }
+    }
+
     /// The box as corners, clipped to an image of this size; `None` where nothing of it is left to learn from.
     pub fn clipped_box(&self, height: u32, width: u32) -> Option<BoxXyxy> {
         let [x, y, w, h] = self.bbox;

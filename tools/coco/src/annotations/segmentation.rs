@@ -11,7 +11,7 @@ use super::rle::Rle;
 pub const MIN_POLYGON_NUMBERS: usize = 6;
 
 /// The shape of an annotation's object.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Segmentation {
     /// Nothing: only the box is known (or the segmentations were not asked for).
     #[default]

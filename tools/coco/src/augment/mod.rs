@@ -146,6 +146,10 @@ impl Transform for AugmentConfig {
         sample.rasterise();
         sample
     }
+
+    fn leaves_bytes(&self) -> bool {
+        self.scale_jitter.is_some() || self.resize.style == ResizeStyle::Antialiased
+    }
 }
 
 impl<S: Step + ?Sized> Step for Box<S> {

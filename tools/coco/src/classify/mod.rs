@@ -45,6 +45,10 @@ impl Transform for Training {
         sample
     }
 
+    fn leaves_bytes(&self) -> bool {
+        self.0.random_erasing == 0.0
+    }
+
     fn on_normalized(&self, pixels: &mut [f32], height: usize, width: usize, rng: &mut ChaCha8Rng) {
         erase::random(pixels, height, width, self.0.random_erasing, rng);
     }
@@ -58,6 +62,10 @@ impl Transform for Evaluation {
 
     fn draw(&self, sample: Sample, _rng: &mut ChaCha8Rng) -> Sample {
         sample
+    }
+
+    fn leaves_bytes(&self) -> bool {
+        true
     }
 }
 

@@ -4,10 +4,12 @@ use repghost_backbone::synthetic::input;
 use repghost_backbone::{BackboneConfig, FuseLevel, Tree};
 use repghost_heads::PostprocessConfig;
 use repghost_train::Experiment;
+use tch::Tensor;
 
 use super::check::ParityCheck;
 use super::inputs::Input;
 use super::report::ParityReport;
+use super::thresholds::{self, Shown};
 use crate::error::ExportError;
 use crate::metadata::Metadata;
 use crate::model::{Model, Network};
@@ -40,6 +42,15 @@ impl Kind {
     pub fn is_detector(self) -> bool {
         self != Self::Raw
     }
+
+    fn nms(self) -> Nms {
+        match self {
+            Self::Raw => Nms::PLAIN,
+            // A crowd has long chains.
+            Self::Plain => Nms::Plain { rounds: 40 },
+            Self::Standard => Nms::Onnx,
+        }
+    }
 }
 
 /// One network in one precision.
@@ -49,6 +60,8 @@ pub struct Row {
     pub name: String,
     /// What the gate found, for each of [`PARTS`].
     pub cells: Vec<ParityReport>,
+    /// Detections with score thresholds in the file, for each of [`PARTS`] that is a detector.
+    pub shown: Vec<Shown>,
 }
 
 impl Row {
@@ -65,17 +78,20 @@ impl std::fmt::Display for Row {
             let a = cell.detections();
             write!(f, " {} of {} |", a.total - a.missing, a.total)?;
         }
+        for Shown { shown, all } in &self.shown {
+            write!(f, " {shown} of {all} |")?;
+        }
         Ok(())
     }
 }
 
 /// Head of the table.
 pub const HEADER: &str = "\
-| network | outputs within | detections, plain operators | detections, ONNX operators |
-|---|---|---|---|";
+| network | outputs within | detections, plain operators | detections, ONNX operators | shown with thresholds, plain | shown with thresholds, ONNX |
+|---|---|---|---|---|---|";
 
 /// Exports all parts of a network with synthetic weights and runs them, static and at two dynamic batch sizes; then detectors once more where
-/// nothing is found, and in a crowd.
+/// nothing is found, and in a crowd, and with score thresholds.
 ///
 /// # Errors
 /// A difference beyond tolerance; no onnxruntime.
@@ -83,13 +99,14 @@ pub fn gate_row(backbone: &BackboneConfig, head: &str, precision: ElementType) -
     let _guard = tch::no_grad_guard();
     let (name, mut model) = synthetic_model(synthetic::narrow(backbone, head)?, CLASSES, precision)?;
     let mut cells = all_parts(&model, precision)?;
+    let shown = with_thresholds(&mut model, precision)?;
     for case in CASES.iter().filter(|case| case.precisions.contains(&precision)) {
         set_postprocess(&mut model, case.change);
         for (kind, cell) in PARTS.iter().zip(&mut cells).filter(|(kind, _)| kind.is_detector()) {
             cell.append(case.name, check(&model, *kind, precision)?);
         }
     }
-    Ok(Row { name, cells })
+    Ok(Row { name, cells, shown })
 }
 
 /// Exports all parts of an experiment's network with so many classes and runs them.
@@ -98,18 +115,27 @@ pub fn gate_row(backbone: &BackboneConfig, head: &str, precision: ElementType) -
 /// As [`gate_row`].
 pub fn gate_experiment(e: Experiment, classes: usize, precision: ElementType) -> Result<Row, ExportError> {
     let _guard = tch::no_grad_guard();
-    let (name, model) = synthetic_model(e, classes, precision)?;
-    Ok(Row { name, cells: all_parts(&model, precision)? })
+    let (name, mut model) = synthetic_model(e, classes, precision)?;
+    Ok(Row { name, cells: all_parts(&model, precision)?, shown: with_thresholds(&mut model, precision)? })
 }
 
 fn all_parts(model: &Model, precision: ElementType) -> Result<Vec<ParityReport>, ExportError> {
     PARTS.iter().map(|kind| check(model, *kind, precision)).collect()
 }
 
+fn with_thresholds(model: &mut Model, precision: ElementType) -> Result<Vec<Shown>, ExportError> {
+    let spec = ExportSpec { precision, batch: BatchSize::Fixed(1), size: SIZE };
+    let pixels = Vec::try_from(gate_images(1).reshape(-1))?;
+    PARTS.iter().filter(|kind| kind.is_detector()).map(|kind| thresholds::check(model, &spec, kind.nms(), &pixels)).collect()
+}
+
+fn gate_images(batch: i64) -> Tensor {
+    input("gate", &[batch, 3, SIZE[0], SIZE[1]]) * 2.0
+}
+
 /// A folded detector with synthetic weights, and its name in the table.
 fn synthetic_model(mut e: Experiment, classes: usize, precision: ElementType) -> Result<(String, Model), ExportError> {
-    let pixels = input("gate", &[1, 3, SIZE[0], SIZE[1]]) * 2.0;
-    let mut detector = synthetic::detector(&mut e, classes, &pixels)?;
+    let mut detector = synthetic::detector(&mut e, classes, &gate_images(1))?;
     let precision = if precision == ElementType::F16 { "fp16" } else { "fp32" };
     let name = format!("{} {} {precision}", detector.backbone().body.name, detector.name());
     detector.fuse(FuseLevel::All);
@@ -144,23 +170,18 @@ fn set_postprocess(model: &mut Model, change: fn(&mut PostprocessConfig)) {
 }
 
 fn check(model: &Model, kind: Kind, precision: ElementType) -> Result<ParityReport, ExportError> {
-    let (part, nms) = match kind {
-        Kind::Raw => (Part::Raw, Nms::PLAIN),
-        // A crowd has long chains.
-        Kind::Plain => (Part::Detector, Nms::Plain { rounds: 40 }),
-        Kind::Standard => (Part::Detector, Nms::Onnx),
-    };
+    let part = if kind.is_detector() { Part::Detector } else { Part::Raw };
     // The number of regions differs from image to image.
     let single = kind == Kind::Standard && model.network.stages().len() > 1;
     let batch = if single { BatchSize::Fixed(1) } else { BatchSize::Dynamic };
     let spec = ExportSpec { precision, batch, size: SIZE };
-    let built = parts::build(model, part, &spec, nms, &Metadata(vec![]))?;
+    let built = parts::build(model, part, &spec, kind.nms(), &Metadata(vec![]))?;
     let batches: &[i64] = if single { &[1] } else { &[1, 2] };
     let inputs: Vec<Input> = batches
         .iter()
         .map(|n| {
             let shape = [*n, 3, SIZE[0], SIZE[1]];
-            let pixels = Vec::try_from((input("gate", &shape) * 2.0).reshape(-1)).unwrap_or_default();
+            let pixels = Vec::try_from(gate_images(*n).reshape(-1)).unwrap_or_default();
             Input { name: format!("batch {n}"), pixels, shape, sizes: vec![SIZE; *n as usize] }
         })
         .collect();

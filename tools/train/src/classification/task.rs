@@ -76,6 +76,9 @@ impl ClassificationTask {
         if let Some(together) = together {
             (learned, measured) = (learned.with_share(together.share())?, measured.with_share(together.share())?);
         }
+        if compute.device.is_cuda() {
+            learned = learned.with_bytes()?;
+        }
         Ok(Self {
             experiment: e.clone(),
             metadata: metadata("classifier", &loaded.to_yaml(false), &named(&classes)),

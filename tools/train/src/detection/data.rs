@@ -7,7 +7,9 @@ use repghost_coco::repeat_factor::repeat_factors;
 use repghost_coco::shapes::{self, ShapesSource};
 use repghost_coco::shards;
 use repghost_coco::{CocoSource, Dataset, DatasetOptions, Loader, LoaderConfig, OnUnreadableImage, Place, Source};
+use repghost_distributed::Group;
 
+use super::shared_data;
 use crate::config::data_paths::Split;
 use crate::config::{DataSource, Experiment};
 use crate::error::TrainError;
@@ -34,10 +36,23 @@ pub fn wants_masks(e: &Experiment) -> bool {
 /// # Errors
 /// Paths that are not set or do not exist, annotation files that would poison training.
 pub fn open(e: &Experiment, split: Split, classes: Option<&[String]>) -> Result<SplitData, TrainError> {
+    open_among(e, split, classes, None)
+}
+
+/// As [`open`]; of the processes of a group one per machine reads the annotations. All have to call it.
+///
+/// # Errors
+/// As [`open`]; processes that are gone.
+pub fn open_among(
+    e: &Experiment,
+    split: Split,
+    classes: Option<&[String]>,
+    group: Option<&Group>,
+) -> Result<SplitData, TrainError> {
     let masks = wants_masks(e);
     match e.data.source {
         DataSource::Coco | DataSource::Yolo | DataSource::Voc | DataSource::Cvat | DataSource::Labelme => {
-            coco(e, split, classes, masks)
+            coco(e, split, classes, group)
         }
         DataSource::Shapes => built_in(e, split, masks),
         DataSource::ImageFolder => {
@@ -46,7 +61,8 @@ pub fn open(e: &Experiment, split: Split, classes: Option<&[String]>) -> Result<
     }
 }
 
-fn coco(e: &Experiment, split: Split, classes: Option<&[String]>, masks: bool) -> Result<SplitData, TrainError> {
+fn coco(e: &Experiment, split: Split, classes: Option<&[String]>, group: Option<&Group>) -> Result<SplitData, TrainError> {
+    let masks = wants_masks(e);
     let paths = e.split_paths(split)?;
     let options = DatasetOptions {
         classes: classes.map(<[String]>::to_vec).or_else(|| e.data.classes.clone()),
@@ -59,7 +75,10 @@ fn coco(e: &Experiment, split: Split, classes: Option<&[String]>, masks: bool) -
         ..Default::default()
     };
     let place = Place { annotations: &paths.annotations, images: paths.images.as_deref(), split: Some(split.key()) };
-    let (mut dataset, images) = Dataset::open(&place, &options)?;
+    let (mut dataset, images) = match group {
+        Some(group) => shared_data::open(&place, &options, group)?,
+        None => Dataset::open(&place, &options)?,
+    };
     if e.data.classes.is_some() {
         // Left out on purpose.
         dataset.report.not_wanted.clear();

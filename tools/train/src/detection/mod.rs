@@ -16,6 +16,7 @@ pub mod files;
 pub mod infer;
 pub mod model;
 pub mod pictures;
+mod shared_data;
 pub mod task;
 
 pub use task::DetectionTask;

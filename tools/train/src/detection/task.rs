@@ -66,7 +66,8 @@ impl DetectionTask {
         let e = &loaded.experiment;
         // First: libtorch looks for its CUDA half once.
         let compute = Compute::start(e)?;
-        let open = |split, names: Option<&[String]>| looked_at(e, split, data::open(e, split, names)?);
+        let open =
+            |split, names: Option<&[String]>| looked_at(e, split, data::open_among(e, split, names, together.map(|t| &t.group))?);
         let train = open(Split::Train, None)?;
         let classes = model::classes_of(&train.dataset);
         let names: Vec<String> = classes.iter().map(|c| c.name.clone()).collect();
@@ -84,6 +85,9 @@ impl DetectionTask {
         let mut loader = data::train_loader(e, &train)?;
         if let Some(together) = together {
             loader = loader.with_share(together.share())?;
+        }
+        if compute.device.is_cuda() {
+            loader = loader.with_bytes()?;
         }
         notes.extend(data::repeats(e, &train, &loader));
         Ok(Self {

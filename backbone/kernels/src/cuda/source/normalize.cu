@@ -1,4 +1,4 @@
-// Pixels of bytes to normalised ones: (x / 255 - mean) / std within each image, zero in the padding beside it.
+// Pixels of bytes to normalised ones: x * scale + offset within each image, zero in the padding beside it.
 
 #define THREADS 256
 
@@ -9,7 +9,7 @@ struct Layout {
 };
 
 struct Norm {
-  float mean[3], deviation[3];
+  float scale[3], offset[3];
 };
 
 extern "C" __global__ void normalize(const unsigned char *pixels, Layout from, const int *sizes, int height, int width, Norm norm,
@@ -24,7 +24,7 @@ extern "C" __global__ void normalize(const unsigned char *pixels, Layout from, c
     float value = 0.0f;
     if (y < rows && x < columns) {
       unsigned char byte = pixels[image * from.image_stride + channel * from.channel_stride + y * from.row_stride + x * from.column_stride];
-      value = ((float)byte / 255.0f - norm.mean[channel]) / norm.deviation[channel];
+      value = (float)byte * norm.scale[channel] + norm.offset[channel];
     }
     out[image * to.image_stride + channel * to.channel_stride + y * to.row_stride + x * to.column_stride] = store(value);
   }
