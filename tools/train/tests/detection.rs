@@ -218,6 +218,24 @@ fn predicted(e: &Experiment, weights: &Path, images: &Path, output: &Path) -> Pr
     predict(&e, &pool, &options, &AtomicBool::new(false), &mut |_, _| ()).unwrap().unwrap()
 }
 
+/// Crops give a batch images of several shapes: averages over each image alone change the losses, the network learns, and a run repeats.
+#[test]
+fn means_over_images_train() {
+    let _alone = alone();
+    let dir = tempfile::tempdir().unwrap();
+    let train = |name: &str, means: &str| {
+        let overrides = ["data.augment.iou_crop={}", "data.workers=0", "train.epochs=20", means];
+        let folder = dir.path().join(name);
+        run(&loaded(dir.path(), &overrides), &folder, false).unwrap();
+        losses(&folder)
+    };
+    let (image, batch) = (train("image", "train.means=image"), train("batch", "train.means=batch"));
+    assert_ne!(image[0], batch[0], "the padding takes part in no average");
+    let last = image[17..].iter().sum::<f64>() / 3.0;
+    assert!(last < 0.8 * image[0], "the loss fell from {} to {last} only", image[0]);
+    assert_eq!(image, train("again", "train.means=image"));
+}
+
 #[test]
 fn a_resumed_detector_has_the_same_bits() {
     let _alone = alone();

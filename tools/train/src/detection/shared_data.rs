@@ -31,7 +31,7 @@ pub(super) fn open(place: &Place, options: &DatasetOptions, group: &Group) -> Re
         return Ok(Dataset::open(place, options)?);
     }
     let own = (group.local_rank() == 0).then(|| Dataset::open(place, options));
-    let written = own.as_ref().and_then(|opened| written(opened));
+    let written = own.as_ref().and_then(written);
     let offer = written.as_ref().map(|(index, images)| Offer { index: index.place(), images: images.clone() });
     let json = |source| TrainError::Json { what: "the place of an index", source };
     let offers = group.gather(&serde_json::to_vec(&offer).map_err(json)?)?;
