@@ -29,9 +29,11 @@ pub(super) fn decode(bytes: &[u8], config: &DecodeConfig) -> Result<RgbImage, Re
     if !is_complete(bytes) {
         return Err(Refusal::truncated());
     }
+    // Of the header: an EXIF segment behind the pixels does not count, as in `header`.
+    let turn = orientation(&decoder, config);
     let mut stored = black(width as u32, height as u32);
     decoder.decode_into(&mut stored).map_err(|e| Refusal::Broken(e.to_string()))?;
-    match orientation(&decoder, config) {
+    match turn {
         None => Ok(stored),
         Some(turn) => {
             let mut upright = DynamicImage::ImageRgb8(stored);
@@ -106,23 +108,24 @@ fn is_complete(bytes: &[u8]) -> bool {
 }
 
 /// Whether no component has more samples than the first one, as in every file that an encoder writes.
+///
+/// Frame headers are looked for everywhere, since decoders go on behind damaged segments. Among other bytes nothing looks like one: marker, length,
+/// bits per sample and the number of components have to fit each other.
 fn luma_is_finest(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    while let Some(&[0xFF, marker, high, low]) = bytes.get(at..at + 4).and_then(|b| b.first_chunk::<4>()) {
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        match marker {
-            0xFF => at += 1,
-            // Frame headers; C4, C8 and CC are tables and an extension.
-            0xC0..=0xCF if !matches!(marker, 0xC4 | 0xC8 | 0xCC) => {
-                let components = bytes.get(at + 10..(at + 2 + length).min(bytes.len())).unwrap_or_default();
-                let mut factors = components.chunks_exact(3).map(|c| [c[1] >> 4, c[1] & 15]);
-                let Some(first) = factors.next() else { return true };
-                return factors.all(|f| f[0] <= first[0] && f[1] <= first[1]);
-            }
-            _ => at += 2 + length,
+    bytes.windows(10).enumerate().all(|(at, header)| {
+        let &[0xFF, marker, high, low, bits, _, _, _, _, count] = header else { return true };
+        // C4, C8 and CC are tables and an extension.
+        let is_frame = matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC);
+        let count = usize::from(count);
+        let fits = usize::from(u16::from_be_bytes([high, low])) == 8 + 3 * count && bits == 8 && (1..=4).contains(&count);
+        if !is_frame || !fits {
+            return true;
         }
-    }
-    true
+        let components = bytes.get(at + 10..(at + 10 + 3 * count).min(bytes.len())).unwrap_or_default();
+        let mut factors = components.chunks_exact(3).map(|c| [c[1] >> 4, c[1] & 15]);
+        let Some(first) = factors.next() else { return true };
+        factors.all(|f| f[0] <= first[0] && f[1] <= first[1])
+    })
 }
 
 #[cfg(test)]
@@ -141,7 +144,38 @@ mod tests {
         for factors in [[0x11; 3], [0x22, 0x11, 0x11], [0x21, 0x11, 0x11], [0x41, 0x11, 0x11]] {
             assert!(luma_is_finest(&frame(factors)), "{factors:x?}");
         }
+        // Also found by fuzzing: the frame behind a segment whose length is wrong, where the decoder goes on.
+        let mut behind = frame([0x11, 0x22, 0x11]);
+        behind.splice(8..8, [0, 1, 2]);
+        assert!(!luma_is_finest(&behind));
         assert!(luma_is_finest(&[0xFF, SOI]) && luma_is_finest(&frame([0x11; 3])[..20]));
+    }
+
+    /// Found by fuzzing: `largest_sample` gave such a file to another decoder, which has no check of its own.
+    #[test]
+    fn no_jpeg_has_samples_of_16_bits() {
+        let mut bytes = vec![0xFF, SOI, 0xFF, 0xC2, 0, 17, 8, 0, 5, 0, 7, 3, 2, 0x11, 1, 3, 0x22, 0, 1, 0x11, 1];
+        bytes.extend([0xFF, EOI]);
+        assert_eq!(super::super::largest_sample(&bytes, &DecodeConfig::default()), None);
+    }
+
+    /// Found by fuzzing: a decoder takes an EXIF segment between scans too, so that the picture was turned and its header was not.
+    #[test]
+    fn exif_behind_the_first_scan_does_not_turn() {
+        let mut file = Vec::new();
+        let pixels = RgbImage::from_pixel(16, 8, image::Rgb([90, 10, 200]));
+        image::codecs::jpeg::JpegEncoder::new(&mut file).encode_image(&pixels).unwrap();
+        let tiff = [b'I', b'I', 42, 0, 8, 0, 0, 0, 1, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0];
+        let mut exif = vec![0xFF, 0xE1, 0, 2 + 6 + tiff.len() as u8];
+        exif.extend(b"Exif\0\0");
+        exif.extend(tiff);
+        let config = DecodeConfig { apply_exif: true, ..DecodeConfig::default() };
+        let mut before = file.clone();
+        before.splice(2..2, exif.iter().copied());
+        assert_eq!(decode(&before, &config).unwrap().dimensions(), (8, 16), "in its place it turns");
+        file.splice(file.len() - 2..file.len() - 2, exif);
+        assert_eq!(size(&file, &config).unwrap(), [16, 8]);
+        assert_eq!(decode(&file, &config).unwrap().dimensions(), (16, 8));
     }
 
     #[test]

@@ -123,6 +123,10 @@ pub fn read_header(bytes: &[u8], path: &Path, config: &DecodeConfig) -> Result<H
 
 /// The largest sample of an image with 16 bits per sample; `None` for others, and for what cannot be decoded.
 pub fn largest_sample(bytes: &[u8], config: &DecodeConfig) -> Option<u16> {
+    if jpeg::is_jpeg(bytes) {
+        // 8 bits each.
+        return None;
+    }
     other::largest_sample(bytes, config)
 }
 
