@@ -49,3 +49,14 @@ pub struct Batch {
     /// The images stand in for a share without any: they are another process's too and must not count.
     pub placeholder: bool,
 }
+
+impl Batch {
+    /// Dimensions of [`Batch::pixels`] as they lie in memory: N, 3, H, W, or N, H, W, 3 for bytes.
+    pub fn layout(&self) -> [usize; 4] {
+        let [n, channels, height, width] = self.shape;
+        match self.pixels {
+            Pixels::Normalized(_) => self.shape,
+            Pixels::Bytes { .. } => [n, height, width, channels],
+        }
+    }
+}

@@ -11,15 +11,11 @@ use crate::upload::DeviceBatch;
 
 /// The images of a batch: one copy of the pixels.
 pub fn images(batch: &Batch, device: Device) -> ImageBatch {
-    let [n, channels, height, width] = batch.shape.map(|d| d as i64);
-    match &batch.pixels {
-        Pixels::Normalized(values) => {
-            with_sizes(batch, upload(&Tensor::from_slice(values).view([n, channels, height, width]), device))
-        }
-        Pixels::Bytes { values, .. } => {
-            on_device(batch, upload(&Tensor::from_slice(values).view([n, height, width, channels]), device))
-        }
-    }
+    let host = match &batch.pixels {
+        Pixels::Normalized(values) => Tensor::from_slice(values),
+        Pixels::Bytes { values, .. } => Tensor::from_slice(values),
+    };
+    on_device(batch, upload(&host.view(batch.layout().map(|d| d as i64)), device))
 }
 
 /// The images of a batch whose pixels may be on the device already.

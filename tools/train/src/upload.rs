@@ -86,10 +86,10 @@ impl Ahead {
 }
 
 fn uploaded(mut batch: Batch, stream: &CopyStream) -> Item {
-    let [n, channels, height, width] = batch.shape.map(|d| d as i64);
+    let layout = batch.layout().map(|d| d as i64);
     let host = match batch.pixels.take() {
-        Pixels::Normalized(values) => pinned_copy(&values, &[n, channels, height, width])?,
-        Pixels::Bytes { values, .. } => pinned_copy(&values, &[n, height, width, channels])?,
+        Pixels::Normalized(values) => pinned_copy(&values, &layout)?,
+        Pixels::Bytes { values, .. } => pinned_copy(&values, &layout)?,
     };
     Ok(DeviceBatch { batch, pixels: Some(Arc::new(stream.upload(&host)?)) })
 }

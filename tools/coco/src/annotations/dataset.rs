@@ -15,7 +15,7 @@ use crate::types::BoxXyxy;
 
 use super::classes::{self, listed, ClassList, LabelMode};
 use super::error::AnnotationError;
-use super::objects::Objects;
+use super::objects::{self, Objects};
 use super::problem::{Finding, Problem, Severity};
 use super::raw::{self, RawFile};
 use super::record::{self, Annotation, Context, ImageRecord};
@@ -314,8 +314,7 @@ impl Dataset {
     }
 
     fn keep(&mut self, flags: &[bool]) {
-        let mut flag = flags.iter();
-        self.images.retain(|_| flag.next().copied().unwrap_or(false));
+        objects::keep(&mut self.images, flags);
         self.objects.keep(flags);
     }
 

@@ -63,18 +63,20 @@ impl Objects {
 
     /// Keeps the images whose flag is set.
     pub fn keep(&mut self, flags: &[bool]) {
-        fn kept<T>(list: &mut Vec<T>, flags: &[bool]) {
-            let mut flag = flags.iter();
-            list.retain(|_| flag.next().copied().unwrap_or(false));
-        }
         match self {
-            Self::Own(all) => kept(all, flags),
+            Self::Own(all) => keep(all, flags),
             Self::Shared(shared) => {
-                kept(&mut shared.places, flags);
+                keep(&mut shared.places, flags);
                 shared.own = OnceLock::new();
             }
         }
     }
+}
+
+/// Keeps what has its flag set.
+pub(super) fn keep<T>(list: &mut Vec<T>, flags: &[bool]) {
+    let mut flag = flags.iter();
+    list.retain(|_| flag.next().copied().unwrap_or(false));
 }
 
 impl Shared {

@@ -109,11 +109,11 @@ fn is_complete(bytes: &[u8]) -> bool {
 
 /// Whether no component has more samples than the first one, as in every file that an encoder writes.
 ///
-/// Frame headers are looked for everywhere, since decoders go on behind damaged segments. Among other bytes nothing looks like one: marker, length,
-/// bits per sample and the number of components have to fit each other.
+/// Frame headers are looked for everywhere, since the decoder passes over extra bytes between segments. Among other bytes nothing looks like one:
+/// marker, length, bits per sample and the number of components have to fit each other.
 fn luma_is_finest(bytes: &[u8]) -> bool {
-    bytes.windows(10).enumerate().all(|(at, header)| {
-        let &[0xFF, marker, high, low, bits, _, _, _, _, count] = header else { return true };
+    memchr::memchr_iter(0xFF, bytes).all(|at| {
+        let Some(&[_, marker, high, low, bits, _, _, _, _, count]) = bytes.get(at..at + 10) else { return true };
         // C4, C8 and CC are tables and an extension.
         let is_frame = matches!(marker, 0xC0..=0xCF) && !matches!(marker, 0xC4 | 0xC8 | 0xCC);
         let count = usize::from(count);
@@ -144,7 +144,7 @@ mod tests {
         for factors in [[0x11; 3], [0x22, 0x11, 0x11], [0x21, 0x11, 0x11], [0x41, 0x11, 0x11]] {
             assert!(luma_is_finest(&frame(factors)), "{factors:x?}");
         }
-        // Also found by fuzzing: the frame behind a segment whose length is wrong, where the decoder goes on.
+        // Behind extra bytes between segments, over which the decoder passes.
         let mut behind = frame([0x11, 0x22, 0x11]);
         behind.splice(8..8, [0, 1, 2]);
         assert!(!luma_is_finest(&behind));

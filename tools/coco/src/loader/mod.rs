@@ -136,12 +136,8 @@ impl Loader {
     ///
     /// # Errors
     /// A loader that is running.
-    pub fn with_share(mut self, share: Share) -> Result<Self, DataError> {
-        match Arc::get_mut(&mut self.shared) {
-            Some(shared) => shared.share = Some(share),
-            None => return Err(DataError::config("share", "the loader is running".to_string())),
-        }
-        Ok(self)
+    pub fn with_share(self, share: Share) -> Result<Self, DataError> {
+        self.changed("share", |shared| shared.share = Some(share))
     }
 
     /// The same with bytes in place of normalised pixels (a quarter of the memory), for a device that normalises them. Where the transform
@@ -149,11 +145,13 @@ impl Loader {
     ///
     /// # Errors
     /// A loader that is running.
-    pub fn with_bytes(mut self) -> Result<Self, DataError> {
-        match Arc::get_mut(&mut self.shared) {
-            Some(shared) => shared.bytes = shared.transform.leaves_bytes(),
-            None => return Err(DataError::config("bytes", "the loader is running".to_string())),
-        }
+    pub fn with_bytes(self) -> Result<Self, DataError> {
+        self.changed("bytes", |shared| shared.bytes = shared.transform.leaves_bytes())
+    }
+
+    fn changed(mut self, what: &str, change: impl FnOnce(&mut Shared)) -> Result<Self, DataError> {
+        let shared = Arc::get_mut(&mut self.shared);
+        change(shared.ok_or_else(|| DataError::config(what, "the loader is running".to_string()))?);
         Ok(self)
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use repghost_backbone::Tree;
 use repghost_coco::{AugmentConfig, Sample, Transform};
 use repghost_heads::{Detector, HostDetections, ImageBatch};
+use repghost_kernels::device::to_device;
 use tch::{Device, Tensor};
 
 use super::model::LoadedDetector;
@@ -12,7 +13,6 @@ use crate::config::Experiment;
 use crate::engine::{Engine, EnginePool, Pictures, Preprocessed};
 use crate::error::TrainError;
 use crate::model::Class;
-use crate::tensors;
 
 /// A detector in libtorch. Its operations use all of libtorch's threads, so one thread runs it at a time while the others read images.
 pub struct LibtorchPool {
@@ -83,7 +83,7 @@ struct LibtorchEngine<'a>(&'a LibtorchPool);
 
 impl Engine for LibtorchEngine<'_> {
     fn detect(&mut self, pictures: Pictures) -> Result<Vec<HostDetections>, TrainError> {
-        let pixels = tensors::upload(&Tensor::f_from_slice(pictures.pixels)?.f_view(pictures.shape)?, self.0.device);
+        let pixels = to_device(&Tensor::f_from_slice(pictures.pixels)?.f_view(pictures.shape)?, self.0.device)?;
         let images = ImageBatch { pixels, sizes: pictures.sizes.to_vec() };
         let detector = self.0.detector.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(detector.detect(&images))

@@ -11,10 +11,14 @@ use repghost_distributed::Group;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use crate::runtime::host;
 
 /// What the first process of a machine has for the others.
 #[derive(Debug, Serialize, Deserialize)]
 struct Offer {
+    /// Name of the machine: where machines share the folder for temporary files, each takes its own index, since what another machine removes is
+    /// gone.
+    host: String,
     index: IndexPlace,
     /// The folder of the images, as [`Dataset::open`] returns it.
     images: Option<PathBuf>,
@@ -32,13 +36,17 @@ pub(super) fn open(place: &Place, options: &DatasetOptions, group: &Group) -> Re
     }
     let own = (group.local_rank() == 0).then(|| Dataset::open(place, options));
     let written = own.as_ref().and_then(written);
-    let offer = written.as_ref().map(|(index, images)| Offer { index: index.place(), images: images.clone() });
+    let offer = written.as_ref().map(|(index, images)| Offer { host: host(), index: index.place(), images: images.clone() });
     let json = |source| TrainError::Json { what: "the place of an index", source };
     let offers = group.gather(&serde_json::to_vec(&offer).map_err(json)?)?;
     let offers: Vec<Option<Offer>> =
         offers.iter().map(|bytes| serde_json::from_slice(bytes)).collect::<Result<_, _>>().map_err(json)?;
-    // Those of other machines cannot be opened from here, or are other files.
-    let found = offers.into_iter().flatten().find_map(|offer| Some((Dataset::from_index(&offer.index).ok()?, offer.images)));
+    // Containers may share a name: those of other machines cannot be opened from here, or are other files.
+    let found = offers
+        .into_iter()
+        .flatten()
+        .filter(|offer| offer.host == host())
+        .find_map(|offer| Some((Dataset::from_index(&offer.index).ok()?, offer.images)));
     // Whoever wrote an index removes it once all have opened theirs.
     group.barrier()?;
     match (own, found) {

@@ -19,6 +19,11 @@ fn threads_to_use(asked: Option<usize>, libtorch: i32, allowed: usize) -> i32 {
     asked.filter(|n| *n > 0).map_or(libtorch.min(number(allowed)).max(1), number)
 }
 
+/// The machine's name, as far as the system reports it.
+pub(crate) fn host() -> String {
+    std::fs::read_to_string("/etc/hostname").map_or_else(|_| "unknown".into(), |name| name.trim().to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::threads_to_use;

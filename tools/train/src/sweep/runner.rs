@@ -16,6 +16,7 @@ use super::folder::{Status, SweepFolder, TrialState};
 use super::plan::{Plan, Shard, Trial};
 use super::watch;
 use crate::error::{RunFolderProblem, TrainError};
+use crate::runtime::host;
 
 /// How often children are looked at.
 const POLL: Duration = Duration::from_millis(100);
@@ -186,7 +187,7 @@ fn start<'a>(
     device: Option<Choice>,
 ) -> Result<Job<'a>, TrainError> {
     let before = folder.state(&trial.id)?;
-    if let Some(pid) = before.as_ref().filter(|s| s.status == Status::Running && s.host == watch::host()).and_then(|s| s.pid) {
+    if let Some(pid) = before.as_ref().filter(|s| s.status == Status::Running && s.host == host()).and_then(|s| s.pid) {
         if watch::trains(pid, &folder.run(&trial.id)) {
             return Err(TrainError::RunFolder { path: folder.run(&trial.id), problem: RunFolderProblem::TrialRuns { pid } });
         }
@@ -196,7 +197,7 @@ fn start<'a>(
         attempts: 0,
         seconds: 0.0,
         pid: None,
-        host: watch::host(),
+        host: host(),
         reason: None,
     });
     let log_path = folder.log(&trial.id);
@@ -223,7 +224,7 @@ fn start<'a>(
         status: Status::Running,
         attempts: state.attempts + 1,
         pid: Some(child.id()),
-        host: watch::host(),
+        host: host(),
         reason: None,
         ..state
     };

@@ -39,11 +39,6 @@ pub fn trains(pid: u32, run: &Path) -> bool {
         .is_ok_and(|line| String::from_utf8_lossy(&line).split('\0').any(|argument| Path::new(argument) == run))
 }
 
-/// The machine's name, as far as the system reports it.
-pub fn host() -> String {
-    std::fs::read_to_string("/etc/hostname").map_or_else(|_| "unknown".into(), |name| name.trim().to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
