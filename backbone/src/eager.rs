@@ -2,7 +2,7 @@
 
 use repghost_kernels::cpu::{self, Conv, Normed};
 use repghost_kernels::cuda::batch_norm::{self, Statistics};
-use repghost_kernels::cuda::{available, depthwise};
+use repghost_kernels::cuda::{available, depthwise, layout};
 use tch::Tensor;
 
 use crate::dropout::dropout;
@@ -117,6 +117,10 @@ impl Ops for Eager {
             Some(device) if device.is_cuda() => xs.iter().flat_map(|x| f(self, std::slice::from_ref(x))).collect(),
             _ => f(self, xs),
         }
+    }
+
+    fn for_convolutions(&mut self, x: &Tensor) -> Tensor {
+        layout::for_convolutions(x)
     }
 
     fn conv_transpose2d(&mut self, x: &Tensor, layer: &ConvTranspose2d) -> Tensor {

@@ -69,6 +69,11 @@ pub trait Ops {
         xs.iter().flat_map(|x| f(self, std::slice::from_ref(x))).collect()
     }
 
+    /// The same values in the order of elements in which dense convolutions run fastest; for the way into a stack of them.
+    fn for_convolutions(&mut self, x: &Self::Value) -> Self::Value {
+        Self::share(x)
+    }
+
     /// Transposed convolution (the mask head's upsampling).
     fn conv_transpose2d(&mut self, x: &Self::Value, layer: &ConvTranspose2d) -> Self::Value;
     /// `x @ weight^T + bias` on `[N, in]`.

@@ -144,7 +144,8 @@ impl Fpn {
         let mut pyramid: Vec<O::Value> = Vec::with_capacity(self.levels.len());
         let mut above: Option<O::Value> = None;
         for (i, x) in features.iter().enumerate().rev() {
-            let mut sum = ops.scope(&format!("inner_blocks.{i}"), |ops| self.inner[i].forward(ops, x));
+            let x = ops.for_convolutions(x);
+            let mut sum = ops.scope(&format!("inner_blocks.{i}"), |ops| self.inner[i].forward(ops, &x));
             if let Some(above) = above {
                 let enlarged = ops.upsample_nearest(&above, &sum);
                 sum = ops.add(&sum, &enlarged);

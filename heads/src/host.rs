@@ -4,7 +4,7 @@
 //! memory. All of them come through here: beside the kernels of [`roi_align`](crate::roi_align) this is the one place with `unsafe` in this
 //! crate, and [`to_cpu_f32`] is the one way from a device to main memory, and [`upload`] the one back.
 
-use repghost_kernels::device::to_device;
+use repghost_kernels::device::{to_device, to_host};
 use tch::{Device, Kind, Tensor};
 
 /// True for a tensor that [`f32_slice`] can borrow: `f32`, on the CPU, contiguous.
@@ -14,7 +14,8 @@ pub(crate) fn is_cpu_f32(t: &Tensor) -> bool {
 
 /// The values of `t` as a tensor that [`f32_slice`] can borrow: `t` itself where possible, a copy elsewhere. Gradients are not tracked.
 pub(crate) fn to_cpu_f32(t: &Tensor) -> Tensor {
-    t.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous()
+    // Without pinned memory the copy is slower, and is as good.
+    to_host(t).unwrap_or_else(|_| t.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous())
 }
 
 /// A tensor that the host has made, on `device`. A card is not waited for: it reads pinned memory by itself.

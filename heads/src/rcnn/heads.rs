@@ -31,7 +31,7 @@ fn tower(inputs: i64, widths: &[i64], norm: bool) -> Vec<ConvBn> {
 }
 
 fn run_tower<O: Ops>(ops: &mut O, tower: &[ConvBn], x: &O::Value) -> O::Value {
-    let mut x = O::share(x);
+    let mut x = if tower.is_empty() { O::share(x) } else { ops.for_convolutions(x) };
     for (i, layer) in tower.iter().enumerate() {
         x = ops.scope(&i.to_string(), |ops| layer.forward(ops, &x));
     }
@@ -160,7 +160,7 @@ impl MaskHead {
         let (k, c, h, w) = x.size4().expect("a mask head's features have four dimensions");
         let last = &self.mask_fcn_logits;
         let weight = last.weight.view([-1, 1, c]).index_select(0, outputs);
-        let logits = weight.bmm(&x.view([k, c, h * w]));
+        let logits = weight.bmm(&x.reshape([k, c, h * w]));
         let logits = match &last.bias {
             Some(bias) => logits + bias.index_select(0, outputs).view([-1, 1, 1]),
             None => logits,

@@ -71,7 +71,7 @@ fn channels_last(map: &Tensor) -> Tensor {
 
 fn roi_align_rows(device: Device, scale: Scale) -> Vec<Row> {
     let counts: &[usize] = if scale == Scale::Small { &[0, 1, 23] } else { &[0, 1, 37, 600] };
-    let channels: &[i64] = if scale == Scale::Small { &[1, 18] } else { &[1, 18, 70] };
+    let channels: &[i64] = if scale == Scale::Small { &[1, 24] } else { &[1, 18, 72] };
     let mut rows = Vec::new();
     for (case, (&count, &channels)) in counts.iter().flat_map(|n| channels.iter().map(move |c| (n, c))).enumerate() {
         let sides = [[37, 41], [19, 21], [10, 11], [5, 6]];

@@ -3,7 +3,7 @@
 use repghost_kernels::device::memory::pinned;
 use repghost_kernels::device::precision::Autocast;
 use repghost_kernels::device::stream::{copy_beside, synchronize, CopyStream};
-use repghost_kernels::device::{memory, to_device, Choice};
+use repghost_kernels::device::{memory, to_device, to_host, Choice};
 use repghost_sim_device::{counted, counts, log, turn, NoWaits};
 use tch::{Device, Kind, Reduction, Tensor};
 
@@ -89,6 +89,24 @@ fn crossings_are_counted_and_told_apart() {
     let _no = NoWaits::start();
     let error = card.f_to_device(Device::Cpu).unwrap_err().to_string();
     assert!(error.contains("would make the host wait"), "{error}");
+}
+
+/// What is large comes through pinned memory; the values are there when it returns.
+#[test]
+fn fetches_wait_once_and_for_the_values() {
+    let (device, _turn) = turn(2);
+    for shape in [[1 << 10, 8], [1 << 13, 8]] {
+        let host = noise(&shape, 0.1);
+        let card = (host.to_device(device) * 2.0).to_kind(Kind::BFloat16).transpose(0, 1);
+        let (fetched, c) = counted(|| to_host(&card).unwrap());
+        let large = shape[0] > 1 << 10;
+        let crossings = (c.waiting_from(), c.from_async, c.waits);
+        assert_eq!(crossings, if large { (0, 1, 1) } else { (1, 0, 0) }, "{}", log());
+        let expected = (host * 2.0).to_kind(Kind::BFloat16).transpose(0, 1).to_kind(Kind::Float).contiguous();
+        assert!(fetched.is_contiguous() && fetched.device() == Device::Cpu);
+        assert_eq!(bits(&fetched), bits(&expected));
+        assert_eq!(counts().races, 0);
+    }
 }
 
 /// A pinned buffer goes beside the host; what the card computes with it waits on the card only.

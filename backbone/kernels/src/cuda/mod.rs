@@ -14,6 +14,8 @@
 //! | [`depthwise`] | depthwise convolutions, and their gradients |
 //! | [`batch_norm`] | batch norm with sum and ReLU, and its gradients |
 //!
+//! [`layout`] is the order of elements in which cuDNN's own convolutions run fastest.
+//!
 //! Every function of these modules returns `None` where it can't serve: on tensors that aren't on a card, without a driver or NVRTC, for
 //! sizes or kinds that no kernel is made for. The caller has another way for these. What was missing is printed once
 //! ([`status`] has it for reports).
@@ -24,6 +26,7 @@ pub mod depthwise;
 mod driver;
 pub mod focal;
 mod launch;
+pub mod layout;
 pub mod matcher;
 pub mod nms;
 pub mod normalize;

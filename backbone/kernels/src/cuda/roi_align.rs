@@ -3,6 +3,7 @@
 use tch::{Kind, Tensor};
 
 use super::launch::{address, available, serve, upload};
+use super::layout::is_channels_last;
 use super::{Argument, Entry, Grid, KernelError, Launcher, Scalar};
 use crate::custom_op::with_backward;
 
@@ -238,10 +239,6 @@ fn dense(map: &Tensor) -> Tensor {
     } else {
         map.contiguous()
     }
-}
-
-fn is_channels_last(map: &Tensor) -> bool {
-    map.size()[1] > 1 && map.permute([0, 2, 3, 1]).is_contiguous()
 }
 
 fn empty(size: &[i64], channels_last: bool, kind: Kind, device: tch::Device) -> Tensor {

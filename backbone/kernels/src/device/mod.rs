@@ -23,4 +23,4 @@ pub mod profile;
 pub mod stream;
 
 pub use choice::{Choice, Chosen, NoCuda};
-pub use stream::to_device;
+pub use stream::{to_device, to_host};

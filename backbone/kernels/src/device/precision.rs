@@ -1,6 +1,7 @@
 //! Lower precision where it pays, and algorithms that repeat.
 
 use std::ffi::{c_char, c_int};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tch::{Device, Kind};
 
@@ -11,6 +12,9 @@ extern "C" {
     fn repghost_tf32(on: c_int) -> *mut c_char;
     fn repghost_deterministic(on: c_int) -> *mut c_char;
 }
+
+/// What [`allow_tf32`] set last.
+static TF32: AtomicBool = AtomicBool::new(false);
 
 /// While it lives, operators of this thread that gain by a lower precision (convolutions, matrix products) run in it.
 #[derive(Debug)]
@@ -49,7 +53,14 @@ impl Drop for Autocast {
 /// When libtorch refuses.
 pub fn allow_tf32(on: bool) -> Result<(), ShimError> {
     // SAFETY: a plain number.
-    unsafe { check(repghost_tf32(c_int::from(on))) }
+    unsafe { check(repghost_tf32(c_int::from(on)))? };
+    TF32.store(on, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Whether [`allow_tf32`] switched it on.
+pub fn tf32_is_allowed() -> bool {
+    TF32.load(Ordering::Relaxed)
 }
 
 /// Only algorithms that give the same bits each time, also on a card. cuBLAS needs `CUBLAS_WORKSPACE_CONFIG=:4096:8` in the environment

@@ -19,6 +19,11 @@
 // Channels that a thread of the gradient holds in registers.
 #define CHANNELS 16
 
+// What one instruction writes.
+struct alignas(16) Words {
+  unsigned int word[4];
+};
+
 // A feature map [images, channels, height, width] with its strides in elements.
 struct Map {
   Scalar *data;
@@ -249,6 +254,16 @@ extern "C" __global__ void roi_align_backward(Maps maps, Tiles tiles, const Roi 
   int y = first_row + row, x = first_column + column;
   if (y >= map.height || x >= map.width) return;
   Scalar *pixel = map.data + image * map.image_stride + y * map.row_stride + x * map.column_stride;
+  // Channels that lie side by side are written 16 bytes at a time; one by one, each would be a transaction of its own.
+  if (maps.channels_last && first_channel + CHANNELS <= maps.channels && maps.channels % (sizeof(Words) / sizeof(Scalar)) == 0) {
+    alignas(sizeof(Words)) Scalar values[CHANNELS];
+#pragma unroll
+    for (int c = 0; c < CHANNELS; ++c) values[c] = store(sums[c]);
+#pragma unroll
+    for (int i = 0; i < (int)(sizeof(values) / sizeof(Words)); ++i)
+      reinterpret_cast<Words *>(pixel + first_channel)[i] = reinterpret_cast<const Words *>(values)[i];
+    return;
+  }
 #pragma unroll
   for (int c = 0; c < CHANNELS; ++c) {
     if (first_channel + c < maps.channels) pixel[(first_channel + c) * map.channel_stride] = store(sums[c]);
