@@ -118,7 +118,8 @@ fn attempt(client: &Client, wanted: &Wanted, file: &mut File, progress: &mut dyn
     }
     let announced = header(answer.headers(), "content-length").and_then(|n| n.parse::<u64>().ok()).map(|n| have + n);
     progress.start(wanted.what, announced.or(wanted.size), have);
-    let outcome = copy(answer.into_body().into_reader(), file, wanted, progress);
+    let rest = wanted.size.map_or(u64::MAX, |size| size.saturating_sub(have));
+    let outcome = copy(answer.into_body().into_reader(), file, rest, wanted, progress);
     progress.end();
     let total = have + outcome?;
     match announced {
@@ -127,13 +128,18 @@ fn attempt(client: &Client, wanted: &Wanted, file: &mut File, progress: &mut dyn
     }
 }
 
-fn copy(mut from: impl Read, to: &mut File, wanted: &Wanted, progress: &mut dyn Progress) -> Result<u64, HubError> {
+/// At most `rest` bytes: a server that never ends would fill the disk.
+fn copy(mut from: impl Read, to: &mut File, rest: u64, wanted: &Wanted, progress: &mut dyn Progress) -> Result<u64, HubError> {
     let mut block = vec![0; BLOCK];
     let mut total = 0;
     loop {
         let n = from.read(&mut block).map_err(|e| network(wanted.url, &e, String::new()))?;
         if n == 0 {
             return Ok(total);
+        }
+        if total + n as u64 > rest {
+            to.set_len(0).map_err(HubError::io(wanted.partial))?;
+            return Err(HubError::Answer { url: wanted.url.into(), problem: "it sends more bytes than it stated".into() });
         }
         to.write_all(&block[..n]).map_err(HubError::io(wanted.partial))?;
         total += n as u64;

@@ -112,6 +112,20 @@ fn wrong_bytes_are_not_kept() {
     assert_eq!(weights::find(&hub_file(), &environment(home.path(), &server)), None);
 }
 
+/// A server that never ends would fill the disk.
+#[test]
+fn more_bytes_than_stated_are_not_written() {
+    let home = tempfile::tempdir().unwrap();
+    let server = hub(content(), |mut answer, _| {
+        answer.body.extend(std::iter::repeat_n(0, 10_000_000));
+        answer
+    });
+    let error = weights::fetch(&hub_file(), &environment(home.path(), &server), &mut Silent).unwrap_err().to_string();
+    assert!(error.contains("it sends more bytes than it stated"), "{error}");
+    let partial = home.path().join(format!("hub/models--org--net/blobs/{}.incomplete", sha256(&content())));
+    assert_eq!(std::fs::metadata(partial).unwrap().len(), 0);
+}
+
 #[test]
 fn refusals_have_a_way_out() {
     let home = tempfile::tempdir().unwrap();
