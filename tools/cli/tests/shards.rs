@@ -3,7 +3,8 @@
 mod common;
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use common::{repghost, Folder, Ran};
 use repghost_coco::shards::{write_shards, Bytes, Member};
@@ -166,4 +167,80 @@ for i, form in enumerate([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT]):
     let check = ["data", "check", "--annotations", "set/annotations/instances_train.json", "--images", "python"];
     done(&folder, &check);
     assert!(Path::new(&folder.path().join("python/1.tar")).exists());
+}
+
+/// One shard after another, in an order that does not depend on how many processes share it; a resume goes on within it.
+#[test]
+fn several_processes_read_shards_in_one_order() {
+    let folder = set();
+    // Steps so small that their rounding does not grow; another order of images moves the weights by far more.
+    let train = |run: &str, more: &[&str]| {
+        let own = ["train", "e.yaml", "--run-dir", run, "data.train.images=shards", "data.augment.hflip=0"];
+        let same = ["train.batch_norm.sync=true", "train.optimizer.lr=2e-4", "train.kernels=libtorch", "train.eval_every=0"];
+        done(&folder, &[&own[..], &same, more].concat());
+    };
+    let apart = |a: &str, b: &str| {
+        let square = |t: tch::Tensor| f64::try_from(t.to_kind(tch::Kind::Double).square().sum(tch::Kind::Double)).unwrap();
+        let trained = |run| weights(&folder, run).into_iter().filter(|(name, _)| name.ends_with("weight"));
+        trained(a).zip(trained(b)).map(|((_, a), (_, b))| square(a - b)).sum::<f64>().sqrt()
+    };
+    let window = "data.shard_window=1";
+    train("one", &[window]);
+    train("two", &[window, "--nproc", "2"]);
+    train("three", &[window, "--nproc", "3"]);
+    train("parts", &[window, "train.max_steps=1", "--nproc", "2"]);
+    train("parts", &[window, "train.max_steps=2", "--resume"]);
+    train("parts", &[window, "--resume", "--nproc", "3"]);
+    train("other", &[]);
+    let other = apart("other", "one");
+    for run in ["two", "three", "parts"] {
+        let found = apart(run, "one");
+        assert!(found < other / 20.0, "{run}: {found}, another order: {other}");
+    }
+}
+
+#[test]
+fn sheets_and_statistics_take_shards() {
+    let folder = set();
+    done(&folder, &["data", "browse", "e.yaml", "--output", "a.png"]);
+    done(&folder, &["data", "browse", "e.yaml", "data.train.images=shards", "--output", "b.png"]);
+    assert!(bytes(&folder, "a.png") == bytes(&folder, "b.png"));
+    let stats = ["data", "stats", "--annotations", "set/annotations/instances_train.json", "--images"];
+    let numbers = |images: &str| done(&folder, &[&stats[..], &[images]].concat()).stdout.replace(images, "X");
+    assert_eq!(numbers("set/train"), numbers("shards"));
+}
+
+/// Killed between two archives: marked, refused as training data, and the same command makes it whole.
+#[test]
+fn archives_that_were_killed_go_on() {
+    let folder = Folder::new(&[("e.yaml", EXPERIMENT)]);
+    done(&folder, &["data", "shapes", "--output", "set", "--train", "240", "--val", "4", "--size", "320"]);
+    let annotations = "set/annotations/instances_train.json";
+    let shard = |output: &'static str| {
+        ["data", "shard", "--annotations", annotations, "--images", "set/train", "--size-mb", "1", "--output", output]
+    };
+    done(&folder, &shard("whole"));
+    let names = |output: &str| {
+        let Ok(entries) = std::fs::read_dir(folder.path().join(output)) else { return Vec::new() };
+        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    let whole = names("whole");
+    assert!(whole.len() > 3, "{whole:?}");
+    let mut child = repghost().args(shard("killed")).current_dir(folder.path()).stdout(Stdio::null()).spawn().unwrap();
+    let started = Instant::now();
+    while names("killed").len() < 2 && child.try_wait().unwrap().is_none() {
+        assert!(started.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(names("killed").iter().any(|name| name == ".incomplete"), "it was quicker than its killer: {:?}", names("killed"));
+    refused(&folder, &["train", "e.yaml", "--run-dir", "a", "data.train.images=killed"], &["is not complete"]);
+    done(&folder, &shard("killed"));
+    assert_eq!(names("killed"), whole);
+    for name in &whole {
+        assert!(bytes(&folder, &format!("whole/{name}")) == bytes(&folder, &format!("killed/{name}")), "{name}");
+    }
 }
