@@ -72,7 +72,7 @@ def worker(folder, steps):
 def ours(program, pictures, work, world, steps):
     run = work / f"run{world}"
     command = [program, "train", "demo", "data.source=coco", *(f"data.{part}.{key}" for part in ("train", "val") for key in
-               (f"annotations={pictures}/annotations/instances_{part}.json", f"images={pictures}/{part}")), f"train.max_steps={steps}", "train.log_every=1", "eval.every_epochs=1000",
+               (f"annotations={pictures}/annotations/instances_{part}.json", f"images={pictures}/{part}")), f"train.max_steps={steps}", "train.log_every=1", "train.eval_every=0",
                f"train.batch_size={BATCH}", "--run-dir", run, *(["train.replicas=1"] if world > 1 else []), "--nproc", world]
     subprocess.run([str(c) for c in command], check=True, capture_output=True)
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]

@@ -106,14 +106,15 @@ pub fn to_host(t: &Tensor) -> Result<Tensor, ShimError> {
     /// Elements from which on it pays.
     const LARGE: usize = 1 << 16;
     let t = t.detach();
-    let Device::Cuda(card) = t.device() else { return Ok(t.to_device(Device::Cpu).to_kind(Kind::Float).contiguous()) };
-    if t.numel() < LARGE {
-        return Ok(t.to_device(Device::Cpu).to_kind(Kind::Float).contiguous());
+    match t.device() {
+        Device::Cuda(card) if t.numel() >= LARGE => {
+            let mut host = pinned(&t.size(), Kind::Float)?;
+            copy_beside(&mut host, &t.to_kind(Kind::Float).contiguous())?;
+            Event::mark(card)?.wait()?;
+            Ok(host)
+        }
+        _ => Ok(t.to_device(Device::Cpu).to_kind(Kind::Float).contiguous()),
     }
-    let mut host = pinned(&t.size(), Kind::Float)?;
-    copy_beside(&mut host, &t.to_kind(Kind::Float).contiguous())?;
-    Event::mark(card)?.wait()?;
-    Ok(host)
 }
 
 /// Copies `from` into `to` and does not wait, where one of them is pinned and the other a card's. What arrives on the host may be read
