@@ -7,7 +7,7 @@ CARGO ?= cargo
 PREFIX ?= $(HOME)/.cargo
 BIN = $(or $(CARGO_TARGET_DIR),$(ROOT)/target)/release/repghost-det
 
-.PHONY: help setup demo demo-mask test parity lint doc bench install check-tensorrt check-cuda gate fuzz torture soak deny clean
+.PHONY: help setup demo demo-mask test parity lint doc bench install check-tensorrt check-cuda gate fuzz torture soak differential sanitize deny clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -62,6 +62,12 @@ torture: build ## kill, fill disks and fail writes: the same weights after each;
 
 soak: build ## train each head for long: memory, threads, file handles and speed stay flat; STEPS=10000 HOURS=2 is longer
 	@python3 tools/torture/soak.py $(BIN) --steps $(or $(STEPS),300) --hours $(or $(HOURS),0) --output $(or $(OUTPUT),runs/soak)
+
+differential: build ## our readers beside pycocotools, torch, safetensors and Pillow, on random and damaged inputs; MINUTES=5 PART=images
+	@$(or $(PEERS_PYTHON),$(ROOT)/.deps/peers/bin/python) tools/torture/differential.py $(BIN) $(PART) --minutes $(or $(MINUTES),5)
+
+sanitize: setup ## AddressSanitizer for unsafe code and C++, ThreadSanitizer for what shares data between threads; KIND=address chooses
+	@bash tools/setup/sanitize.sh $(KIND)
 
 deny: ## hold the dependencies to deny.toml: advisories, licences, duplicate crates, sources
 	@bash tools/setup/deny.sh

@@ -93,8 +93,10 @@ impl Selection {
         }
         self.waited += 1;
         let best = self.improved.map_or("nothing was measured".into(), |m| format!("best {:.4} at epoch {}", m.value, m.epoch));
-        (self.waited >= stop.patience)
-            .then(|| format!("stopped at epoch {epoch}, {best}: {} evaluations without improvement (train.stop)", self.waited))
+        (self.waited >= stop.patience).then(|| {
+            let evaluations = if self.waited == 1 { "evaluation" } else { "evaluations" };
+            format!("stopped at epoch {epoch}, {best}: {} {evaluations} without improvement (train.stop)", self.waited)
+        })
     }
 }
 
