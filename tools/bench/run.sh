@@ -38,8 +38,9 @@ both narrow rust_bench repghost-heads step_bench narrow 0.5 320 8 5 -- "$python"
 both mask_rcnn rust_bench repghost-heads step_bench mask_rcnn 0.5 320 4 3 -- "$python" tools/fixtures/step_bench.py mask_rcnn 050 320 4 3
 both classify rust_bench repghost-heads step_bench classify 1.0 224 32 3 -- "$python" tools/fixtures/step_bench.py classify 100 224 32 3
 both operators rust_bench repghost-heads op_bench 5 -- "$python" tools/fixtures/op_bench.py
+cargo build --release --quiet --package repghost-det
+"$python" tools/bench/ranks.py "${CARGO_TARGET_DIR:-$root/target}/release/repghost-det" | sed "s/^/processes: /"
 if [ -n "${BENCH_MODEL:-}" ] && [ -n "${BENCH_PHOTOS:-}" ]; then
-  cargo build --release --quiet --package repghost-det
   both predict bash tools/bench/predict.sh "$BENCH_MODEL" "$BENCH_PHOTOS" -- "$python" tools/bench/predict.py "$BENCH_PHOTOS" "$(mktemp -d)"
 else
   echo "predict skipped: BENCH_MODEL and BENCH_PHOTOS name no run folder and no folder of JPEG files"
