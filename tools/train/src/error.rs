@@ -24,7 +24,7 @@ pub enum TrainError {
     #[error(transparent)]
     Distributed(#[from] repghost_distributed::DistributedError),
     /// A file of score thresholds is none.
-    #[error("{path}: no file of thresholds as `eval --choose` writes it: {reason}", path = .path.display())]
+    #[error("{path}: no file of thresholds as an evaluation writes it: {reason}", path = .path.display())]
     Thresholds {
         /// The file.
         path: PathBuf,

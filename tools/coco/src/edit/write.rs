@@ -48,7 +48,7 @@ pub fn convert(document: &Document, target: Target, output: &Path) -> Result<Wri
     let nested = document.images.iter().map(file_name).find(|name| name.contains('/'));
     if let Some(name) = nested.filter(|_| target != Target::Cvat) {
         return Err(failed(format!(
-            "{name} is in a folder, which the files of this format cannot say; --to coco or cvat keeps it"
+            "{name} is in a folder, which the files of this format cannot express; COCO and CVAT keep it"
         )));
     }
     let set: hotcoco::Dataset = serde_json::from_value(document.to_json()).map_err(|e| failed(e.to_string()))?;

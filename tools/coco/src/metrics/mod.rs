@@ -157,7 +157,7 @@ pub struct Evaluation {
 #[derive(Debug, thiserror::Error)]
 pub enum MetricError {
     /// Masks are asked for and the ground truth has none.
-    #[error("{file}: no object has a segmentation, so masks cannot be evaluated; use `--iou-type bbox`")]
+    #[error("{file}: no object has a segmentation, so masks cannot be evaluated; evaluate boxes (bbox)")]
     NoMasks {
         /// The annotation file.
         file: String,

@@ -46,7 +46,7 @@ const KNOWN_SETS: [(&str, &str); 2] = [
 /// What an image folder holds.
 const CLASS_FOLDERS: &str = "a folder with one folder per class";
 const WITHOUT_OBJECTS: &str = "to see a detector learn without any data: repghost-det demo (or: make demo)";
-const WITHOUT_CLASSES: &str = "to make an image folder out of a detection set's boxes: repghost-det data crops --help";
+const WITHOUT_CLASSES: &str = "to make an image folder out of a detection set's boxes: repghost-det data crops";
 
 impl Experiment {
     /// Folder and annotation file of a split.

@@ -92,7 +92,7 @@ fn confusion(c: &Confusion) -> Markup {
     };
     html! {
         (table("Confusion: counts, shaded by their share of the row", &columns, shown.iter().map(row).collect()))
-        @if left > 0 { p.hint { (left) " classes with fewer errors are left out; metrics.json has them after `eval --diagnose`." } }
+        @if left > 0 { p.hint { (left) " classes with fewer errors are left out; metrics.json of a diagnosed evaluation has them." } }
     }
 }
 
