@@ -19,6 +19,9 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 BATCH, SIZE = 8, 160
+# As in experiments/demo.yaml.
+CLASSES = 5
+ANCHORS = ((16, 27, 44), (52, 64, 78), (100, 120, 140), (150, 160, 170), (180, 190, 200))
 
 
 def collate(batch):
@@ -32,12 +35,12 @@ def worker(folder, steps):
     from torchvision.datasets import CocoDetection
 
     sys.path.insert(0, str(HERE.parent / "fixtures"))
-    from step_bench import build
+    from step_bench import AnchorGenerator, build
 
     def tensors(image, objects):
         boxes = torch.tensor([o["bbox"] for o in objects], dtype=torch.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
-        labels = torch.tensor([o["category_id"] for o in objects], dtype=torch.int64)
+        labels = torch.tensor([o["category_id"] - 1 for o in objects], dtype=torch.int64)
         return F.to_tensor(image), dict(boxes=boxes, labels=labels)
 
     torch.distributed.init_process_group("gloo")
@@ -47,7 +50,7 @@ def worker(folder, steps):
     data = CocoDetection(folder / "train", folder / "annotations" / "instances_train.json", transforms=tensors)
     sampler = DistributedSampler(data)
     loader = DataLoader(data, BATCH // world, sampler=sampler, num_workers=1, collate_fn=collate, drop_last=True)
-    model = torch.nn.parallel.DistributedDataParallel(build("narrow", "050", SIZE).train())
+    model = torch.nn.parallel.DistributedDataParallel(build("narrow", "050", SIZE, CLASSES, AnchorGenerator(ANCHORS, ((1.0,),) * 5)).train())
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-4, weight_decay=0.05)
     times, done = [], 0
     while done < steps:

@@ -10,10 +10,7 @@ cd "$(dirname "$0")/../../fuzz"
 minutes=$1
 shift
 
-if ! cargo +nightly --version >/dev/null 2>&1; then
-  command -v rustup >/dev/null || { echo "fuzz: a nightly compiler is needed, and there is no rustup to install it"; exit 2; }
-  rustup toolchain install nightly --profile minimal
-fi
+source ../tools/setup/nightly.sh fuzz
 cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 [ "$minutes" != --install ] || exit 0
 
@@ -30,7 +27,6 @@ done
 if [ ${#targets[@]} = 1 ]; then cargo +nightly fuzz build "${flags[@]}" "${features[@]}" "${targets[0]}"
 else cargo +nightly fuzz build "${flags[@]}" "${features[@]}"; fi
 
-host=$(rustc +nightly -vV | sed -n 's/^host: //p')
 seconds=$(awk "BEGIN { print int($minutes * 60) }")
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT

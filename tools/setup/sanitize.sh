@@ -8,11 +8,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-if ! cargo +nightly --version >/dev/null 2>&1; then
-  command -v rustup >/dev/null || { echo "sanitize: a nightly compiler is needed, and there is no rustup to install it"; exit 2; }
-  rustup toolchain install nightly --profile minimal
-fi
-host=$(rustc +nightly -vV | sed -n 's/^host: //p')
+source tools/setup/nightly.sh sanitize
 upper=$(tr 'a-z-' 'A-Z_' <<<"$host")
 export CARGO_INCREMENTAL=0
 kinds=("$@")

@@ -5,7 +5,8 @@ beside Pillow.
     make differential [MINUTES=5] [PART="metrics weights images"]     # PEERS_PYTHON: a Python with torch, safetensors, pycocotools, pillow, numpy
 
 Whole inputs have to give the same numbers, tensors (bit for bit) and pixels (JPEG: within the rounding of two decoders). Damaged ones have to be
-read alike or refused: never an exit code but 0 and 2, never other values than the peer reads. One line per part at the end; exit code 1 where
+read alike or refused: never an exit code but 0 and 2, never other values than the peer reads (of damaged images only the size is compared: decoders
+fill what is missing in their own ways). One line per part at the end; exit code 1 where
 anything differed. Inputs of a finding are kept in the folder that is printed.
 """
 import argparse

@@ -5,6 +5,7 @@ use repghost_heads::matcher::{Match, Matcher};
 use repghost_heads::nms::batched_nms;
 use repghost_kernels::cpu::Normed;
 use repghost_kernels::cuda::batch_norm::{self, Statistics};
+use repghost_kernels::cuda::layout::channels_last;
 use repghost_kernels::cuda::roi_align::{Region, Sampling};
 use repghost_kernels::cuda::{depthwise, focal, matcher, nms, normalize, roi_align};
 use tch::{Device, Kind, Tensor};
@@ -62,11 +63,6 @@ fn regions(name: &str, n: usize, levels: usize, images: usize, side: f32) -> Vec
         Region { level: pick(u[4], levels), image: pick(u[5], images), bbox }
     };
     u.chunks(6).enumerate().map(region).collect()
-}
-
-/// A map's memory in the other usual order.
-fn channels_last(map: &Tensor) -> Tensor {
-    map.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 
 fn roi_align_rows(device: Device, scale: Scale) -> Vec<Row> {

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{repghost, Folder, Ran};
+use common::{repghost, wait_for, Folder, Ran};
 use repghost_backbone::weights;
 use tch::{Kind, Tensor};
 
@@ -409,14 +409,6 @@ fn long_run(folder: &Folder, more: &[&str]) -> std::process::Child {
     let before = std::fs::read_to_string(&log).map_or(0, |t| t.lines().count());
     wait_for("steps", || std::fs::read_to_string(&log).is_ok_and(|t| t.lines().count() > before + 6));
     child
-}
-
-fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !condition() {
-        assert!(started.elapsed() < Duration::from_secs(60), "no {what} within a minute");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 fn signal(pid: i32, signal: i32) {

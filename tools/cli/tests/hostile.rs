@@ -7,10 +7,9 @@ use std::fmt::Write as _;
 use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use common::{repghost, Folder, Ran};
+use common::{kill_when, repghost, Folder, Ran};
 use repghost_export::metadata::Metadata;
 use repghost_export::onnx::proto;
 
@@ -242,14 +241,7 @@ fn crops_that_were_killed_go_on() {
     let whole = contents(&folder.path().join("whole/train"));
     assert!(whole.len() > 60);
     let out = folder.path().join("killed/train");
-    let mut child = repghost().args(crops("killed")).current_dir(folder.path()).stdout(Stdio::null()).spawn().unwrap();
-    let started = Instant::now();
-    while contents(&out).len() < 8 && child.try_wait().unwrap().is_none() {
-        assert!(started.elapsed() < Duration::from_secs(HANGS));
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill_when(repghost().args(crops("killed")).current_dir(folder.path()), "crops", || contents(&out).len() >= 8);
     let part = contents(&out);
     assert!(part.len() < whole.len(), "it was quicker than its killer");
     assert!(part.contains_key(Path::new(".incomplete")), "{:?}", part.keys());

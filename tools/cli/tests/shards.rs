@@ -3,10 +3,9 @@
 mod common;
 
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use common::{repghost, Folder, Ran};
+use common::{kill_when, repghost, Folder, Ran};
 use repghost_coco::shards::{write_shards, Bytes, Member};
 
 const EXPERIMENT: &str = "
@@ -50,11 +49,7 @@ fn refused(folder: &Folder, args: &[&str], parts: &[&str]) {
 fn set() -> Folder {
     let folder = Folder::new(&[("e.yaml", EXPERIMENT)]);
     done(&folder, &["data", "shapes", "--output", "set", "--train", "12", "--val", "4", "--size", "64"]);
-    let mut names: Vec<String> = std::fs::read_dir(folder.path().join("set/train"))
-        .unwrap()
-        .map(|e| e.unwrap().file_name().to_string_lossy().into_owned())
-        .collect();
-    names.sort();
+    let mut names = names(&folder, "set/train");
     names.rotate_left(5);
     let member =
         |name: &String| vec![Member { name: name.clone(), bytes: Bytes::File(folder.path().join("set/train").join(name)) }];
@@ -63,6 +58,14 @@ fn set() -> Folder {
     let written = write_shards(&folder.path().join("shards"), &groups, size, "test", &|_, _| ()).unwrap();
     assert!(written.shards >= 3 && written.members == 12, "{written:?}");
     folder
+}
+
+/// Names in a folder, sorted; none where it isn't there.
+fn names(folder: &Folder, of: &str) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(folder.path().join(of)) else { return Vec::new() };
+    let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
 }
 
 fn bytes(folder: &Folder, file: &str) -> Vec<u8> {
@@ -220,26 +223,18 @@ fn archives_that_were_killed_go_on() {
         ["data", "shard", "--annotations", annotations, "--images", "set/train", "--size-mb", "1", "--output", output]
     };
     done(&folder, &shard("whole"));
-    let names = |output: &str| {
-        let Ok(entries) = std::fs::read_dir(folder.path().join(output)) else { return Vec::new() };
-        let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
-    };
-    let whole = names("whole");
+    let whole = names(&folder, "whole");
     assert!(whole.len() > 3, "{whole:?}");
-    let mut child = repghost().args(shard("killed")).current_dir(folder.path()).stdout(Stdio::null()).spawn().unwrap();
-    let started = Instant::now();
-    while names("killed").len() < 2 && child.try_wait().unwrap().is_none() {
-        assert!(started.elapsed() < Duration::from_secs(60));
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(names("killed").iter().any(|name| name == ".incomplete"), "it was quicker than its killer: {:?}", names("killed"));
+    kill_when(repghost().args(shard("killed")).current_dir(folder.path()), "archive", || names(&folder, "killed").len() >= 2);
+    let part = names(&folder, "killed");
+    assert!(part.iter().any(|name| name == ".incomplete"), "it was quicker than its killer: {part:?}");
     refused(&folder, &["train", "e.yaml", "--run-dir", "a", "data.train.images=killed"], &["is not complete"]);
+    // Killed before the first archive had its name.
+    folder.write("early/.incomplete", "");
+    folder.write("early/.shard-000000.tar.x1.tmp", "");
+    refused(&folder, &["train", "e.yaml", "--run-dir", "a", "data.train.images=early"], &["early", "is not complete"]);
     done(&folder, &shard("killed"));
-    assert_eq!(names("killed"), whole);
+    assert_eq!(names(&folder, "killed"), whole);
     for name in &whole {
         assert!(bytes(&folder, &format!("whole/{name}")) == bytes(&folder, &format!("killed/{name}")), "{name}");
     }

@@ -29,7 +29,7 @@ pub fn is_channels_last(map: &Tensor) -> bool {
 }
 
 /// `x [N, C, H, W]` with channels last: the same values and gradients.
-fn channels_last(x: &Tensor) -> Tensor {
+pub fn channels_last(x: &Tensor) -> Tensor {
     x.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
 }
 

@@ -4,7 +4,8 @@
 pub mod detector;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// What a run of the binary gave.
 pub struct Ran {
@@ -38,6 +39,29 @@ pub fn repghost() -> Command {
 /// Runs the binary where the tests run.
 pub fn run(args: &[&str]) -> Ran {
     repghost().args(args).output().expect("the binary starts").into()
+}
+
+/// Waits until `condition` holds.
+///
+/// # Panics
+/// After a minute.
+pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < Duration::from_secs(60), "no {what} within a minute");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Starts a command and kills it as soon as `condition` holds.
+///
+/// # Panics
+/// As [`wait_for`].
+pub fn kill_when(command: &mut Command, what: &str, condition: impl FnMut() -> bool) {
+    let mut child = command.stdout(Stdio::null()).spawn().expect("the binary starts");
+    wait_for(what, condition);
+    child.kill().expect("a child is killed");
+    child.wait().expect("a child is waited for");
 }
 
 /// The root of the project.

@@ -36,9 +36,11 @@ pub struct Shards {
     base: HashMap<String, Option<String>>,
 }
 
-/// Whether a path names shards rather than a folder of images.
+/// Whether a path names shards rather than a folder of images. A folder whose first archive was never finished does as well: opening it
+/// reports that.
 pub fn is_shards(path: &Path) -> bool {
-    pattern::is_pattern(path) || is_tar(path) && path.is_file() || path.is_dir() && pattern::holds_shards(path)
+    let holds = |folder: &Path| Unfinished::is_marked(folder) || pattern::holds_shards(folder);
+    pattern::is_pattern(path) || is_tar(path) && path.is_file() || path.is_dir() && holds(path)
 }
 
 fn is_tar(path: &Path) -> bool {
