@@ -187,9 +187,6 @@ char *repghost_event_wait(const c10::Event *event) {
 char *repghost_event_passed(const c10::Event *event, int *out) {
   return guarded([&] { *out = event->query(); });
 }
-char *repghost_event_elapsed(const c10::Event *from, const c10::Event *to, double *milliseconds) {
-  return guarded([&] { *milliseconds = from->elapsedTime(*to); });
-}
 void repghost_event_free(c10::Event *event) { delete event; }
 
 }  // extern "C"

@@ -30,7 +30,7 @@ impl MultiScaleRoiAlign {
     }
 
     /// Position in `levels` of the level for a box.
-    pub fn level_of(&self, bbox: Corners) -> usize {
+    fn level_of(&self, bbox: Corners) -> usize {
         let (first, last) = (self.levels.first().copied().unwrap_or(0), self.levels.last().copied().unwrap_or(0));
         let size = ((bbox[2] - bbox[0]) * (bbox[3] - bbox[1])).sqrt();
         let level = (CANONICAL_LEVEL + (size / CANONICAL_SIZE).log2() + EPSILON).floor();

@@ -264,7 +264,7 @@ pub fn check_images(
 }
 
 /// What is wrong with the file of an image, which would be decoded as `config` has it.
-pub fn check_image(folder: &Path, image: &ImageRecord, how: ImageCheck, config: &DecodeConfig) -> Vec<Problem> {
+fn check_image(folder: &Path, image: &ImageRecord, how: ImageCheck, config: &DecodeConfig) -> Vec<Problem> {
     let Ok(path) = decode::resolve(folder, &image.file_name) else {
         return vec![Problem::PathLeaves(image.file_name.clone())];
     };

@@ -174,11 +174,6 @@ impl<'a> MaskShape<'a> {
         self.apply([-1.0, 1.0], [width, 0.0]);
     }
 
-    /// Mirrors top and bottom in an image of this height.
-    pub fn flip_vertical(&mut self, height: f64) {
-        self.apply([1.0, -1.0], [0.0, height]);
-    }
-
     /// Moves, as pasting onto a larger canvas does.
     pub fn shift(&mut self, by: [f64; 2]) {
         self.apply([1.0; 2], by);

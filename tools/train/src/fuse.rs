@@ -143,7 +143,7 @@ fn inputs(
 }
 
 /// Images to compare on where nobody names some, and what they are: the validation data, or built-in pictures where there is none.
-pub fn validation_or_built_in(e: &Experiment) -> (Arc<dyn Source>, &'static str) {
+fn validation_or_built_in(e: &Experiment) -> (Arc<dyn Source>, &'static str) {
     or_built_in(data::open(e, Split::Val, None).map(|val| val.source))
 }
 

@@ -35,7 +35,6 @@ extern "C" {
     fn repghost_mark(device: c_int, out: *mut *mut RawEvent) -> *mut c_char;
     fn repghost_event_wait(event: *const RawEvent) -> *mut c_char;
     fn repghost_event_passed(event: *const RawEvent, out: *mut c_int) -> *mut c_char;
-    fn repghost_event_elapsed(from: *const RawEvent, to: *const RawEvent, milliseconds: *mut f64) -> *mut c_char;
     fn repghost_event_free(event: *mut RawEvent);
     fn repghost_synchronize(device: c_int) -> *mut c_char;
     fn repghost_exchange_device(device: c_int, before: *mut c_int) -> *mut c_char;
@@ -238,17 +237,6 @@ impl Event {
         // SAFETY: the event lives.
         unsafe { check(repghost_event_passed(self.0, &mut out))? };
         Ok(out != 0)
-    }
-
-    /// Milliseconds from this mark to a later one; both must have been reached.
-    ///
-    /// # Errors
-    /// Marks that were not reached.
-    pub fn milliseconds_to(&self, later: &Self) -> Result<f64, ShimError> {
-        let mut out = 0.0;
-        // SAFETY: both events live.
-        unsafe { check(repghost_event_elapsed(self.0, later.0, &mut out))? };
-        Ok(out)
     }
 }
 

@@ -72,10 +72,7 @@ fn table(report: &Report) -> String {
         ("device", report.cuda.device.clone()),
         (
             "threads",
-            format!(
-                "{} within and {} between operations, on {} processors",
-                e.intra_op_threads, e.inter_op_threads, e.processors
-            ),
+            format!("{} within and {} between operations (processors: {})", e.intra_op_threads, e.inter_op_threads, e.processors),
         ),
         ("onnxruntime", found(&report.onnxruntime)),
         ("trtexec", found(&report.trtexec)),

@@ -190,11 +190,6 @@ impl Dataset {
         self.objects.each(index).filter_map(move |object| object.training_box(height, width).map(|bbox| (object, bbox)))
     }
 
-    /// Index of an image by its id in the file. Builds no table: for many look-ups make a map of [`Dataset::images`].
-    pub fn index_of(&self, image_id: i64) -> Option<usize> {
-        self.images.iter().position(|image| image.id == image_id)
-    }
-
     /// `findings` were met before, `places` are file and line of each annotation, where it has its own.
     pub(crate) fn assemble(
         path: &Path,

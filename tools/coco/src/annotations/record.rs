@@ -54,7 +54,7 @@ impl Annotation {
     }
 
     /// The box as corners, clipped to an image of this size; `None` where nothing of it is left to learn from.
-    pub fn clipped_box(&self, height: u32, width: u32) -> Option<BoxXyxy> {
+    fn clipped_box(&self, height: u32, width: u32) -> Option<BoxXyxy> {
         let [x, y, w, h] = self.bbox;
         let (width, height) = (f64::from(width), f64::from(height));
         let corners = [x.clamp(0.0, width), y.clamp(0.0, height), (x + w).clamp(0.0, width), (y + h).clamp(0.0, height)];

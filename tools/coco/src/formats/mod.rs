@@ -78,7 +78,7 @@ impl Dataset {
     ///
     /// # Errors
     /// As [`Dataset::load`].
-    pub fn from_records(path: &Path, records: &Records, options: &DatasetOptions) -> Result<Self, AnnotationError> {
+    fn from_records(path: &Path, records: &Records, options: &DatasetOptions) -> Result<Self, AnnotationError> {
         let shapes = records.shapes();
         Self::assemble(path, records.raw(&shapes), records.findings.clone(), &records.places(), options)
     }

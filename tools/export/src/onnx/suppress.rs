@@ -85,7 +85,7 @@ pub fn decode_boxes(ops: &mut OnnxWriter, deltas: &Edge, anchors: &Edge, weights
 }
 
 /// Pairwise IoU of `boxes [N, m, 4]`: `[N, m, m]`.
-pub fn pairwise_iou(ops: &mut OnnxWriter, boxes: &Edge) -> Edge {
+fn pairwise_iou(ops: &mut OnnxWriter, boxes: &Edge) -> Edge {
     let columns: Vec<Edge> = (0..4).map(|i| ops.slice(boxes, 2, i, i + 1)).collect();
     let rows: Vec<Edge> = columns.iter().map(|c| ops.transpose_last(c)).collect();
     let mut overlap = vec![];

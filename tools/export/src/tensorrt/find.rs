@@ -24,7 +24,7 @@ pub struct Version {
 impl Version {
     /// The version in trtexec's banner, `&&&& RUNNING TensorRT.trtexec [TensorRT v101600] …`. Up to TensorRT 9 the number is
     /// `major * 1000 + minor * 100 + patch`, from 10 on `major * 10000 + minor * 100 + patch`.
-    pub fn from_banner(text: &str) -> Option<Self> {
+    fn from_banner(text: &str) -> Option<Self> {
         let digits = text.split("[TensorRT v").nth(1)?.split(']').next()?;
         let n: u32 = digits.parse().ok()?;
         let unit = if n >= 100_000 { 10_000 } else { 1_000 };

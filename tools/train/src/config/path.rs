@@ -41,7 +41,7 @@ impl PathTemplate {
     ///
     /// # Errors
     /// As [`PathTemplate::resolve`].
-    pub fn resolve_with(&self, key: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<PathBuf, ConfigError> {
+    fn resolve_with(&self, key: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<PathBuf, ConfigError> {
         let malformed = || ConfigError::Template { key: key.to_string(), template: self.0.clone() };
         let mut out = String::new();
         let mut rest = self.0.as_str();
