@@ -85,7 +85,7 @@ fn become_program() -> ExitCode {
     // Options that may stand before the command have no values.
     let name = arguments.iter().find_map(|a| a.to_str().filter(|a| !a.starts_with('-'))).unwrap_or_default();
     let mut command = Command::new(&program);
-    match libtorch::search_path() {
+    match libtorch::search_path(&program) {
         Ok(variable) => command.envs(variable),
         Err(message) => {
             let _ = writeln!(std::io::stderr(), "error: {message}");
