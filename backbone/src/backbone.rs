@@ -117,7 +117,11 @@ impl Backbone {
     }
 
     /// Class logits `[N, classes]`.
+    ///
+    /// # Panics
+    /// Without a classifier ([`Backbone::has_classifier`]).
     pub fn classify<O: Ops>(&self, ops: &mut O, image: &O::Value) -> O::Value {
+        assert!(self.has_classifier(), "the network has no classifier");
         let x = self.body.forward(ops, image);
         self.tail.forward(ops, &x)
     }

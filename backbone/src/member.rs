@@ -65,7 +65,26 @@ pub struct Recognised {
     pub width: Option<f64>,
 }
 
+/// What a [`Member`] states about its settings, without its builder. Programs that only check settings hold these, so that no network, and no
+/// libtorch, becomes part of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// See [`Member::name`].
+    pub name: &'static str,
+    /// See [`Member::keys`].
+    pub keys: &'static [&'static str],
+    /// See [`Member::levels`].
+    pub levels: &'static [u32],
+    /// See [`Member::taps`].
+    pub taps: &'static [TapStyle],
+}
+
 impl Member {
+    /// What it states about its settings.
+    pub const fn description(&self) -> Description {
+        Description { name: self.name, keys: self.keys, levels: self.levels, taps: self.taps }
+    }
+
     /// A row without keys, of a network that taps C2 to C5 and whose weight files `weights inspect` does not recognise.
     pub const fn new(name: &'static str, build: Build) -> Self {
         Self { name, keys: &[], levels: &[2, 3, 4, 5], taps: &[TapStyle::StageEnd], build, recognise: |_| None }

@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 
 use crate::backbone::Backbone;
 use crate::config::{BackboneConfig, ReuseKind, TapStyle};
-use crate::families::FAMILIES;
-use crate::member::Member;
+use crate::families::{DESCRIPTIONS, FAMILIES};
+use crate::member::{Description, Member};
 
 /// Rows that were registered at run time.
 static REGISTERED: RwLock<Vec<Member>> = RwLock::new(vec![]);
@@ -48,9 +48,15 @@ pub fn members() -> Vec<Member> {
     built_in.chain(REGISTERED.read().unwrap_or_else(PoisonError::into_inner).iter().copied()).collect()
 }
 
+/// What every row states about its settings, in the order of [`members`].
+pub fn descriptions() -> Vec<Description> {
+    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+    DESCRIPTIONS.into_iter().chain(registered.iter().map(Member::description)).collect()
+}
+
 /// Names that [`BackboneConfig::name`] takes.
 pub fn names() -> Vec<&'static str> {
-    members().into_iter().map(|m| m.name).collect()
+    descriptions().into_iter().map(|d| d.name).collect()
 }
 
 /// Adds a network to the registry of this process. From then on it is trained, fused, exported and analyzed like any other, under its
@@ -99,7 +105,7 @@ impl BackboneConfig {
 
     /// What is wrong beyond single values' ranges.
     fn conflicts(&self) -> Vec<RegistryError> {
-        let Some(member) = self.member() else { return vec![self.unknown_name()] };
+        let Some(member) = self.description() else { return vec![self.unknown_name()] };
         let mut problems = self.foreign_keys(&member);
         let mut refuse = |key: &str, found: String, expected: &str| {
             if problems.iter().all(|p| p.key != key) {
@@ -122,12 +128,16 @@ impl BackboneConfig {
     /// Builds the network with a classifier of `classes` outputs. Initial weights come from torch's global generator.
     ///
     /// # Errors
-    /// As [`BackboneConfig::check`].
+    /// As [`BackboneConfig::check`]; no class.
     pub fn build_classifier(&self, classes: i64) -> Result<Backbone, RegistryError> {
         self.check()?;
-        let member = self.member().ok_or_else(|| self.unknown_name())?;
+        if classes < 1 {
+            return Err(RegistryError::new("name", format!("a classifier of {classes} classes"), "at least 1 class"));
+        }
+        let member = members().into_iter().find(|m| m.name == self.name).ok_or_else(|| self.unknown_name())?;
         let net = (member.build)(self, classes);
-        let (tapped, stated): (Vec<u32>, _) = (net.taps().iter().map(|t| t.level).collect(), self.levels_of(&member));
+        let (tapped, stated): (Vec<u32>, _) =
+            (net.taps().iter().map(|t| t.level).collect(), self.levels_of(&member.description()));
         if tapped != stated {
             return Err(RegistryError::new(
                 "name",
@@ -150,18 +160,18 @@ impl BackboneConfig {
 
     /// Levels of the network's taps, without building it; none for an unknown name, or taps that the network does not have.
     pub fn levels(&self) -> Option<Vec<u32>> {
-        self.member().filter(|member| member.taps.contains(&self.taps)).map(|member| self.levels_of(&member))
+        self.description().filter(|member| member.taps.contains(&self.taps)).map(|member| self.levels_of(&member))
     }
 
-    fn levels_of(&self, member: &Member) -> Vec<u32> {
+    fn levels_of(&self, member: &Description) -> Vec<u32> {
         match self.taps {
             TapStyle::StageEnd | TapStyle::Timm => member.levels.to_vec(),
             TapStyle::Torchvision => TORCHVISION_LEVELS.to_vec(),
         }
     }
 
-    fn member(&self) -> Option<Member> {
-        members().into_iter().find(|m| m.name == self.name)
+    fn description(&self) -> Option<Description> {
+        descriptions().into_iter().find(|d| d.name == self.name)
     }
 
     fn unknown_name(&self) -> RegistryError {
@@ -172,12 +182,12 @@ impl BackboneConfig {
     }
 
     /// Settings other than the default that `member` does not take.
-    fn foreign_keys(&self, member: &Member) -> Vec<RegistryError> {
+    fn foreign_keys(&self, member: &Description) -> Vec<RegistryError> {
         let (ours, defaults) = (object(self), object(&Self::default()));
         let changed = ours.iter().filter(|(key, value)| defaults.get(*key) != Some(value));
         let mut problems = vec![];
         for (key, value) in changed.filter(|(key, _)| !takes(member, key)) {
-            let takers: Vec<&str> = members().iter().filter(|m| takes(m, key)).map(|m| m.name).collect();
+            let takers: Vec<&str> = descriptions().iter().filter(|d| takes(d, key)).map(|d| d.name).collect();
             let expected = format!("no such key for {} (only {} take it)", self.name, takers.join(", "));
             problems.push(RegistryError::new(key, value.to_string().replace('"', ""), expected));
         }
@@ -185,7 +195,7 @@ impl BackboneConfig {
     }
 }
 
-fn takes(member: &Member, key: &str) -> bool {
+fn takes(member: &Description, key: &str) -> bool {
     COMMON_KEYS.contains(&key) || member.keys.contains(&key) || (key == TAPS && member.taps.len() > 1)
 }
 
@@ -242,6 +252,12 @@ mod tests {
     }
 
     #[test]
+    fn a_classifier_has_a_class() {
+        let error = BackboneConfig::named("resnet18").build_classifier(0).unwrap_err().to_string();
+        assert!(error.ends_with("found a classifier of 0 classes, expected at least 1 class"), "{error}");
+    }
+
+    #[test]
     fn all_problems_are_listed_at_once_and_each_key_once() {
         let config = BackboneConfig { width: 99.0, se: false, dropout: Some(2.0), ..BackboneConfig::named("resnet50") };
         let keys: Vec<String> = config.problems().into_iter().map(|p| p.key).collect();
@@ -254,7 +270,9 @@ mod tests {
         let unique: std::collections::HashSet<_> = names.iter().collect();
         assert_eq!(unique.len(), names.len());
         let known = object(&BackboneConfig::default());
-        for member in members() {
+        let described: Vec<Description> = members().iter().map(Member::description).collect();
+        assert_eq!(described, descriptions());
+        for member in described {
             assert!(member.keys.iter().all(|k| known.contains_key(*k)), "{}: {:?}", member.name, member.keys);
         }
     }

@@ -203,13 +203,13 @@ fn every_width_and_variant_is_guessed_from_its_weights() {
         let mut net = BackboneConfig { width, ..config() }.build_classifier(CLASSES).unwrap();
         for prefix in ["", "backbone.body."] {
             let g = guess(&StateDict::of(&net, prefix)).unwrap();
-            assert_eq!((g.family.as_str(), g.prefix.as_str(), &g.head), ("repghostnet", prefix, &None));
+            assert_eq!((g.network.as_str(), g.prefix.as_str(), &g.head), ("repghostnet", prefix, &None));
             let guessed = BackboneConfig { width: g.width.unwrap(), ..config() }.build_classifier(CLASSES).unwrap();
             let shapes = |n: &Backbone| n.named_tensors().iter().map(|e| e.tensor.size()).collect::<Vec<_>>();
             assert_eq!(shapes(&guessed), shapes(&config_at(width)), "{width} was guessed as {:?}", g.width);
         }
         net.fuse(FuseLevel::All);
-        assert_eq!(guess(&StateDict::of(&net, "")).unwrap().family, "repghostnet");
+        assert_eq!(guess(&StateDict::of(&net, "")).unwrap().network, "repghostnet");
     }
     assert_eq!(guess(&StateDict::default()), None);
 }
@@ -287,7 +287,7 @@ fn every_backbone_is_guessed_by_its_name() {
             let found = guess(&StateDict::of(&net, "")).unwrap_or_else(|| panic!("{name}, {form}: no guess"));
             // Without its branches and norms, GhostNetV3 is GhostNetV2, name by name.
             let expected = if (name, form) == ("ghostnetv3", "folded") { "ghostnetv2" } else { name };
-            assert_eq!(found.family, expected, "{form}");
+            assert_eq!(found.network, expected, "{form}");
             assert!(found.width.is_none_or(|w| w == 1.0), "{name}, {form}: {:?}", found.width);
             net.fuse(if form == "trained" { FuseLevel::Branches } else { FuseLevel::All });
         }

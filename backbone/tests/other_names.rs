@@ -51,7 +51,7 @@ fn other_names_are_renamed_and_give_their_outputs() {
         weights::write(&path, &state(&row)).unwrap();
         let read = weights::read(&path).unwrap();
         assert!(read.notes.len() == 1 && read.notes[0].contains("were renamed to"), "{:?}", read.notes);
-        assert_eq!(weights::guess(&read).map(|g| g.family), Some(row.config.name.clone()));
+        assert_eq!(weights::guess(&read).map(|g| g.network), Some(row.config.name.clone()));
         let mut net = row.config.build_classifier(CLASSES).unwrap();
         load_any_form(&mut net, "", &read, Strictness::Exact).unwrap();
         let logits = tch::no_grad(|| net.classify(&mut Eager::eval(), &image)).reshape([-1]);

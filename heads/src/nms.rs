@@ -11,7 +11,11 @@ use crate::box_coder::Corners;
 use crate::boxes::area;
 
 /// Indices of the kept boxes, best first. Boxes with equal scores keep their order.
+///
+/// # Panics
+/// When the slices differ in length.
 pub fn nms(boxes: &[Corners], scores: &[f32], threshold: f32) -> Vec<usize> {
+    assert_eq!(boxes.len(), scores.len(), "one score per box");
     let mut kept = Kept::default();
     by_score(scores).into_iter().filter(|&i| kept.offer(boxes[i], threshold)).collect()
 }
@@ -131,5 +135,11 @@ mod tests {
         let all = batched_nms(&boxes, &scores, &classes, 0.4, usize::MAX);
         assert_eq!(all, expected);
         assert!(all.len() > 100 && all.len() < 690, "{}", all.len());
+    }
+
+    #[test]
+    #[should_panic(expected = "one score per box")]
+    fn a_score_too_few_is_refused() {
+        nms(&[[0.0, 0.0, 1.0, 1.0]; 2], &[0.5], 0.5);
     }
 }

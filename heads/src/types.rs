@@ -101,11 +101,15 @@ impl Losses {
         &self.samples
     }
 
-    /// Each loss times its factor.
+    /// Each loss times its factor, in order.
     ///
     /// # Errors
     /// When libtorch fails.
+    ///
+    /// # Panics
+    /// Where there are not as many factors as losses.
     pub fn weighted(self, factors: &[f64]) -> Result<Self, TchError> {
+        assert_eq!(factors.len(), self.values.len(), "one factor per loss");
         let values = self.values.into_iter().zip(factors).map(|((name, loss), factor)| Ok((name, loss.f_mul_scalar(*factor)?)));
         Ok(Self { values: values.collect::<Result<_, TchError>>()?, samples: self.samples })
     }

@@ -92,7 +92,7 @@ char *repghost_memory(int device, int64_t out[6]) {
       const auto info = allocator->getMemoryInfo(static_cast<c10::DeviceIndex>(device));
       out[4] = info.first;
       out[5] = info.second;
-    } catch (const c10::Error &) {
+    } catch (const std::exception &) {
     }
   });
 }

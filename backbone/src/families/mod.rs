@@ -16,7 +16,7 @@ pub mod repvgg;
 pub mod resnet;
 mod universal;
 
-use crate::member::Member;
+use crate::member::{Description, Member};
 
 /// The rows of all families, in the order in which names are listed.
 pub const FAMILIES: &[&[Member]] = &[
@@ -31,3 +31,29 @@ pub const FAMILIES: &[&[Member]] = &[
     mobileone::MEMBERS,
     g_ghost_regnet::MEMBERS,
 ];
+
+/// Number of rows.
+const ROWS: usize = {
+    let (mut rows, mut family) = (0, 0);
+    while family < FAMILIES.len() {
+        rows += FAMILIES[family].len();
+        family += 1;
+    }
+    rows
+};
+
+/// [`FAMILIES`] without the builders, in the same order. Made at compile time, so that what uses it refers to no builder.
+pub const DESCRIPTIONS: [Description; ROWS] = {
+    let mut all = [FAMILIES[0][0].description(); ROWS];
+    let (mut next, mut family) = (0, 0);
+    while family < FAMILIES.len() {
+        let mut row = 0;
+        while row < FAMILIES[family].len() {
+            all[next] = FAMILIES[family][row].description();
+            row += 1;
+            next += 1;
+        }
+        family += 1;
+    }
+    all
+};

@@ -12,12 +12,12 @@ use crate::shapes::Shapes;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Guess {
     /// Network, as `model.backbone.name` has it.
-    pub family: String,
+    pub network: String,
     /// Channel multiplier, where the network has one and the channels determine it.
     pub width: Option<f64>,
     /// Prefix of the backbone's names (`"backbone.body."` in a detector).
     pub prefix: String,
-    /// `retinanet` or `mask_rcnn`, where a detector's head is there too.
+    /// Name of the head as `model.head.name` has it (`retinanet`, `fcos`, `faster_rcnn`, `mask_rcnn`), where a detector's head is there too.
     pub head: Option<String>,
 }
 
@@ -26,7 +26,7 @@ impl std::fmt::Display for Guess {
         if let Some(head) = &self.head {
             write!(f, "{head} on ")?;
         }
-        f.write_str(&self.family)?;
+        f.write_str(&self.network)?;
         self.width.map_or(Ok(()), |w| write!(f, " {w}x"))
     }
 }
@@ -41,7 +41,7 @@ pub fn guess(state: &StateDict) -> Option<Guess> {
     PREFIXES.iter().find_map(|prefix| {
         let below = Shapes::new(&shapes, prefix);
         let (member, found) = members.iter().find_map(|m| Some((m, (m.recognise)(&below)?)))?;
-        Some(Guess { family: member.name.into(), width: found.width, prefix: prefix.to_string(), head: head(&shapes) })
+        Some(Guess { network: member.name.into(), width: found.width, prefix: prefix.to_string(), head: head(&shapes) })
     })
 }
 

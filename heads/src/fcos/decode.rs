@@ -48,7 +48,11 @@ impl FcosDecoder {
     }
 
     /// Detections of images of `sizes` that were padded to `padded` (height, width each).
+    ///
+    /// # Panics
+    /// Where there are not as many sizes as images.
     pub fn decode(&self, raw: &FcosOutputs<Tensor>, padded: [i64; 2], sizes: &[[i64; 2]]) -> Vec<HostDetections> {
+        assert_eq!(raw.logits.size()[0], sizes.len() as i64, "one size per image");
         let points = self.anchors.anchors(padded);
         let candidates = if raw.logits.device() == Device::Cpu { search(raw, &points, self) } else { fetch(raw, &points, self) };
         let images = candidates.into_par_iter().zip(sizes);

@@ -77,9 +77,12 @@ impl FcosHead {
     /// Subnets on `channels` channels with `classes` outputs per point.
     ///
     /// # Errors
-    /// A number of channels that the group norm cannot divide.
+    /// A number of channels that the group norm cannot divide; no class.
     pub fn new(channels: i64, classes: i64, config: &FcosConfig) -> Result<Self, HeadError> {
-        if channels % config.norm_groups != 0 {
+        if classes < 1 {
+            return Err(HeadError::range("classes", classes, "at least 1"));
+        }
+        if config.norm_groups < 1 || channels % config.norm_groups != 0 {
             return Err(HeadError::range("model.head.norm_groups", config.norm_groups, "a divisor of model.fpn.channels"));
         }
         let prior = config.prior_probability;

@@ -82,12 +82,12 @@ impl RcnnDecoder {
         proposals::propose(rpn, &self.anchors.anchors(padded), sizes, &self.rpn, train)
     }
 
-    /// Regions to what the box head reads, `[K, C, 7, 7]`, image by image.
+    /// Regions to what the box head reads, `[K, C, pool, pool]` (7 by default), image by image.
     pub fn pool_boxes(&self, pyramid: &[Tensor], boxes: &[Vec<Corners>]) -> Tensor {
         pool(&self.box_pool, pyramid, boxes)
     }
 
-    /// Regions to what the mask head reads, `[K, C, 14, 14]`, image by image; none without a mask branch.
+    /// Regions to what the mask head reads, `[K, C, pool, pool]` (14 by default), image by image; none without a mask branch.
     pub fn pool_masks(&self, pyramid: &[Tensor], boxes: &[Vec<Corners>]) -> Option<Tensor> {
         self.mask_pool.as_ref().map(|masks| pool(masks, pyramid, boxes))
     }

@@ -95,12 +95,12 @@ impl Rcnn {
         StageOne { pyramid, rpn }
     }
 
-    /// Regions `[K, C, 7, 7]` to classes and boxes, for any reader.
+    /// Regions `[K, C, pool, pool]` to classes and boxes, for any reader.
     pub fn box_stage<O: Ops>(&self, ops: &mut O, pooled: &O::Value) -> BoxOutputs<O::Value> {
         ops.scope("roi_heads", |ops| self.box_head.forward(ops, pooled))
     }
 
-    /// Regions `[K, C, 14, 14]` to mask logits `[K, outputs, 28, 28]`, for any reader; none without a mask branch.
+    /// Regions `[K, C, pool, pool]` to mask logits `[K, outputs, 2 pool, 2 pool]`, for any reader; none without a mask branch.
     pub fn mask_stage<O: Ops>(&self, ops: &mut O, pooled: &O::Value) -> Option<O::Value> {
         let head = self.mask_head.as_ref()?;
         Some(ops.scope("roi_heads", |ops| head.forward(ops, pooled)))

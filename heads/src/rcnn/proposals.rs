@@ -29,6 +29,9 @@ pub struct Proposals {
 }
 
 /// Proposals of a batch of images of true `sizes` (height, width).
+///
+/// # Panics
+/// Where there are not as many sizes as images, or the outputs are those of other anchors.
 pub fn propose(
     raw: &RpnOutputs<Tensor>,
     anchors: &AnchorSet,
@@ -36,6 +39,7 @@ pub fn propose(
     config: &RpnConfig,
     train: bool,
 ) -> Vec<Proposals> {
+    assert_eq!(raw.logits.size()[0], sizes.len() as i64, "one size per image");
     let (pre, _) = config.top_n(train);
     if raw.logits.device() != Device::Cpu {
         let picked = pick(&raw.logits, &raw.deltas, anchors.ranges(), pre);

@@ -47,7 +47,11 @@ impl RetinaNetDecoder {
     }
 
     /// Detections of images of `sizes` that were padded to `padded` (height, width each).
+    ///
+    /// # Panics
+    /// Where there are not as many sizes as images.
     pub fn decode(&self, raw: &RawOutputs<Tensor>, padded: [i64; 2], sizes: &[[i64; 2]]) -> Vec<HostDetections> {
+        assert_eq!(raw.logits.size()[0], sizes.len() as i64, "one size per image");
         let found = detect(raw, &self.anchors.anchors(padded), sizes, &self.postprocess);
         found.into_iter().map(|f| self.labels.classes_of(f)).collect()
     }

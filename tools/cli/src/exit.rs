@@ -13,7 +13,7 @@ use crate::printable;
 /// Everything was done.
 const DONE: u8 = 0;
 /// A run failed.
-const FAILED: u8 = 1;
+pub const FAILED: u8 = 1;
 /// A file, setting or place to write to that the user named cannot be used.
 pub const BAD_INPUT: u8 = 2;
 /// Done, but a number is below the bar that the user set.

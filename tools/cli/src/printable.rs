@@ -61,7 +61,6 @@ pub fn print(text: &str) -> io::Result<()> {
 
 /// The standard output, with everything that is written escaped.
 #[derive(Debug, Default)]
-#[allow(dead_code)] // the launcher prints whole texts
 pub struct Out;
 
 impl Write for Out {

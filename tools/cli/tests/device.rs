@@ -98,3 +98,34 @@ fn the_launcher_loads_no_libtorch() {
     assert!(loaded.contains("libc.so"), "{loaded}");
     assert!(!loaded.contains("libtorch") && !loaded.contains("libc10"), "{loaded}");
 }
+
+/// Help, versions, settings and checks of data need no libtorch: here there is none.
+#[test]
+fn what_needs_no_network_needs_no_libtorch() {
+    let folder = Folder::new(&[(
+        "a.json",
+        r#"{"images": [{"id": 1, "file_name": "a.png", "width": 9, "height": 9}],
+            "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 4, 4], "area": 16, "iscrowd": 0}], "categories": [{"id": 1, "name": "a"}]}"#,
+    )]);
+    let run = |args: &[&str]| -> Ran {
+        repghost().args(args).current_dir(folder.path()).env("LIBTORCH", folder.path().join("nowhere")).output().unwrap().into()
+    };
+    let light: [(&[&str], &str); 8] = [
+        (&["--help"], "Exit codes"),
+        (&["train", "--help"], "--resume"),
+        (&["bench", "--help"], "openvino"),
+        (&["--version"], "repghost-det"),
+        (&["config", "--list"], "demo"),
+        (&["config", "demo", "train.epochs=3"], "epochs: 3"),
+        (&["completions", "bash"], "repghost-det"),
+        (&["data", "stats", "--annotations", "a.json"], "images"),
+    ];
+    for (args, text) in light {
+        let out = run(args);
+        assert!(out.code == 0 && out.stdout.contains(text), "{args:?}: {} {}", out.stdout, out.stderr);
+    }
+    let out = run(&["config", "demo", "model.backbone.name=resnet5O"]);
+    assert!(out.code == 2 && out.stderr.contains("did you mean resnet50?"), "{}", out.stderr);
+    let out = run(&["train", "demo"]);
+    assert!(out.code == 2 && out.stderr.starts_with("error: LIBTORCH: no libtorch in "), "{}", out.stderr);
+}

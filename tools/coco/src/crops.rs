@@ -5,6 +5,9 @@
 //!
 //! A folder is marked until it is whole ([`crate::unfinished`]): what was interrupted goes on where it was, and does not train before.
 
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::hash::Hash;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -103,6 +106,7 @@ fn crops_of_image(
     let mut image = None;
     let stem = Path::new(&record.file_name).with_extension("").to_string_lossy().replace(['/', '\\'], "_");
     let (mut written, mut too_small) = (vec![], 0);
+    let mut earlier = HashMap::new();
     for (annotation, bbox) in objects {
         let side = |a: f32, b: f32| f64::from(b - a);
         if side(bbox[0], bbox[2]).min(side(bbox[1], bbox[3])) < options.min_size {
@@ -112,7 +116,7 @@ fn crops_of_image(
         let class = dataset.classes.iter().position(|c| c.category_id == annotation.category_id);
         let Some((class, name)) = class.and_then(|i| Some((i, names.get(i)?))) else { continue };
         written.push(class);
-        let path = folder.join(name).join(format!("{stem}_{}.png", annotation.id));
+        let path = folder.join(name).join(picture(&stem, annotation.id, &mut earlier));
         // From an interrupted call; files are whole or not there.
         if path.is_file() {
             continue;
@@ -166,6 +170,16 @@ impl CropOptions {
     }
 }
 
+/// File name of an object's picture. Ids should be unique in a file; where they are not, the later objects of an image get a number more.
+fn picture<Id: Copy + Eq + Hash + Display>(stem: &str, id: Id, earlier: &mut HashMap<Id, usize>) -> String {
+    let count = earlier.entry(id).or_insert(0);
+    *count += 1;
+    match *count {
+        1 => format!("{stem}_{id}.png"),
+        n => format!("{stem}_{id}_{n}.png"),
+    }
+}
+
 /// A folder name for each class. What would leave the folder or hide it becomes an underscore.
 fn folder_names(dataset: &Dataset) -> Result<Vec<String>, DataError> {
     let mut names: Vec<String> = vec![];
@@ -212,5 +226,12 @@ mod tests {
         );
         assert_eq!(window(&exact, [99.9, 79.9, 100.0, 80.0]), [99, 79, 1, 1]);
         assert_eq!(window(&exact, [0.0, 0.0, 0.0, 0.0]), [0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn objects_with_one_id_get_pictures_of_their_own() {
+        let mut earlier = HashMap::new();
+        let names: Vec<String> = [4, 5, 4].into_iter().map(|id| picture("a", id, &mut earlier)).collect();
+        assert_eq!(names, ["a_4.png", "a_5.png", "a_4_2.png"]);
     }
 }

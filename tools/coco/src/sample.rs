@@ -40,11 +40,13 @@ impl Sample {
         self.pending.unwrap_or([self.image.width() as usize, self.image.height() as usize])
     }
 
-    /// Keeps the objects for which `keep(index, box)` holds, with their labels and masks.
+    /// Keeps the objects for which `keep(index, box)` holds, with their labels and masks. A label without a box is the image's own and stays.
     pub fn retain(&mut self, keep: impl Fn(usize, &BoxXyxy) -> bool) {
         let flags: Vec<bool> = self.target.boxes.iter().enumerate().map(|(i, b)| keep(i, b)).collect();
         retain_flagged(&mut self.target.boxes, &flags);
-        retain_flagged(&mut self.target.labels, &flags);
+        if self.target.labels.len() == flags.len() {
+            retain_flagged(&mut self.target.labels, &flags);
+        }
         if let Some(shapes) = &mut self.shapes {
             retain_flagged(shapes, &flags);
         }
@@ -158,5 +160,17 @@ mod tests {
             (canvas.get_pixel(2, 2).0, canvas.get_pixel(3, 2).0, canvas.get_pixel(7, 5).0),
             ([1, 2, 3], [0, 0, 7], [4, 3, 7])
         );
+    }
+
+    /// A label of the whole image has no box that could be cut off.
+    #[test]
+    fn the_label_of_an_image_stays_where_it_is_cropped() {
+        let mut sample = Sample { image: numbered(4, 4), ..Sample::default() };
+        sample.target.labels = vec![3];
+        sample.crop(Window { x: 0, y: 0, width: 2, height: 2 }, 1.0);
+        assert_eq!(sample.target.labels, [3]);
+        sample.target.boxes = vec![[0.0, 0.0, 0.1, 0.1]];
+        sample.crop(Window { x: 0, y: 0, width: 2, height: 2 }, 1.0);
+        assert!(sample.target.labels.is_empty() && sample.target.boxes.is_empty());
     }
 }

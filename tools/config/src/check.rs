@@ -61,7 +61,10 @@ impl Checker {
     /// Records a problem with a field unless `ok`. Where its range is violated already, that problem is enough.
     pub fn require(&mut self, ok: bool, field: &str, found: impl ToString, expected: impl Into<String>) {
         let key = self.key(field);
-        if !ok && !self.problems.iter().any(|p| p.key == key) {
+        let item = |p: &Problem| {
+            p.key.strip_prefix(&key).and_then(|rest| rest.strip_prefix('.')).is_some_and(|i| i.parse::<usize>().is_ok())
+        };
+        if !ok && !self.problems.iter().any(|p| p.key == key || item(p)) {
             self.problems.push(Problem { key, found: found.to_string(), expected: expected.into() });
         }
     }
@@ -85,5 +88,34 @@ impl Checker {
         if let Some(part) = part {
             self.part(field, part);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemars::JsonSchema;
+    use serde::Serialize;
+
+    use super::*;
+
+    #[derive(Serialize, JsonSchema)]
+    struct Crop {
+        #[schemars(inner(range(min = 0.0, max = 1.0)))]
+        scale: [f64; 2],
+    }
+
+    impl Check for Crop {
+        fn rules(&self, at: &mut Checker) {
+            at.ordered("scale", self.scale);
+        }
+    }
+
+    /// A range that is violated by an item of a list is enough, too.
+    #[test]
+    fn an_item_out_of_range_is_one_problem() {
+        let keys = |scale| Crop { scale }.check("").err().map(|p| p.0.iter().map(|p| p.key.clone()).collect::<Vec<_>>());
+        assert_eq!(keys([2.0, 0.5]), Some(vec!["scale.0".into()]));
+        assert_eq!(keys([0.9, 0.5]), Some(vec!["scale".into()]));
+        assert_eq!(keys([0.5, 0.9]), None);
     }
 }

@@ -64,10 +64,13 @@ pub fn remove_temporary(folder: impl AsRef<Path>) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a path has the name of a file that [`write_atomic`] has not finished.
+/// Whether a path has the name of a file that [`write_atomic`] has not finished: `.NAME.RANDOM.tmp`.
 pub fn is_temporary(path: impl AsRef<Path>) -> bool {
     let name = path.as_ref().file_name().unwrap_or_default().to_string_lossy();
-    name.starts_with('.') && name.ends_with(".tmp")
+    let between = name.strip_prefix('.').and_then(|rest| rest.strip_suffix(".tmp"));
+    let parts = between.and_then(|between| between.rsplit_once('.'));
+    parts
+        .is_some_and(|(name, random)| !name.is_empty() && !random.is_empty() && random.chars().all(|c| c.is_ascii_alphanumeric()))
 }
 
 /// The bytes of a regular file of at most `limit` bytes.
@@ -165,12 +168,12 @@ mod tests {
     fn what_a_killed_process_leaves_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("below")).unwrap();
-        for name in ["a.txt", ".a.txt.x1Y2.tmp", "below/.b.y.tmp", "below/b.tmp", ".hidden"] {
+        for name in ["a.txt", ".a.txt.x1Y2.tmp", "below/.b.y.tmp", "below/b.tmp", ".hidden", ".mine.tmp"] {
             std::fs::write(folder.path().join(name), b"x").unwrap();
         }
         remove_temporary(folder.path()).unwrap();
         let left = |name: &str| folder.path().join(name).exists();
-        assert!(left("a.txt") && left("below/b.tmp") && left(".hidden"));
+        assert!(left("a.txt") && left("below/b.tmp") && left(".hidden") && left(".mine.tmp"));
         assert!(!left(".a.txt.x1Y2.tmp") && !left("below/.b.y.tmp"));
     }
 

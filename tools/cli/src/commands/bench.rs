@@ -50,7 +50,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         more => return Err(bad_input(format!("expected one PLAN.yaml or detectors, found {}", more.join(", ")))),
     };
     if !args.runtime.is_empty() {
-        plan.runtimes = args.runtime.clone();
+        plan.runtimes = args.runtimes();
     }
     if !args.model.is_empty() {
         plan.models = args.model.clone();
@@ -93,7 +93,7 @@ fn joins(args: &Args, quiet: bool) -> anyhow::Result<Outcome> {
     let list = |given: &[usize], default: usize| if given.is_empty() { vec![default] } else { given.to_vec() };
     let runtimes = match args.runtime.is_empty() {
         true => ["libtorch", "onnxruntime", "mnn", "openvino"].into_iter().filter_map(list::by_name).collect(),
-        false => args.runtime.clone(),
+        false => args.runtimes(),
     };
     let request = concat_add::Request {
         width: args.width,

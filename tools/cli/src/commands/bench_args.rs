@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use repghost_backbone::BackboneConfig;
 use repghost_export::bench::plan::{Form, ModelSpec};
-use repghost_export::runtime::{Runtime, RUNTIMES};
+use repghost_export::runtime::Runtime;
 
 use crate::commands::device::DeviceArgs;
+use crate::commands::runtime::{self, RuntimeName};
 
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
@@ -37,8 +38,8 @@ pub struct Args {
     pub(super) form: Vec<Form>,
 
     /// Runtimes.
-    #[arg(long, value_name = "RUNTIME,…", value_delimiter = ',', value_parser = one_of(RUNTIMES, |r| r.name))]
-    pub(super) runtime: Vec<&'static Runtime>,
+    #[arg(long, value_name = "RUNTIME,…", value_delimiter = ',', value_parser = runtime::parser_of_all())]
+    pub(super) runtime: Vec<RuntimeName>,
 
     /// Images per run.
     #[arg(long, value_name = "N,…", value_delimiter = ',')]
@@ -71,6 +72,13 @@ pub struct Args {
     /// Folder for tables (Markdown, CSV, JSON), picture, and trtexec's files.
     #[arg(long, value_name = "DIR", default_value = "bench")]
     pub(super) output: PathBuf,
+}
+
+impl Args {
+    /// The runtimes of `--runtime`.
+    pub(super) fn runtimes(&self) -> Vec<&'static Runtime> {
+        self.runtime.iter().map(|name| name.runtime()).collect()
+    }
 }
 
 /// One of some values, by the name that tables have for it.

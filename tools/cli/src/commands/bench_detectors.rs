@@ -47,7 +47,7 @@ pub fn run(args: &Args, quiet: bool) -> anyhow::Result<Outcome> {
     let Some(first) = named.first() else { return Err(bad_input("no detector is named")) };
     let wanted: Vec<&'static Runtime> = match args.runtime.is_empty() {
         true => by_name(LIBTORCH).into_iter().chain(of_files()).collect(),
-        false => args.runtime.clone(),
+        false => args.runtimes(),
     };
     let (runtimes, mut notes) = installed(&wanted);
     let mut subjects = Vec::new();

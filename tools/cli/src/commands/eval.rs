@@ -15,10 +15,10 @@ use repghost_train::{chosen_thresholds, classification};
 use crate::bad_input::{bad_input, MarkBadInput};
 use crate::commands::counter::Counter;
 use crate::commands::device::DeviceArgs;
+use crate::commands::eval_files;
 use crate::commands::launch::{self, Joined, LaunchArgs};
 use crate::commands::model_args;
-use crate::commands::runtime::{self, Classes};
-use crate::eval_files;
+use crate::commands::runtime::{self, Classes, RuntimeName};
 use crate::exit::Outcome;
 use crate::interrupt;
 use crate::printable;
@@ -57,7 +57,7 @@ pub struct Args {
 
     /// Runtime; by default libtorch, and onnxruntime for FILE.onnx. All but libtorch run the exported network.
     #[arg(long, value_parser = runtime::parser(), requires = "items")]
-    runtime: Option<&'static Runtime>,
+    runtime: Option<RuntimeName>,
 
     /// Weights to measure in libtorch too: the change of every number is printed.
     #[arg(long, value_name = "FILE", requires = "items")]
@@ -74,15 +74,27 @@ pub struct Args {
     launch: LaunchArgs,
 }
 
+impl Args {
+    /// Whether a network is to be measured, not a file of detections.
+    pub fn has_network(&self) -> bool {
+        !self.items.is_empty()
+    }
+}
+
 /// Runs `eval`.
 pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
-    if !args.items.is_empty() {
-        let weights = match &args.weights {
-            Some(weights) => weights.clone(),
-            None => model_args::best_of(&args.items)?,
-        };
-        return measure(&args, &weights, quiet);
+    if !args.has_network() {
+        return compare_files(&args);
     }
+    let weights = match &args.weights {
+        Some(weights) => weights.clone(),
+        None => model_args::best_of(&args.items)?,
+    };
+    measure(&args, &weights, quiet)
+}
+
+/// Measures detections that are already in a file.
+pub fn compare_files(args: &Args) -> anyhow::Result<Outcome> {
     if args.device.is_set() {
         return Err(bad_input("--device is for networks: it needs an experiment file or a run folder"));
     }

@@ -16,6 +16,7 @@ pub mod demo;
 mod device;
 pub mod doctor;
 pub mod eval;
+mod eval_files;
 pub mod export;
 pub mod features;
 pub mod fuse;
@@ -90,6 +91,30 @@ pub enum Command {
     /// Fuse branches and batch norms of trained weights for inference.
     #[command(after_help = fuse::EXAMPLES)]
     Fuse(fuse::Args),
+}
+
+/// Whether a command needs libtorch: all but those of [`run_light`].
+pub fn needs_libtorch(command: &Command) -> bool {
+    match command {
+        Command::Completions(_) | Command::Man(_) | Command::Config(_) => false,
+        Command::Data(args) => args.needs_libtorch(),
+        Command::Weights(args) => args.needs_libtorch(),
+        Command::Eval(args) => args.has_network(),
+        _ => true,
+    }
+}
+
+/// Runs a command that needs no network. Nothing here may refer to libtorch.
+pub fn run_light(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
+    match command {
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => completions::man(args),
+        Command::Config(args) => config::run(args),
+        Command::Data(args) => data::run_light(args, quiet),
+        Command::Weights(args) => weights::run_light(args, quiet),
+        Command::Eval(args) => eval::compare_files(&args),
+        _ => Err(anyhow::anyhow!("this command needs libtorch")),
+    }
 }
 
 /// Runs a command.

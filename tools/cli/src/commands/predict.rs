@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use repghost_coco::decode::is_video;
 use repghost_distributed::Group;
-use repghost_export::runtime::Runtime;
 use repghost_train::config::{Experiment, Origin, Task};
 use repghost_train::predict::{predict, PredictOptions};
 use repghost_train::prediction_files::ListFormat;
@@ -19,7 +18,7 @@ use crate::commands::counter::Counter;
 use crate::commands::device::DeviceArgs;
 use crate::commands::launch::{self, Joined, LaunchArgs};
 use crate::commands::model_args::{ModelArgs, ModelInput};
-use crate::commands::runtime::{self, Classes};
+use crate::commands::runtime::{self, Classes, RuntimeName};
 use crate::exit::Outcome;
 use crate::interrupt;
 use crate::printable::Out;
@@ -52,7 +51,7 @@ pub struct Args {
 
     /// Runtime; by default libtorch, and onnxruntime for FILE.onnx. All but libtorch run the exported network.
     #[arg(long, value_parser = runtime::parser())]
-    runtime: Option<&'static Runtime>,
+    runtime: Option<RuntimeName>,
 
     /// Folder for detections.json and the pictures, or for predictions.json.
     #[arg(long, value_name = "DIR")]

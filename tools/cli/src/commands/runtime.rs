@@ -4,8 +4,7 @@ use std::path::Path;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use repghost_export::engine_pool::{ExportedPool, EXTENSION};
-use repghost_export::runtime::list::{by_name, of_files};
-use repghost_export::runtime::{Runtime, REFERENCE, RUNTIMES};
+use repghost_export::runtime::{Runtime, DESCRIPTIONS, REFERENCE, RUNTIMES};
 use repghost_train::detection;
 use repghost_train::engine::EnginePool;
 use repghost_train::{Experiment, WeightsFile};
@@ -15,17 +14,37 @@ use crate::bad_input::bad_input;
 /// The runtime that takes weights as they are.
 const LIBTORCH: &str = "libtorch";
 
+/// Name of a runtime. Arguments hold names, since what a runtime runs networks with needs libtorch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RuntimeName(usize);
+
+impl RuntimeName {
+    /// The runtime.
+    pub fn runtime(self) -> &'static Runtime {
+        RUNTIMES[self.0]
+    }
+}
+
 /// Parses `--runtime`: libtorch, or what takes exported files.
-pub fn parser() -> impl TypedValueParser<Value = &'static Runtime> {
-    let libtorch = RUNTIMES.iter().copied().filter(|r| r.name == LIBTORCH);
-    let values = libtorch.chain(of_files()).map(|r| PossibleValue::new(r.name).help(r.about));
-    PossibleValuesParser::new(values).try_map(|name| by_name(&name).ok_or("no such runtime"))
+pub fn parser() -> impl TypedValueParser<Value = RuntimeName> {
+    parser_of(|name, takes_files| takes_files || name == LIBTORCH)
+}
+
+/// Parses the name of any runtime.
+pub fn parser_of_all() -> impl TypedValueParser<Value = RuntimeName> {
+    parser_of(|_, _| true)
+}
+
+fn parser_of(allowed: fn(&str, bool) -> bool) -> impl TypedValueParser<Value = RuntimeName> {
+    let values = DESCRIPTIONS.into_iter().filter(|d| allowed(d.name, d.takes_files));
+    PossibleValuesParser::new(values.map(|d| PossibleValue::new(d.name).help(d.about)))
+        .try_map(|name| DESCRIPTIONS.iter().position(|d| d.name == name).map(RuntimeName).ok_or("no such runtime"))
 }
 
 /// The runtime for exported networks, or none for libtorch. Exported files run in onnxruntime by default.
-pub fn choose(asked: Option<&'static Runtime>, weights: &Path) -> anyhow::Result<Option<&'static Runtime>> {
+pub fn choose(asked: Option<RuntimeName>, weights: &Path) -> anyhow::Result<Option<&'static Runtime>> {
     let exported = is_exported(weights);
-    match asked {
+    match asked.map(RuntimeName::runtime) {
         Some(r) if r.name == LIBTORCH && exported => Err(bad_input(format!(
             "--runtime libtorch: {} is an exported file; give the weights that it was exported from, or --runtime onnxruntime",
             weights.display()

@@ -109,7 +109,9 @@ impl LoadReport {
         let mut notes: Vec<String> = self.warnings.iter().map(|warning| format!("{what}: {warning}")).collect();
         if self.dropped > 0 {
             let first: Vec<String> = self.dropped_first.iter().map(Finding::to_string).collect();
-            notes.push(format!("{what}: {} bad annotations were dropped ({}, …)", self.dropped, first.join("; ")));
+            let more = if self.dropped > first.len() { "; …" } else { "" };
+            let bad = if self.dropped == 1 { "bad annotation was" } else { "bad annotations were" };
+            notes.push(format!("{what}: {} {bad} dropped ({}{more})", self.dropped, first.join("; ")));
         }
         if !self.absent.is_empty() {
             notes.push(format!("{what}: has no class {}; they are not measured", self.absent.join(", ")));

@@ -135,8 +135,11 @@ impl Loader {
     /// The same with one share of every batch alone. A share without images brings one of another's, as a placeholder.
     ///
     /// # Errors
-    /// A loader that is running.
+    /// A loader that is running; a rank that is not below the number of processes.
     pub fn with_share(self, share: Share) -> Result<Self, DataError> {
+        if share.rank >= share.size {
+            return Err(DataError::config("share", format!("there is no process {} of {}", share.rank, share.size)));
+        }
         self.changed("share", |shared| shared.share = Some(share))
     }
 

@@ -80,6 +80,28 @@ pub const RUNTIMES: &[&Runtime] = &[
     TENSORRT,
 ];
 
+/// What a command line needs of a [`Runtime`] before one is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// See [`Runtime::name`].
+    pub name: &'static str,
+    /// See [`Runtime::about`].
+    pub about: &'static str,
+    /// Whether it takes exported files, not networks in memory.
+    pub takes_files: bool,
+}
+
+/// [`RUNTIMES`] without what runs networks. Made at compile time, so that what uses it refers to no runtime.
+pub const DESCRIPTIONS: [Description; RUNTIMES.len()] = {
+    let mut all = [RUNTIMES[0].description(); RUNTIMES.len()];
+    let mut i = 0;
+    while i < all.len() {
+        all[i] = RUNTIMES[i].description();
+        i += 1;
+    }
+    all
+};
+
 /// Runtimes that take exported files.
 pub fn of_files() -> impl Iterator<Item = &'static Runtime> {
     RUNTIMES.iter().copied().filter(|r| matches!(r.takes, Takes::File(_)))
@@ -91,6 +113,10 @@ pub fn by_name(name: &str) -> Option<&'static Runtime> {
 }
 
 impl Runtime {
+    const fn description(&self) -> Description {
+        Description { name: self.name, about: self.about, takes_files: matches!(self.takes, Takes::File(_)) }
+    }
+
     /// Loads an ONNX file.
     ///
     /// # Errors

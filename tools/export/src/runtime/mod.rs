@@ -14,5 +14,5 @@ pub mod onnxruntime;
 pub mod python;
 pub mod session;
 
-pub use list::{Runtime, REFERENCE, RUNTIMES};
+pub use list::{Description, Runtime, DESCRIPTIONS, REFERENCE, RUNTIMES};
 pub use session::{Data, NamedOutput, Session, Settings};

@@ -20,7 +20,7 @@ pub struct Normed<'a> {
     pub weight: &'a Tensor,
     /// Shift `[C]`.
     pub bias: &'a Tensor,
-    /// Running mean and unbiased variance `[C]`, which are updated.
+    /// Running mean and unbiased variance `[C]`; updated where the statistics are the batch's.
     pub running: [&'a Tensor; 2],
     /// Weight of this batch in the running statistics.
     pub momentum: f64,

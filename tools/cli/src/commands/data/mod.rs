@@ -76,8 +76,23 @@ enum Command {
     Shapes(shapes::Args),
 }
 
+impl Args {
+    /// Whether the command needs libtorch: samples are drawn as tensors.
+    pub fn needs_libtorch(&self) -> bool {
+        matches!(self.command, Command::Browse(_))
+    }
+}
+
 /// Runs `data`.
 pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
+    match args.command {
+        Command::Browse(args) => browse::run(args),
+        command => run_light(Args { command }, quiet),
+    }
+}
+
+/// Runs a command of `data` that needs no libtorch.
+pub fn run_light(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     match args.command {
         Command::Check(args) => check::run(args, quiet),
         Command::Convert(args) => convert::run(args),
@@ -85,7 +100,7 @@ pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
         Command::Split(args) => split::run(args),
         Command::Stats(args) => stats::run(args),
         Command::Suspects(args) => suspects::run(args),
-        Command::Browse(args) => browse::run(args),
+        Command::Browse(_) => Err(anyhow::anyhow!("this command needs libtorch")),
         Command::Crops(args) => crops::run(args, quiet),
         Command::Fetch(args) => fetch::run(args, quiet),
         Command::Shard(args) => shard::run(args, quiet),

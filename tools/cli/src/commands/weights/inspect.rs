@@ -95,7 +95,7 @@ fn as_json(found: &Inspection) -> serde_json::Value {
     json!({
         "container": found.container.to_string(),
         "chosen": found.chosen,
-        "family": guess.map(|g| &g.family),
+        "family": guess.map(|g| &g.network),
         "width": guess.and_then(|g| g.width),
         "head": guess.and_then(|g| g.head.as_ref()),
         "prefix": guess.map(|g| &g.prefix),

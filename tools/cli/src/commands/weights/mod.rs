@@ -48,14 +48,29 @@ enum Command {
     Convert(convert::Args),
 }
 
+impl Args {
+    /// Whether the command needs libtorch: weights are read as tensors.
+    pub fn needs_libtorch(&self) -> bool {
+        matches!(self.command, Command::Inspect(_) | Command::Convert(_))
+    }
+}
+
 /// Runs `weights`.
 pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
+    match args.command {
+        Command::Inspect(args) => inspect::run(args),
+        Command::Convert(args) => convert::run(args),
+        command => run_light(Args { command }, quiet),
+    }
+}
+
+/// Runs a command of `weights` that needs no libtorch.
+pub fn run_light(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     match args.command {
         Command::List(args) => names::list(args),
         Command::Fetch(args) => names::fetch(args, quiet),
         Command::Where(args) => names::place(args),
-        Command::Inspect(args) => inspect::run(args),
-        Command::Convert(args) => convert::run(args),
+        Command::Inspect(_) | Command::Convert(_) => Err(anyhow::anyhow!("this command needs libtorch")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `eval` of detections that are already in a file: needs no network, so the launcher does it alone.
+//! `eval` of detections that are already in a file: needs no network.
 
 use std::fmt;
 use std::path::PathBuf;
