@@ -52,38 +52,36 @@ Exit codes: 0 done, 1 a run failed, 2 input, settings or a place to write to tha
 
 /// Runs what needs no network, and becomes `repghost-det-torch` for everything else.
 pub fn launch() -> ! {
-    exit::install_panic_hook();
-    let code = match Cli::try_parse() {
-        Ok(cli) if commands::needs_libtorch(&cli.command) => launcher::become_program(),
-        Ok(cli) => {
-            logging::start(cli.verbose, cli.quiet);
-            exit::report(commands::run_light(cli.command, cli.quiet), cli.verbose)
-        }
-        Err(error) => usage(&error),
-    };
-    exit::when_all_is_written(code)
+    start(|cli| match commands::run_light(cli.command, cli.quiet) {
+        Some(result) => exit::report(result, cli.verbose),
+        None => launcher::become_program(),
+    })
 }
 
 /// Runs any command, with libtorch.
 pub fn run_with_libtorch() -> ! {
+    start(|cli| {
+        // No more threads than a container's quota allows, whatever the command.
+        repghost_train::runtime::set_threads(None);
+        exit::report(commands::run(cli.command, cli.quiet), cli.verbose)
+    })
+}
+
+/// Parses the arguments and ends with the exit code of `run`, or after clap's message and a hint.
+fn start(run: impl FnOnce(Cli) -> u8) -> ! {
     exit::install_panic_hook();
     let code = match Cli::try_parse() {
         Ok(cli) => {
             logging::start(cli.verbose, cli.quiet);
-            // No more threads than a container's quota allows, whatever the command.
-            repghost_train::runtime::set_threads(None);
-            exit::report(commands::run(cli.command, cli.quiet), cli.verbose)
+            run(cli)
         }
-        Err(error) => usage(&error),
+        Err(error) => {
+            let code = exit::usage(&error);
+            if let Some(hint) = flag_hint::of(&error) {
+                eprintln!("{hint}");
+            }
+            code
+        }
     };
     exit::when_all_is_written(code)
-}
-
-/// Prints clap's message and a hint.
-fn usage(error: &clap::Error) -> u8 {
-    let code = exit::usage(error);
-    if let Some(hint) = flag_hint::of(error) {
-        eprintln!("{hint}");
-    }
-    code
 }

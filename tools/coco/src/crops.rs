@@ -6,8 +6,6 @@
 //! A folder is marked until it is whole ([`crate::unfinished`]): what was interrupted goes on where it was, and does not train before.
 
 use std::collections::HashMap;
-use std::fmt::Display;
-use std::hash::Hash;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -171,7 +169,7 @@ impl CropOptions {
 }
 
 /// File name of an object's picture. Ids should be unique in a file; where they are not, the later objects of an image get a number more.
-fn picture<Id: Copy + Eq + Hash + Display>(stem: &str, id: Id, earlier: &mut HashMap<Id, usize>) -> String {
+fn picture(stem: &str, id: i64, earlier: &mut HashMap<i64, usize>) -> String {
     let count = earlier.entry(id).or_insert(0);
     *count += 1;
     match *count {

@@ -104,7 +104,7 @@ pub const DESCRIPTIONS: [Description; RUNTIMES.len()] = {
 
 /// Runtimes that take exported files.
 pub fn of_files() -> impl Iterator<Item = &'static Runtime> {
-    RUNTIMES.iter().copied().filter(|r| matches!(r.takes, Takes::File(_)))
+    RUNTIMES.iter().copied().filter(|r| r.takes_files())
 }
 
 /// The runtime of a name.
@@ -114,7 +114,11 @@ pub fn by_name(name: &str) -> Option<&'static Runtime> {
 
 impl Runtime {
     const fn description(&self) -> Description {
-        Description { name: self.name, about: self.about, takes_files: matches!(self.takes, Takes::File(_)) }
+        Description { name: self.name, about: self.about, takes_files: self.takes_files() }
+    }
+
+    const fn takes_files(&self) -> bool {
+        matches!(self.takes, Takes::File(_))
     }
 
     /// Loads an ONNX file.

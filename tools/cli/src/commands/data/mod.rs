@@ -14,6 +14,8 @@ mod split;
 mod stats;
 mod suspects;
 
+use std::ops::ControlFlow;
+
 use crate::exit::Outcome;
 
 /// Worked examples for `--help`.
@@ -76,34 +78,27 @@ enum Command {
     Shapes(shapes::Args),
 }
 
-impl Args {
-    /// Whether the command needs libtorch: samples are drawn as tensors.
-    pub fn needs_libtorch(&self) -> bool {
-        matches!(self.command, Command::Browse(_))
-    }
-}
-
 /// Runs `data`.
 pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
-    match args.command {
-        Command::Browse(args) => browse::run(args),
-        command => run_light(Args { command }, quiet),
+    match run_light(args, quiet) {
+        ControlFlow::Break(result) => result,
+        ControlFlow::Continue(args) => browse::run(args),
     }
 }
 
-/// Runs a command of `data` that needs no libtorch.
-pub fn run_light(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
-    match args.command {
+/// Runs a command of `data` that needs no libtorch. What is left is `browse`: samples are drawn as tensors.
+pub fn run_light(args: Args, quiet: bool) -> ControlFlow<anyhow::Result<Outcome>, browse::Args> {
+    ControlFlow::Break(match args.command {
+        Command::Browse(args) => return ControlFlow::Continue(args),
         Command::Check(args) => check::run(args, quiet),
         Command::Convert(args) => convert::run(args),
         Command::Merge(args) => merge::run(args),
         Command::Split(args) => split::run(args),
         Command::Stats(args) => stats::run(args),
         Command::Suspects(args) => suspects::run(args),
-        Command::Browse(_) => Err(anyhow::anyhow!("this command needs libtorch")),
         Command::Crops(args) => crops::run(args, quiet),
         Command::Fetch(args) => fetch::run(args, quiet),
         Command::Shard(args) => shard::run(args, quiet),
         Command::Shapes(args) => shapes::run(args),
-    }
+    })
 }

@@ -31,15 +31,8 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// List the published weights that are known by name, and which are on this machine.
-    #[command(after_help = names::LIST_EXAMPLES)]
-    List(names::ListArgs),
-    /// Fetch published weights into the caches that Python shares, and print their paths.
-    #[command(after_help = names::FETCH_EXAMPLES)]
-    Fetch(names::FetchArgs),
-    /// Print where published weights are on this machine.
-    #[command(after_help = names::WHERE_EXAMPLES)]
-    Where(names::WhereArgs),
+    #[command(flatten)]
+    Names(names::Command),
     /// List names, shapes, form (training, deploy, folded), and what network it looks like.
     #[command(after_help = inspect::EXAMPLES)]
     Inspect(inspect::Args),
@@ -48,29 +41,20 @@ enum Command {
     Convert(convert::Args),
 }
 
-impl Args {
-    /// Whether the command needs libtorch: weights are read as tensors.
-    pub fn needs_libtorch(&self) -> bool {
-        matches!(self.command, Command::Inspect(_) | Command::Convert(_))
-    }
-}
-
 /// Runs `weights`.
 pub fn run(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
     match args.command {
+        Command::Names(command) => names::run(command, quiet),
         Command::Inspect(args) => inspect::run(args),
         Command::Convert(args) => convert::run(args),
-        command => run_light(Args { command }, quiet),
     }
 }
 
-/// Runs a command of `weights` that needs no libtorch.
-pub fn run_light(args: Args, quiet: bool) -> anyhow::Result<Outcome> {
+/// Runs a command of `weights` that needs no libtorch; none for those that read weights as tensors.
+pub fn run_light(args: Args, quiet: bool) -> Option<anyhow::Result<Outcome>> {
     match args.command {
-        Command::List(args) => names::list(args),
-        Command::Fetch(args) => names::fetch(args, quiet),
-        Command::Where(args) => names::place(args),
-        Command::Inspect(_) | Command::Convert(_) => Err(anyhow::anyhow!("this command needs libtorch")),
+        Command::Names(command) => Some(names::run(command, quiet)),
+        _ => None,
     }
 }
 

@@ -39,6 +39,29 @@ Examples:
 
 The file is compared with its checksum. Exit code 2 where the caches do not have it.";
 
+/// The commands about published weights.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// List the published weights that are known by name, and which are on this machine.
+    #[command(after_help = LIST_EXAMPLES)]
+    List(ListArgs),
+    /// Fetch published weights into the caches that Python shares, and print their paths.
+    #[command(after_help = FETCH_EXAMPLES)]
+    Fetch(FetchArgs),
+    /// Print where published weights are on this machine.
+    #[command(after_help = WHERE_EXAMPLES)]
+    Where(WhereArgs),
+}
+
+/// Runs a command about published weights.
+pub fn run(command: Command, quiet: bool) -> anyhow::Result<Outcome> {
+    match command {
+        Command::List(args) => list(args),
+        Command::Fetch(args) => fetch(args, quiet),
+        Command::Where(args) => place(args),
+    }
+}
+
 /// Arguments of `weights list`.
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
@@ -68,7 +91,7 @@ pub struct WhereArgs {
 }
 
 /// Runs `weights list`.
-pub fn list(args: ListArgs) -> anyhow::Result<Outcome> {
+fn list(args: ListArgs) -> anyhow::Result<Outcome> {
     let environment = Environment::from_variables();
     let word = args.word.unwrap_or_default().to_lowercase();
     let rows: Vec<&Entry> = table::entries().iter().filter(|entry| entry.name.to_lowercase().contains(&word)).collect();
@@ -106,7 +129,7 @@ fn listing(rows: &[&Entry], place: impl Fn(&Entry) -> Option<PathBuf>) -> String
 }
 
 /// Runs `weights fetch`.
-pub fn fetch(args: FetchArgs, quiet: bool) -> anyhow::Result<Outcome> {
+fn fetch(args: FetchArgs, quiet: bool) -> anyhow::Result<Outcome> {
     // A wrong name is reported before anything is fetched.
     let references = args.names.iter().map(|name| reference(name)).collect::<anyhow::Result<Vec<_>>>()?;
     let environment = Environment::from_variables();
@@ -119,7 +142,7 @@ pub fn fetch(args: FetchArgs, quiet: bool) -> anyhow::Result<Outcome> {
 }
 
 /// Runs `weights where`.
-pub fn place(args: WhereArgs) -> anyhow::Result<Outcome> {
+fn place(args: WhereArgs) -> anyhow::Result<Outcome> {
     let (reference, environment) = (reference(&args.name)?, Environment::from_variables());
     let Some(found) = weights::find(&reference, &environment) else {
         let looked = weights::looked(&reference, &environment);
